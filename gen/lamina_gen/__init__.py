@@ -1,0 +1,1 @@
+"""How hardware becomes files and figures: command line, registry, emission, reports."""

@@ -1,0 +1,1 @@
+"""Lamina's synthesizable hardware, in Amaranth: store -> fetch -> compute -> output."""

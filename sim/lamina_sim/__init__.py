@@ -1,0 +1,1 @@
+"""What the hardware must compute and how fast: golden models, workloads, the bulk driver."""

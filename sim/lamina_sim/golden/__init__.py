@@ -1,0 +1,1 @@
+"""Bit-exact NumPy models: the specification that the hardware equals."""
