@@ -1,0 +1,1 @@
+"""Anda: grouped activations as bit-planes, multiplied bit-serially with integer weights."""

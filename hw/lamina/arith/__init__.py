@@ -1,0 +1,1 @@
+"""Arithmetic: compressor and adder trees, leading-zero count, rounding, FP32 units."""

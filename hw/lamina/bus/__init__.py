@@ -1,0 +1,1 @@
+"""AXI: signatures, flat pins, read master."""

@@ -1,0 +1,1 @@
+"""Payload layouts shared by all stages: the one truth for widths."""

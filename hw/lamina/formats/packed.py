@@ -1,0 +1,52 @@
+"""PacQ's payloads: FP16 activations and weights packed along n into 16-bit words."""
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data
+
+__all__ = ["LANES", "WORD_BITS", "WORD_COLUMNS_MAX", "dot_step_layout", "weights_per_word"]
+
+#: Activations, and words, of one step of a DP-4.
+LANES = 4
+
+#: A word holds 4 INT4 or 8 INT2 codes of neighbouring n at the same k, code j in bits
+#: [bits * j, bits * (j + 1)), stored as offset code = code + 2^(bits - 1).
+WORD_BITS = 16
+
+#: Columns that a word of the narrowest weights covers.
+WORD_COLUMNS_MAX = 8
+
+
+def weights_per_word(bits: int) -> int:
+    """Weights of ``bits`` bits (2 or 4) in one word."""
+    return WORD_BITS // bits
+
+
+def dot_step_layout(index_bits: int) -> data.StructLayout:
+    """Return one step of a dot product unit: four k at once, for one row and one word of columns.
+
+    ``a[i]``: FP16 activation at k + i. ``words[i]``: the weights at k + i. ``int2``: the words hold
+    8 INT2 codes, else 4 INT4. ``zeros[j]``, ``scales[j]``: zero point (two's complement) and FP16
+    scale of column j for the scale group of this step. ``index``: which output (row and word
+    column) the step adds to. ``first``, ``last``: first and last step of a run of steps with the
+    same index and scale group, a segment. ``group_first``, ``group_last``: the segment is the
+    first, the last one of its scale group (all segments of a group are summed exactly before the
+    one rounding). ``begin``, ``end``: the scale group is the first, the last one of its output's
+    sum over k. Fields other than ``a``, ``words``, ``first`` and ``last`` are the same in all steps
+    of a segment.
+    """
+    return data.StructLayout(
+        {
+            "a": data.ArrayLayout(unsigned(16), LANES),
+            "words": data.ArrayLayout(unsigned(WORD_BITS), LANES),
+            "int2": unsigned(1),
+            "zeros": data.ArrayLayout(signed(4), WORD_COLUMNS_MAX),
+            "scales": data.ArrayLayout(unsigned(16), WORD_COLUMNS_MAX),
+            "index": unsigned(index_bits),
+            "first": unsigned(1),
+            "last": unsigned(1),
+            "group_first": unsigned(1),
+            "group_last": unsigned(1),
+            "begin": unsigned(1),
+            "end": unsigned(1),
+        }
+    )

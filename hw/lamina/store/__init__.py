@@ -1,0 +1,1 @@
+"""SmartQuant: the bit-plane weight store."""

@@ -1,0 +1,1 @@
+"""Stream plumbing: register slice, queue, block memory."""

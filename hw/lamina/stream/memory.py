@@ -1,0 +1,77 @@
+"""The one wrapper of memories over 1 Kibit, so that ASIC flows find a single place for macros."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Module, unsigned
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.parameters import check_range
+
+__all__ = ["BlockMemory", "BlockMemoryParameters"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockMemoryParameters:
+    """``width`` bits a row, ``depth`` rows."""
+
+    width: int
+    depth: int
+
+    def __post_init__(self):
+        check_range("width", self.width, 1, 4096)
+        check_range("depth", self.depth, 2, 1 << 20)
+
+    @property
+    def address_bits(self) -> int:
+        """Bits of a row address."""
+        return (self.depth - 1).bit_length()
+
+    @property
+    def storage_bits(self) -> int:
+        """Bits held."""
+        return self.width * self.depth
+
+
+class BlockMemory(wiring.Component):
+    """One write port, one read port, both synchronous: infers block RAM.
+
+    Members
+    -------
+    write_enable, write_address, write_data : In
+        Written at the clock edge.
+    read_enable, read_address : In
+        The row is read at the clock edge; ``read_data`` keeps its value while not enabled.
+    read_data : Out
+        The row, one cycle after its address. A row read in the cycle in which it is written gives
+        the old data.
+    """
+
+    def __init__(self, parameters: BlockMemoryParameters):
+        self.parameters = p = parameters
+        super().__init__(
+            {
+                "write_enable": In(1),
+                "write_address": In(p.address_bits),
+                "write_data": In(p.width),
+                "read_enable": In(1),
+                "read_address": In(p.address_bits),
+                "read_data": Out(p.width),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.rows = rows = memory.Memory(
+            shape=unsigned(self.parameters.width), depth=self.parameters.depth, init=[]
+        )
+        write, read = rows.write_port(), rows.read_port()
+        m.d.comb += [
+            write.en.eq(self.write_enable),
+            write.addr.eq(self.write_address),
+            write.data.eq(self.write_data),
+            read.en.eq(self.read_enable),
+            read.addr.eq(self.read_address),
+            self.read_data.eq(read.data),
+        ]
+        return m
