@@ -1,0 +1,32 @@
+# make demo   run one layer of the bundled model on the hardware, in Verilator
+# make test   pass the tests            make lint    ruff, mypy
+# make bench  every figure of the docs  make setup   only make .venv
+# Each makes .venv by itself when it is missing or older than what it is made from.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/lamina.stamp
+
+.PHONY: demo test lint bench setup clean
+.DEFAULT_GOAL := demo
+
+demo: $(STAMP)
+	@$(BIN)/lamina demo
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+
+lint: $(STAMP)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: $(STAMP)
+	@$(BIN)/lamina bench all
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@sh scripts/setup.sh $(PYTHON) .venv
+	@touch $@
+
+clean:
+	rm -rf build .venv

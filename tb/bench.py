@@ -1,0 +1,99 @@
+"""How every test meets the hardware: generate it, then bench it in cocotb or drive it in bulk.
+
+Both work on the Verilog that users get. Builds live under build/tb, one folder per content, so an
+unchanged module is built once.
+"""
+
+import hashlib
+import os
+import random
+from pathlib import Path
+
+import cocotb_tools.runner
+from lamina_gen.emit import Emission, emit
+from lamina_gen.registry import find, make_parameters
+from lamina_sim import verilated
+from lamina_sim.verilated import toolchain
+
+BUILD = Path(os.environ.get("LAMINA_TB_BUILD", "build/tb")).resolve()
+
+#: Replays a failing run: LAMINA_SEED=... make test. Every seed is printed.
+SEED = int(os.environ.setdefault("LAMINA_SEED", str(random.SystemRandom().randrange(1 << 31))))
+
+
+def seeds(*path):
+    """Return the seed of one test, made of LAMINA_SEED (printed) and the names in ``path``."""
+    seed = int.from_bytes(hashlib.sha256(repr((SEED, *path)).encode()).digest()[:4], "big")
+    print(f"LAMINA_SEED={SEED} (seed {seed} for {path})")
+    return seed
+
+
+def generate(module: str, settings: dict) -> tuple[Emission, dict[str, Path]]:
+    """Generate ``module`` into a folder named by its content; return it and its paths by suffix."""
+    entry = find(module)
+    emission = emit(entry, make_parameters(entry, settings))
+    digest = hashlib.sha256("".join(emission.files.values()).encode()).hexdigest()[:12]
+    folder = BUILD / f"{entry.top}-{digest}"
+    paths = {suffix: folder / f"{entry.top}.{suffix}" for suffix in emission.files}
+    # Left alone when it is there: a rewritten file would make Verilator build again.
+    if not all(path.exists() for path in paths.values()):
+        emission.write(folder)
+    return emission, paths
+
+
+def parameters(module: str, **settings):
+    """Return the parameters that a bench asks for latency, cycles and widths."""
+    return make_parameters(find(module), settings)
+
+
+def bulk_model(module: str, **settings):
+    """Build ``module`` for the bulk driver and return its `verilated` model."""
+    _, paths = generate(module, settings)
+    return verilated.build(paths["json"], cache=BUILD / "verilated")
+
+
+def run_bench(module: str, bench: str, settings: dict | None = None, **environment):
+    """Run the cocotb coroutines of ``bench`` ("tb.anda.element_tb") on ``module`` in Verilator.
+
+    ``environment`` reaches the bench as environment variables (as text). Fails as pytest expects if
+    a coroutine fails or none ran. Waveforms: WAVES=1.
+    """
+    settings = settings or {}
+    emission, paths = generate(module, settings)
+    folder = paths["v"].parent
+    os.environ.update(toolchain.environment())
+    runner = cocotb_tools.runner.get_runner("verilator")
+    waves = os.environ.get("WAVES") == "1"
+    runner.build(
+        sources=[paths["v"]],
+        hdl_toplevel=emission.entry.top,
+        build_dir=folder / ("cocotb-waves" if waves else "cocotb"),
+        build_args=[str(paths["vlt"]), "-Wno-fatal", "-O3"],
+        waves=waves,
+    )
+    results = runner.test(
+        hdl_toplevel=emission.entry.top,
+        hdl_toplevel_lang="verilog",
+        test_module=bench,
+        seed=seeds(module, bench, *settings.items()),
+        build_dir=folder / ("cocotb-waves" if waves else "cocotb"),
+        results_xml=f"results-{bench}-{os.getpid()}.xml",
+        extra_env={
+            "LAMINA_MODULE": module,
+            "LAMINA_SETTINGS": repr(settings),
+            "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")]),
+            **{name: str(value) for name, value in environment.items()},
+        },
+        waves=waves,
+    )
+    ran, failed = cocotb_tools.runner.get_results(results)
+    assert ran > 0, f"{bench} ran no coroutine"
+    assert failed == 0, f"{bench}: {failed} of {ran} coroutines failed"
+
+
+def bench_parameters():
+    """Return, inside a cocotb bench, the parameters that `run_bench` generated the module with."""
+    import ast
+
+    settings = ast.literal_eval(os.environ["LAMINA_SETTINGS"])
+    return make_parameters(find(os.environ["LAMINA_MODULE"]), settings)
