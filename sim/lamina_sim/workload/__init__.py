@@ -1,0 +1,1 @@
+"""What the engines are fed with: checkpoints, weight quantization and a transformer."""
