@@ -3,10 +3,23 @@
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 
-__all__ = ["LANES", "WORD_BITS", "WORD_COLUMNS_MAX", "dot_step_layout", "weights_per_word"]
+__all__ = [
+    "GROUP",
+    "LANES",
+    "STEPS",
+    "WORD_BITS",
+    "WORD_COLUMNS_MAX",
+    "dot_step_layout",
+    "row_group_layout",
+    "weights_per_word",
+]
 
 #: Activations, and words, of one step of a DP-4.
 LANES = 4
+
+#: Activations of one row that meet one weight tile, and the steps that take them, four at a time.
+GROUP = 64
+STEPS = GROUP // LANES
 
 #: A word holds 4 INT4 or 8 INT2 codes of neighbouring n at the same k, code j in bits
 #: [bits * j, bits * (j + 1)), stored as offset code = code + 2^(bits - 1).
@@ -46,6 +59,29 @@ def dot_step_layout(index_bits: int) -> data.StructLayout:
             "last": unsigned(1),
             "group_first": unsigned(1),
             "group_last": unsigned(1),
+            "begin": unsigned(1),
+            "end": unsigned(1),
+        }
+    )
+
+
+def row_group_layout(index_bits: int) -> data.StructLayout:
+    """Return 64 activations of one row on their way to a dot product unit.
+
+    ``values[i]``: FP16 activation at k + i. ``index``: the row. ``int2``: weights are INT2, else
+    INT4. ``load``: take the next weight tile, with its scales, before this group. ``ends``: bit q is
+    set if a scale group ends with step q (k + 4q + 3). ``resume``: the first step goes on with a
+    scale group that an earlier tile began. ``begin``: the first step belongs to the first scale
+    group of its output's sum over k. ``end``: the last scale group that ends here is the last one.
+    """
+    return data.StructLayout(
+        {
+            "values": data.ArrayLayout(unsigned(16), GROUP),
+            "index": unsigned(index_bits),
+            "int2": unsigned(1),
+            "load": unsigned(1),
+            "ends": unsigned(STEPS),
+            "resume": unsigned(1),
             "begin": unsigned(1),
             "end": unsigned(1),
         }

@@ -1,0 +1,224 @@
+"""Operand buffer: a weight tile and the rows that meet it become the steps of a dot product unit."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.formats.packed import (
+    LANES,
+    STEPS,
+    WORD_COLUMNS_MAX,
+    dot_step_layout,
+    row_group_layout,
+    weights_per_word,
+)
+from lamina.formats.planes import TILE_COLUMNS, TILE_ROWS, tile_layout, tile_scales_layout
+from lamina.parameters import check_range
+from lamina.stream.memory import BlockMemory, BlockMemoryParameters
+
+__all__ = ["OperandBuffer", "OperandBufferParameters"]
+
+#: Codes come from the store as INT4 operands; INT2 ones fit, sign-extended.
+CODE_BITS = 4
+
+#: Columns of a tile that one word of INT4 weights covers: half of them.
+_INT4_COLUMNS = weights_per_word(4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperandBufferParameters:
+    """``row_bits``: bits of a row index; a step's index has one more, for its word of columns."""
+
+    row_bits: int = 6
+
+    def __post_init__(self):
+        check_range("row_bits", self.row_bits, 1, 16)
+
+    @property
+    def index_bits(self) -> int:
+        """Bits of the index of a step: row, then word of columns (least significant)."""
+        return self.row_bits + 1
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a row group at hand, its tile loaded, to the first step."""
+        return 1
+
+    @property
+    def throughput(self) -> str:
+        """Steps per cycle, and what a tile costs."""
+        return "1 step per cycle; 2 cycles and one per scale group to load a tile"
+
+    @property
+    def storage_bits(self) -> int:
+        """Tile, scales, and the step on its way out."""
+        scales = STEPS * tile_scales_layout(CODE_BITS).size
+        return tile_layout(CODE_BITS).size + scales + dot_step_layout(self.index_bits).size
+
+
+class OperandBuffer(wiring.Component):
+    """Steps each row group through a weight tile: 16 steps per word of columns.
+
+    Parameters
+    ----------
+    parameters : OperandBufferParameters
+
+    Members
+    -------
+    i_tile : In(stream of tile_layout(4))
+        A tile is taken when a row group says ``load``; so are its scale groups from ``i_scales``.
+    i_scales : In(stream of tile_scales_layout(4))
+        At most 16 for a tile, in ascending k; the one marked ``last`` ends them.
+    i : In(stream of row_group_layout(row_bits))
+        Taken with its last step.
+    o : Out(stream of dot_step_layout(index_bits))
+        For each word of columns (two for INT4, one for INT2) the steps in ascending k. ``index`` is
+        row * 2 + word of columns.
+    error : Out(1)
+        Set for one cycle when a tile that the memory marked as wrong is taken.
+
+    Timing
+    ------
+    One step a cycle. The scales are read together with the register that holds a step.
+    """
+
+    def __init__(self, parameters: OperandBufferParameters):
+        self.parameters = p = parameters
+        super().__init__(
+            {
+                "i_tile": In(stream.Signature(tile_layout(CODE_BITS))),
+                "i_scales": In(stream.Signature(tile_scales_layout(CODE_BITS))),
+                "i": In(stream.Signature(row_group_layout(p.row_bits))),
+                "o": Out(stream.Signature(dot_step_layout(p.index_bits))),
+                "error": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        tile = Signal.like(self.i_tile.payload.codes)
+        loaded = Signal()
+        step, word, entry = Signal(range(STEPS)), Signal(), Signal(range(STEPS))
+        group, go = self.i.payload, Signal()
+        scales = self._scale_memory(m, read=go, entry=entry)
+        m.d.comb += self.error.eq(self.i_tile.valid & self.i_tile.ready & self.i_tile.payload.error)
+
+        with m.FSM(name="state"):
+            with m.State("STEPS"):
+                wait = group.load & ~loaded
+                m.d.comb += go.eq(self.i.valid & ~wait & (self.o.ready | ~self.o.valid))
+                with m.If(self.i.valid & wait):
+                    m.next = "TILE"
+            with m.State("TILE"):
+                m.d.comb += self.i_tile.ready.eq(1)
+                with m.If(self.i_tile.valid):
+                    m.d.sync += tile.eq(self.i_tile.payload.codes)
+                    m.next = "SCALES"
+            with m.State("SCALES"):
+                m.d.comb += self.i_scales.ready.eq(1)
+                with m.If(self.i_scales.valid & self.i_scales.payload.last):
+                    m.d.sync += loaded.eq(1)
+                    m.next = "STEPS"
+
+        ends = group.ends.bit_select(step, 1)
+        last_step, last_word = step == STEPS - 1, word | group.int2
+        m.d.comb += self.i.ready.eq(go & last_step & last_word)
+        with m.If(go):
+            m.d.sync += [step.eq(step + 1), entry.eq(entry + ends)]
+            with m.If(last_step):
+                m.d.sync += [word.eq(~last_word), entry.eq(0)]
+            with m.If(self.i.ready):
+                m.d.sync += loaded.eq(0)
+        self._output(m, tile=tile, go=go, step=step, word=word, ends=ends, scales=scales)
+        return m
+
+    def _scale_memory(self, m, *, read, entry):
+        """Write a tile's scale groups, from entry 0, and return the one that a step reads."""
+        shape = self.i_scales.payload.shape()
+        m.submodules.scales = memory = BlockMemory(
+            BlockMemoryParameters(width=shape.size, depth=STEPS)
+        )
+        write = Signal(range(STEPS))
+        taken = self.i_scales.valid & self.i_scales.ready
+        m.d.comb += [
+            memory.write_enable.eq(taken),
+            memory.write_address.eq(write),
+            memory.write_data.eq(self.i_scales.payload),
+            memory.read_enable.eq(read),
+            memory.read_address.eq(entry),
+        ]
+        with m.If(taken):
+            m.d.sync += write.eq(write + 1)
+            with m.If(self.i_scales.payload.last):
+                m.d.sync += write.eq(0)
+        return shape(memory.read_data)
+
+    def _output(self, m, *, tile, go, step, word, ends, scales):
+        """Register the operands of a step while its scales are read."""
+        group, out = self.i.payload, self.o.payload
+        held = Signal(dot_step_layout(self.parameters.index_bits))
+        # Of the segment that this step belongs to; after the end of a scale group a fresh one.
+        resume, begin, first = Signal(), Signal(), Signal()
+        resume_held, begin_held, ended = Signal(), Signal(), Signal()
+        m.d.comb += [
+            resume.eq(Mux(step == 0, group.resume, resume_held)),
+            begin.eq(Mux(step == 0, group.begin, begin_held)),
+            first.eq((step == 0) | ended),
+        ]
+        ends_left = group.ends >> step
+        with m.If(self.o.ready | ~self.o.valid):
+            m.d.sync += self.o.valid.eq(go)
+        with m.If(go):
+            m.d.sync += [
+                resume_held.eq(resume & ~ends),
+                begin_held.eq(begin & ~ends),
+                ended.eq(ends),
+                Value.cast(held.a).eq(Value.cast(group.values).word_select(step, 16 * LANES)),
+                Value.cast(held.words).eq(_words(tile, step, word, group.int2)),
+                held.int2.eq(group.int2),
+                held.index.eq(Cat(word, group.index)),
+                held.first.eq(first),
+                held.last.eq(ends | (step == STEPS - 1)),
+                held.group_first.eq(~resume),
+                held.group_last.eq(ends_left != 0),
+                held.begin.eq(begin),
+                held.end.eq(group.end & ((ends_left & (ends_left - 1)) == 0)),
+            ]
+        m.d.comb += [out.eq(held), *_columns(out, scales, held.int2, held.index[0])]
+
+
+def _words(tile, step, word, int2) -> Value:
+    """Pack the weights of four k, as offset codes: one word of columns, or all of them."""
+    rows = [Value.cast(column).word_select(step, CODE_BITS * LANES) for column in _by_column(tile)]
+    int4_words, int2_words = [], []
+    for lane in range(LANES):
+        codes = [row.word_select(lane, CODE_BITS) for row in rows]
+        int4 = [Cat(code[:3], ~code[3]) for code in codes]
+        halves = (Cat(*int4[:_INT4_COLUMNS]), Cat(*int4[_INT4_COLUMNS:]))
+        int4_words.append(Mux(word, halves[1], halves[0]))
+        int2_words.append(Cat(Cat(code[0], ~code[1]) for code in codes))
+    return Mux(int2, Cat(*int2_words), Cat(*int4_words))
+
+
+def _by_column(tile) -> list[Value]:
+    """Split a tile's codes into its columns, each in ascending k."""
+    bits, width = Value.cast(tile), CODE_BITS * TILE_ROWS
+    return [bits[width * column : width * (column + 1)] for column in range(TILE_COLUMNS)]
+
+
+def _columns(out, scales, int2, word) -> list:
+    """Give the columns of a step their zero points and scales."""
+    assignments = []
+    for column in range(WORD_COLUMNS_MAX):
+        source = [scales.zeros[column], scales.scales[column]]
+        if column < _INT4_COLUMNS:
+            shifted = column + _INT4_COLUMNS
+            use = ~int2 & word
+            source = [
+                Mux(use, scales.zeros[shifted], source[0]),
+                Mux(use, scales.scales[shifted], source[1]),
+            ]
+        assignments += [out.zeros[column].eq(source[0]), out.scales[column].eq(source[1])]
+    return assignments
