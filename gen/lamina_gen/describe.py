@@ -51,7 +51,7 @@ def _streams_and_signals(component: wiring.Component) -> Iterator[dict]:
             shape = describe_shape(member.shape)
             yield {**port, "kind": "signal", "shape": shape, "signals": {"value": name}}
         elif isinstance(member.signature, stream.Signature):
-            shape = describe_shape(member.signature.payload_shape)
+            shape = describe_shape(member.signature.members["payload"].shape)
             payload = f"{name}__payload" if shape["width"] else None
             signals = {"payload": payload, "valid": f"{name}__valid", "ready": f"{name}__ready"}
             yield {**port, "kind": "stream", "shape": shape, "signals": signals}

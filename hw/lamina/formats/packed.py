@@ -69,8 +69,8 @@ def row_group_layout(index_bits: int) -> data.StructLayout:
     """Return 64 activations of one row on their way to a dot product unit.
 
     ``values[i]``: FP16 activation at k + i. ``index``: the row. ``int2``: weights are INT2, else
-    INT4. ``load``: take the next weight tile, with its scales, before this group. ``ends``: bit q is
-    set if a scale group ends with step q (k + 4q + 3). ``resume``: the first step goes on with a
+    INT4. ``load``: take the next weight tile, with its scales, before this group. ``ends``: bit q
+    is set if a scale group ends with step q (k + 4q + 3). ``resume``: the first step goes on with a
     scale group that an earlier tile began. ``begin``: the first step belongs to the first scale
     group of its output's sum over k. ``end``: the last scale group that ends here is the last one.
     """
@@ -84,5 +84,43 @@ def row_group_layout(index_bits: int) -> data.StructLayout:
             "resume": unsigned(1),
             "begin": unsigned(1),
             "end": unsigned(1),
+        }
+    )
+
+
+def scaled_sum_layout(index_bits: int) -> data.StructLayout:
+    """Return the rounded sum of one scale group, on its way to be scaled and accumulated.
+
+    ``value``: FP32. ``scale``: FP16. ``index``: which output it adds to. ``begin``, ``end``: the
+    group is the first, the last one of its output.
+    """
+    return data.StructLayout(
+        {
+            "value": unsigned(32),
+            "scale": unsigned(16),
+            "index": unsigned(index_bits),
+            "begin": unsigned(1),
+            "end": unsigned(1),
+        }
+    )
+
+
+def multiplicand_layout() -> data.StructLayout:
+    """Return one FP16 activation ``a`` and one ``word``: 8 INT2 codes if ``int2``, else 4 INT4."""
+    return data.StructLayout({"a": unsigned(16), "word": unsigned(WORD_BITS), "int2": unsigned(1)})
+
+
+def products_layout() -> data.StructLayout:
+    """Return the exact products of one activation with the weights of one word.
+
+    The product with weight j is ``products[j] * 2^(exponent - 25)``; products of columns that the
+    word does not have are 0. ``inf``, ``nan``: what the activation is, then ``exponent`` is 31.
+    """
+    return data.StructLayout(
+        {
+            "products": data.ArrayLayout(signed(16), WORD_COLUMNS_MAX),
+            "exponent": unsigned(5),
+            "inf": unsigned(1),
+            "nan": unsigned(1),
         }
     )

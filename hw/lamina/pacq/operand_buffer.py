@@ -1,4 +1,4 @@
-"""Operand buffer: a weight tile and the rows that meet it become the steps of a dot product unit."""
+"""Operand buffer: a weight tile and the rows that meet it become the steps of a dot product."""
 
 from dataclasses import dataclass
 
