@@ -7,15 +7,24 @@ __all__ = [
     "EXPONENT_BITS",
     "GROUP",
     "MANTISSA_BITS_MAX",
+    "PAIRS",
     "column_weights_layout",
+    "compressed_plane_layout",
+    "group_descriptor_layout",
     "group_sum_bits",
     "group_sum_layout",
+    "group_values_layout",
     "group_word_layout",
     "output_layout",
+    "pair_table_layout",
+    "plane_layout",
 ]
 
 #: Activations of a group, and bits of a plane word.
 GROUP = 64
+
+#: Neighbouring elements that share one table of weight sums.
+PAIRS = GROUP // 2
 
 #: Longest mantissa; a group is one sign word and 1 to 16 mantissa words.
 MANTISSA_BITS_MAX = 16
@@ -44,6 +53,50 @@ def group_word_layout(index_bits: int) -> data.StructLayout:
             "load": unsigned(1),
             "begin": unsigned(1),
             "end": unsigned(1),
+        }
+    )
+
+
+def group_descriptor_layout(index_bits: int) -> data.StructLayout:
+    """Return what belongs to a group as a whole: its M, and the fields of `group_word_layout`."""
+    return data.StructLayout(
+        {
+            "mantissa_bits": unsigned(5),
+            "exponent": unsigned(EXPONENT_BITS),
+            "index": unsigned(index_bits),
+            "load": unsigned(1),
+            "begin": unsigned(1),
+            "end": unsigned(1),
+        }
+    )
+
+
+def plane_layout(index_bits: int) -> data.StructLayout:
+    """Return one two's complement plane of a group, in the order in which an element eats it.
+
+    ``plane``: bit i is element i's; the least significant plane comes first, the sign plane, of
+    weight -2^M, last. ``first``, ``last``: those two planes. ``group``: `group_descriptor_layout`.
+    """
+    return data.StructLayout(
+        {
+            "plane": unsigned(GROUP),
+            "first": unsigned(1),
+            "last": unsigned(1),
+            "group": group_descriptor_layout(index_bits),
+        }
+    )
+
+
+def pair_table_layout(weight_bits: int) -> data.StructLayout:
+    """Return the sums that one pair of weights can add: ``w0``, ``w1`` and ``both``, w0 + w1.
+
+    ``weight_bits``: width of one weight after its zero point was taken off.
+    """
+    return data.StructLayout(
+        {
+            "w0": signed(weight_bits),
+            "w1": signed(weight_bits),
+            "both": signed(weight_bits + 1),
         }
     )
 
@@ -90,3 +143,35 @@ def group_sum_layout(columns: int, weight_bits: int, index_bits: int) -> data.St
 def output_layout(index_bits: int) -> data.StructLayout:
     """Return one finished FP32 output: ``value`` and ``index`` (row * columns + column)."""
     return data.StructLayout({"value": unsigned(32), "index": unsigned(index_bits)})
+
+
+def group_values_layout() -> data.StructLayout:
+    """Return one group on its way into a compressor.
+
+    ``values[i]``: FP16 or BF16 pattern of element i. ``mantissa_bits``: M, 1 to 16. ``rounding``: 0
+    truncates, 1 rounds to nearest, ties to even, saturating at all ones.
+    """
+    return data.StructLayout(
+        {
+            "values": data.ArrayLayout(unsigned(16), GROUP),
+            "mantissa_bits": unsigned(5),
+            "rounding": unsigned(1),
+        }
+    )
+
+
+def compressed_plane_layout() -> data.StructLayout:
+    """Return one mantissa plane of a compressed group, most significant first.
+
+    ``plane``: bit i is element i's. ``signs``, ``exponent``: the group's, the same in all its
+    planes. ``first``, ``last``: first and last plane of the group.
+    """
+    return data.StructLayout(
+        {
+            "plane": unsigned(GROUP),
+            "signs": unsigned(GROUP),
+            "exponent": unsigned(EXPONENT_BITS),
+            "first": unsigned(1),
+            "last": unsigned(1),
+        }
+    )

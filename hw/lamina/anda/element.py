@@ -1,0 +1,205 @@
+"""Element: groups of activations times columns of integer weights, one bit-plane a cycle."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.anda.column import Column, ColumnParameters
+from lamina.anda.operand import OperandBuffer, OperandBufferParameters
+from lamina.anda.plane_sum import PlaneSum, PlaneSumParameters
+from lamina.anda.row import Row, RowParameters
+from lamina.cell import Cell
+from lamina.formats.anda import (
+    MANTISSA_BITS_MAX,
+    column_weights_layout,
+    group_descriptor_layout,
+    group_sum_layout,
+    group_word_layout,
+)
+from lamina.parameters import check_flag, check_range
+
+__all__ = ["Element", "ElementParameters"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElementParameters:
+    """What an element is built for.
+
+    ``columns``: columns of weights that share the activations, 1 to 64. ``weight_bits`` of a code,
+    2 to 8. ``index_bits`` of an output row index. ``zero_points``: whether weights have zero
+    points; without, the ``zeros`` of the weights are ignored and each table is a bit narrower.
+    """
+
+    columns: int = 1
+    weight_bits: int = 4
+    index_bits: int = 10
+    zero_points: bool = True
+
+    def __post_init__(self):
+        check_range("columns", self.columns, 1, 64)
+        check_range("weight_bits", self.weight_bits, 2, 8)
+        check_range("index_bits", self.index_bits, 1, 24)
+        check_flag("zero_points", self.zero_points)
+
+    def cycles(self, mantissa_bits: int) -> int:
+        """Cycles that a group takes in steady state: one per word, one per plane."""
+        return mantissa_bits + 1
+
+    @property
+    def operands(self) -> OperandBufferParameters:
+        """Parameters of the operand buffer."""
+        return OperandBufferParameters(index_bits=self.index_bits)
+
+    @property
+    def row(self) -> RowParameters:
+        """Parameters of the row."""
+        return RowParameters(index_bits=self.index_bits)
+
+    @property
+    def column(self) -> ColumnParameters:
+        """Parameters of each column."""
+        return ColumnParameters(weight_bits=self.weight_bits, zero_points=self.zero_points)
+
+    @property
+    def plane_sum(self) -> PlaneSumParameters:
+        """Parameters of each plane sum."""
+        return PlaneSumParameters(entry_bits=self.column.entry_bits)
+
+    def group_latency(self, mantissa_bits: int) -> int:
+        """Cycles from the sign word of a lone group accepted to its sums valid."""
+        return self.operands.group_latency(mantissa_bits) + mantissa_bits + 2
+
+    @property
+    def latency(self) -> int:
+        """`group_latency` of the longest group."""
+        return self.group_latency(MANTISSA_BITS_MAX)
+
+    @property
+    def throughput(self) -> str:
+        """Rate in steady state."""
+        return "one group in M + 1 cycles"
+
+    @property
+    def storage_bits(self) -> int:
+        """Of all parts, the scales in use and in the result, and the result's other fields."""
+        column = self.column.storage_bits + self.plane_sum.storage_bits + 2 * 16
+        result = group_descriptor_layout(self.index_bits).size - 1 + 1
+        shared = self.operands.storage_bits + self.row.storage_bits + result
+        return shared + self.columns * column
+
+
+class Element(wiring.Component):
+    """Multiply groups of 64 activations by columns of 64 weights: the exact sums P_g.
+
+    Members
+    -------
+    i : In(stream of `group_word_layout`)
+        Groups of 1 to 16 mantissa words, in stored order; the lengths may differ.
+    i_weights : In(stream of `column_weights_layout`)
+        A set is taken by each group that has ``load`` set, as its first plane enters the row; such
+        a group waits for it. The first group after reset must have ``load`` set.
+    o : Out(stream of `group_sum_layout`)
+        One beat per group, in order.
+
+    Timing
+    ------
+    ``parameters.cycles(M)`` = M + 1 cycles per group in steady state, new weights included. The
+    result waits in a snapshot while the next group is summed; if it is still there at the end of
+    that group, everything above stalls and nothing is lost.
+
+    Numerics
+    --------
+    sums[c] = sum over i of (-1)^s_i * m_i * (codes[c][i] - zeros[c]), an exact integer.
+
+    Source: Anda, HPCA 2025, section IV: bit-serial processing element. Planes run LSB first here,
+    over tables of pair sums, where the paper shifts left over sign and magnitude.
+    """
+
+    def __init__(self, parameters: ElementParameters):
+        self.parameters = p = parameters
+        weights = column_weights_layout(p.columns, p.weight_bits)
+        sums = group_sum_layout(p.columns, p.weight_bits, p.index_bits)
+        super().__init__(
+            {
+                "i": In(stream.Signature(group_word_layout(p.index_bits))),
+                "i_weights": In(stream.Signature(weights)),
+                "o": Out(stream.Signature(sums)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.operands = operands = OperandBuffer(self.parameters.operands)
+        m.submodules.row = row = Row(self.parameters.row)
+        wiring.connect(m, wiring.flipped(self.i), operands.i)
+        load = Signal()
+        step = Signal()
+        self._admit(m, operands, row, load)
+        m.d.comb += [
+            row.o.ready.eq(~row.o.payload.last | self.o.ready | ~self.o.valid),
+            step.eq(row.o.valid & row.o.ready),
+        ]
+        finish = Signal()
+        m.d.comb += finish.eq(step & row.o.payload.last)
+        with m.If(finish):
+            m.d.sync += self.o.valid.eq(1)
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        self._describe(m, row, finish)
+        for index in range(self.parameters.columns):
+            self._add_column(m, index, row, load, step, finish)
+        return m
+
+    def _admit(self, m, operands, row, load):
+        """Pass planes to the row; one that begins a group with ``load`` brings its weights."""
+        plane = operands.o.payload
+        wants = Signal()
+        admitted = Signal()
+        m.d.comb += [
+            wants.eq(plane.first & plane.group.load),
+            admitted.eq(~wants | self.i_weights.valid),
+            row.i.payload.eq(plane),
+            row.i.valid.eq(operands.o.valid & admitted),
+            operands.o.ready.eq(row.i.ready & admitted),
+            self.i_weights.ready.eq(operands.o.valid & wants & row.i.ready),
+            load.eq(self.i_weights.valid & self.i_weights.ready),
+        ]
+
+    def _describe(self, m, row, finish):
+        """Keep what goes with the sums of the group that ends."""
+        group = row.o.payload.group
+        for field in ("mantissa_bits", "exponent", "index", "begin", "end"):
+            with m.If(finish):
+                m.d.sync += self.o.payload[field].eq(group[field])
+
+    def _add_column(self, m, index, row, load, step, finish):
+        """Add one column's tables and plane sum, and put its sum where the contract has it."""
+        weights = self.i_weights.payload
+        column = Cell(Column, self.parameters.column)
+        plane_sum = Cell(PlaneSum, self.parameters.plane_sum)
+        m.submodules[f"column_{index}"] = column
+        m.submodules[f"plane_sum_{index}"] = plane_sum
+        scale = Signal(16)
+        # Left-justified it is sum * 2^(16 - M): only here is it shifted to the integer.
+        sum_bits = self.parameters.plane_sum.high_bits + MANTISSA_BITS_MAX
+        justified = Signal(signed(sum_bits))
+        spare = Signal(range(MANTISSA_BITS_MAX))
+        m.d.comb += [
+            column.codes.eq(weights.codes[index]),
+            column.zero.eq(weights.zeros[index]),
+            column.load.eq(load),
+            plane_sum.tables.eq(column.tables),
+            plane_sum.selects.eq(row.selects),
+            plane_sum.first.eq(row.o.payload.first),
+            plane_sum.last.eq(row.o.payload.last),
+            plane_sum.enable.eq(step),
+            justified.eq(Cat(plane_sum.low, plane_sum.high)),
+            spare.eq(MANTISSA_BITS_MAX - self.o.payload.mantissa_bits),
+            self.o.payload.sums[index].eq(justified >> spare),
+        ]
+        with m.If(load):
+            m.d.sync += scale.eq(weights.scales[index])
+        with m.If(finish):
+            m.d.sync += self.o.payload.scales[index].eq(scale)

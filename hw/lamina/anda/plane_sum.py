@@ -1,0 +1,128 @@
+"""Plane sum: one plane of activations times one column of weights a cycle, summed serially."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.arith.compressor_tree import compress
+from lamina.cells import and_or_select
+from lamina.formats.anda import MANTISSA_BITS_MAX, PAIRS, pair_table_layout
+from lamina.parameters import check_range
+
+__all__ = ["PlaneSum", "PlaneSumParameters"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaneSumParameters:
+    """``entry_bits``: width of a weight after its zero point was taken off."""
+
+    entry_bits: int
+
+    def __post_init__(self):
+        check_range("entry_bits", self.entry_bits, 2, 9)
+
+    @property
+    def high_bits(self) -> int:
+        """Bits of the sum above 2^M: |P| < 64 * 2^(entry_bits - 1) * 2^M, and a sign."""
+        return self.entry_bits + 6
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the last plane to the sum."""
+        return 1
+
+    @property
+    def throughput(self) -> str:
+        """Rate in steady state."""
+        return "one plane a cycle"
+
+    @property
+    def storage_bits(self) -> int:
+        """Running sum, its low bits, and the snapshot of both."""
+        return (self.high_bits + 1) + (MANTISSA_BITS_MAX - 1) + self.high_bits + MANTISSA_BITS_MAX
+
+
+class PlaneSum(wiring.Component):
+    """Sum, over planes LSB first, of plane j times the weights of a column times 2^j, exactly.
+
+    Members
+    -------
+    selects : In(ArrayLayout(unsigned(3), PAIRS))
+        The plane, as `Row` decodes it.
+    tables : In(ArrayLayout(pair_table_layout(entry_bits), PAIRS))
+        The weights, as `Column` keeps them.
+    enable, first, last : In(1)
+        The plane counts; it is the first (least significant), the last (sign) plane of its group.
+    high : Out(signed(high_bits)), low : Out(unsigned(16))
+        After the last plane: the sum is ``high * 2^M + low / 2^(16 - M)``, M planes having come
+        before it. Bits of ``low`` below its top M are left over from before. Held until the next
+        group's last plane.
+
+    Numerics
+    --------
+    With a plane's exact sum T_j the result is sum_{j<M} 2^j T_j - 2^M T_M. The select cells invert,
+    which is used instead of undone: with all but their top bit inverted, the 32 selected entries
+    of W bits add to N_j = C - T_j >= 0, C = 32 * (2^(W-1) - 1), so the tree needs no sign
+    extension. The running sum G' = floor(G / 2) + N_j keeps W + 6 bits; what it drops are final
+    low bits. It starts at C - 1 and is inverted as it meets the last plane, because
+    -x - 1 = NOT x: 2^M N_M + NOT(C - 1 + sum_{j<M} 2^j N_j) is the result, with no constant that
+    depends on the weights. The running sum is one more row of the tree: no adder of its own.
+    """
+
+    def __init__(self, parameters: PlaneSumParameters):
+        self.parameters = p = parameters
+        super().__init__(
+            {
+                "selects": In(data.ArrayLayout(unsigned(3), PAIRS)),
+                "tables": In(data.ArrayLayout(pair_table_layout(p.entry_bits), PAIRS)),
+                "enable": In(1),
+                "first": In(1),
+                "last": In(1),
+                "high": Out(signed(p.high_bits)),
+                "low": Out(unsigned(MANTISSA_BITS_MAX)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        running = Signal(self.parameters.high_bits + 1)
+        shifted = Signal(MANTISSA_BITS_MAX - 1)
+        total = Signal.like(running)
+        low = Signal(MANTISSA_BITS_MAX)
+        columns = self._selected(m, platform)
+        for weight, bit in enumerate(self._addend(m, running)):
+            columns[weight].append(bit)
+        m.d.comb += [
+            total.eq(compress(m, platform, columns)),
+            low.eq(Cat(shifted, ~running[0])),
+        ]
+        with m.If(self.enable):
+            m.d.sync += [running.eq(total), shifted.eq(low[1:])]
+            with m.If(self.last):
+                m.d.sync += [self.high.eq(total[:-1]), self.low.eq(low)]
+        return m
+
+    def _selected(self, m, platform):
+        """Return the bits of the selected table entries by weight, all but the top one inverted."""
+        entry_bits = self.parameters.entry_bits + 1
+        columns = [[] for _ in range(self.parameters.high_bits + 1)]
+        for select, table in zip(self.selects, self.tables, strict=True):
+            entries = [Signal(signed(entry_bits)) for _ in range(3)]
+            for entry, value in zip(entries, (table.w0, table.w1, table.both), strict=True):
+                m.d.comb += entry.eq(value)
+            inverted = and_or_select(m, platform, list(select), entries)
+            for weight in range(entry_bits - 1):
+                columns[weight].append(inverted[weight])
+            columns[entry_bits - 1].append(~inverted[entry_bits - 1])
+        return columns
+
+    def _addend(self, m, running):
+        """Return what the tree adds to a plane: half the running sum, or where that starts."""
+        start = PAIRS * ((1 << self.parameters.entry_bits) - 1) - 1
+        addend = Signal(len(running) - 1)
+        m.d.comb += addend.eq(
+            Mux(self.first, start, running[1:]) ^ self.last.replicate(len(addend))
+        )
+        return addend

@@ -1,0 +1,67 @@
+"""Row: one plane, registered and decoded for all columns."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Module, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.formats.anda import PAIRS, plane_layout
+from lamina.parameters import check_range
+
+__all__ = ["Row", "RowParameters"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowParameters:
+    """``index_bits`` of an output index."""
+
+    index_bits: int
+
+    def __post_init__(self):
+        check_range("index_bits", self.index_bits, 1, 24)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a plane accepted to the same plane valid."""
+        return 1
+
+    @property
+    def throughput(self) -> str:
+        """Rate in steady state."""
+        return "one plane a cycle"
+
+    @property
+    def storage_bits(self) -> int:
+        """The plane with its fields, and the valid flag."""
+        return plane_layout(self.index_bits).size + 1
+
+
+class Row(wiring.Component):
+    """Register a plane and decode its pairs of bits, once for all the columns that share it.
+
+    Members
+    -------
+    i, o : streams of `plane_layout`
+        The plane, one cycle later.
+    selects : Out(ArrayLayout(unsigned(3), PAIRS))
+        Per pair of elements (2p, 2p + 1) of ``o``: bit 0 only the even one has its bit set, bit 1
+        only the odd one, bit 2 both. One-hot or zero: what an AND-OR select wants.
+    """
+
+    def __init__(self, parameters: RowParameters):
+        self.parameters = p = parameters
+        plane = stream.Signature(plane_layout(p.index_bits))
+        super().__init__(
+            {"i": In(plane), "o": Out(plane), "selects": Out(data.ArrayLayout(unsigned(3), PAIRS))}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.i.ready.eq(self.o.ready | ~self.o.valid)
+        with m.If(self.i.ready):
+            m.d.sync += [self.o.valid.eq(self.i.valid), self.o.payload.eq(self.i.payload)]
+        for pair in range(PAIRS):
+            even, odd = self.o.payload.plane[2 * pair], self.o.payload.plane[2 * pair + 1]
+            m.d.comb += self.selects[pair].eq(Cat(even & ~odd, ~even & odd, even & odd))
+        return m
