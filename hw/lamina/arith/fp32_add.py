@@ -1,0 +1,134 @@
+"""FP32 addition."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
+
+from lamina.arith.leading_zeros import count_leading_zeros
+from lamina.arith.pipeline import Pipeline, PipelineParameters
+from lamina.arith.rounding import ROUNDED_BITS, jam, keep, round_to_nearest_even, shift_right
+from lamina.arith.unpack import unpack
+from lamina.formats.ieee import FP32
+
+__all__ = ["Fp32Add", "Fp32AddParameters"]
+
+#: Bits below the significand that decide the rounding of any sum: guard, round and sticky.
+_EXTRA = 3
+_ALIGNED_BITS = FP32.precision + _EXTRA
+
+#: Low bits of the alignment distance, left to the fine shift.
+_COARSE = 3
+_SHIFT_BITS = _ALIGNED_BITS.bit_length()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fp32AddParameters(PipelineParameters):
+    """`PipelineParameters` and nothing else."""
+
+    @property
+    def stages(self):
+        return (
+            compare, swap, align_coarse, align_fine, add,
+            count_zeros, limit_shift, normalise, round_to_nearest_even,
+        )  # fmt: skip
+
+    @property
+    def operands(self):
+        return {"a": unsigned(FP32.width), "b": unsigned(FP32.width)}
+
+    @property
+    def results(self):
+        return {"value": unsigned(FP32.width)}
+
+
+def compare(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Find which magnitude is the smaller: as integers, patterns order as their values do."""
+    a, b = unpack(FP32, x.a), unpack(FP32, x.b)
+    return keep(x, "a", "b") | {
+        "exchange": x.a[:-1] < x.b[:-1],
+        "nan": a.nan | b.nan | (a.inf & b.inf & (a.sign ^ b.sign)),
+        "inf": a.inf | b.inf,
+    }
+
+
+def swap(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Put the larger magnitude first; find the distance between the two."""
+    larger, smaller = Signal(FP32.width), Signal(FP32.width)
+    m.d.comb += Cat(larger, smaller).eq(Mux(x.exchange, Cat(x.b, x.a), Cat(x.a, x.b)))
+    large, small = unpack(FP32, larger), unpack(FP32, smaller)
+    return keep(x, "nan", "inf") | {
+        "sign": large.sign,
+        "subtract": large.sign ^ small.sign,
+        "exponent": large.exponent,
+        "large": large.significand,
+        "small": small.significand,
+        "distance": (large.exponent - small.exponent)[: FP32.exponent_bits],
+    }
+
+
+def align_coarse(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Shift the smaller significand by whole bytes, or out of sight but for its sticky bit."""
+    small = Cat(Const(0, _EXTRA), x.small)
+    shifted = shift_right(m, small, x.distance[_COARSE:_SHIFT_BITS], unit=1 << _COARSE)
+    far = x.distance[_SHIFT_BITS:].any()
+    return keep(x, "sign", "subtract", "exponent", "large", "nan", "inf") | {
+        "small": Mux(far, jam(small, 1), shifted),
+        "distance": x.distance[:_COARSE] & ~far.replicate(_COARSE),
+    }
+
+
+def align_fine(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Shift the smaller significand by the rest."""
+    return keep(x, "sign", "subtract", "exponent", "large", "nan", "inf") | {
+        "small": shift_right(m, x.small, x.distance)
+    }
+
+
+def add(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Add or subtract; the larger magnitude is first, so the result is not negative."""
+    magnitude = Signal(_ALIGNED_BITS + 1)
+    large = Cat(Const(0, _EXTRA), x.large)
+    small = Cat(x.small, Const(0, 1)) ^ x.subtract.replicate(len(magnitude))
+    m.d.comb += magnitude.eq(large + small + x.subtract)
+    return keep(x, "sign", "exponent", "nan", "inf") | {"magnitude": magnitude}
+
+
+def count_zeros(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Find the distance of the sum from its normal form. An exact zero is positive."""
+    return keep(x, "exponent", "magnitude", "nan", "inf") | {
+        "sign": x.sign & x.magnitude.any(),
+        "zeros": count_leading_zeros(m, x.magnitude),
+    }
+
+
+def limit_shift(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Shift a sum below the normal range no further than to the weight of a subnormal's bits."""
+    shift = Signal.like(x.zeros)
+    m.d.comb += shift.eq(Mux(x.zeros < x.exponent, x.zeros, x.exponent))
+    # The top bit is the carry, one place above the larger operand's leading one.
+    return keep(x, "sign", "magnitude", "nan", "inf") | {
+        "shift": shift,
+        "exponent": x.exponent + 1 - shift,
+    }
+
+
+def normalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Move the sum up by the limited shift."""
+    shifted = Signal.like(x.magnitude)
+    m.d.comb += shifted.eq(x.magnitude << x.shift)
+    return keep(x, "sign", "exponent", "nan", "inf") | {"significand": jam(shifted, ROUNDED_BITS)}
+
+
+class Fp32Add(Pipeline):
+    """Adds FP32 ``a`` and ``b``.
+
+    Members
+    -------
+    i : {a: 32, b: 32, tag}
+    o : {value: 32, tag}
+
+    Parameters: `Fp32AddParameters`. Timing: see `Pipeline`.
+    Numerics: IEEE 754, one rounding to nearest even, subnormals kept in and out, overflow to Inf;
+    NaN operands and Inf - Inf give 0x7FC00000. An exact zero is +0, even (-0) + (-0).
+    """

@@ -1,0 +1,105 @@
+"""The shared end of all FP32 units: normalise, denormalise, round to nearest even, pack.
+
+A value on its way through is {sign, exponent, significand}: ``significand`` is ROUNDED_BITS wide,
+24 bits of FP32, a guard bit and a sticky bit; ``exponent`` is the exponent field that its top bit
+stands for. Flags ``nan`` and ``inf`` override it.
+"""
+
+from types import SimpleNamespace
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+
+from lamina.arith.leading_zeros import count_leading_zeros
+from lamina.formats.ieee import FP32, FP32_NAN
+
+__all__ = ["ROUNDED_BITS", "ROUND_STAGES", "jam", "keep", "round_to_nearest_even", "shift_right"]
+
+#: Significand, guard and sticky bit: all that rounding to nearest even looks at.
+ROUNDED_BITS = FP32.precision + 2
+
+#: Log2 of a right shift that leaves no more than the sticky bit of ROUNDED_BITS bits.
+_SHIFT_BITS = ROUNDED_BITS.bit_length()
+
+
+def keep(x: SimpleNamespace, *names: str) -> dict[str, Value]:
+    """Return the values of ``x`` that a stage only passes on."""
+    return {name: getattr(x, name) for name in names}
+
+
+def jam(value: Value, width: int) -> Value:
+    """Return the top ``width`` bits of ``value``, the last of them ORed with all bits below.
+
+    Shorter values get zeros below. What is rounded later is rounded as if nothing were lost.
+    """
+    value = Cat(Const(0, max(width - len(value), 0)), value)
+    cut = len(value) - width
+    return Cat(value[: cut + 1].any(), value[cut + 1 :])
+
+
+def shift_right(m: Module, value: Value, amount: Value, unit: int = 1) -> Value:
+    """Return ``value >> amount * unit``, the bits lost ORed into bit 0. ``unit``: power of two."""
+    for number, selected in enumerate(amount):
+        step = min(unit << number, len(value) - 1)
+        lost = value[: step + 1].any()
+        shifted = Signal(len(value))
+        m.d.comb += shifted.eq(Mux(selected, Cat(lost, value[step + 1 :]), value))
+        value = shifted
+    return value
+
+
+def count_zeros(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Find the distance of ``magnitude`` (any width) from its normal form."""
+    zeros = count_leading_zeros(m, x.magnitude)
+    return keep(x, "sign", "exponent", "magnitude", "nan", "inf") | {"zeros": zeros}
+
+
+def normalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Move the leading one of ``magnitude`` to the top and cut it to ROUNDED_BITS."""
+    shifted = Signal.like(x.magnitude)
+    m.d.comb += shifted.eq(x.magnitude << x.zeros)
+    return keep(x, "sign", "nan", "inf") | {
+        "exponent": x.exponent - x.zeros,
+        "significand": jam(shifted, ROUNDED_BITS),
+    }
+
+
+def denormalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Below the normal range, move the significand down to the weight of a subnormal's."""
+    distance = Signal(signed(len(x.exponent) + 1))
+    amount = Signal(_SHIFT_BITS)
+    m.d.comb += [
+        distance.eq(1 - x.exponent),
+        amount.eq(Mux(distance < 0, 0, distance[:_SHIFT_BITS])),
+    ]
+    with m.If(distance > (1 << _SHIFT_BITS) - 1):
+        m.d.comb += amount.eq(-1)
+    return keep(x, "sign", "exponent", "nan", "inf") | {
+        "significand": shift_right(m, x.significand, amount)
+    }
+
+
+def round_to_nearest_even(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Round and pack. A significand without its leading one is a subnormal or zero.
+
+    Exponent and fraction are incremented as one number: the carry out of the fraction is right, up
+    to Inf. Special values go in before the increment, so that nothing has to be selected after it.
+    """
+    sticky, guard, leading = x.significand[0], x.significand[1], x.significand[-1]
+    fraction = x.significand[2:-1]
+    infinite, base, increment = Signal(), Signal(FP32.width - 1), Signal()
+    m.d.comb += [
+        infinite.eq(x.inf | (leading & (x.exponent >= FP32.exponent_ones))),
+        base.eq(Cat(fraction, x.exponent[: FP32.exponent_bits] & leading.replicate(8))),
+        increment.eq(guard & (sticky | fraction[0]) & ~infinite & ~x.nan),
+    ]
+    with m.If(x.nan):
+        m.d.comb += base.eq(FP32_NAN)
+    with m.Elif(infinite):
+        m.d.comb += base.eq(FP32.exponent_ones << FP32.fraction_bits)
+    magnitude = Signal(FP32.width - 1)
+    m.d.comb += magnitude.eq(base + increment)
+    return {"value": Cat(magnitude, x.sign & ~x.nan)}
+
+
+#: From {sign, magnitude, exponent, nan, inf} to {value}; ``exponent`` is signed.
+ROUND_STAGES = (count_zeros, normalise, denormalise, round_to_nearest_even)
