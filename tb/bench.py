@@ -10,6 +10,7 @@ import random
 from pathlib import Path
 
 import cocotb_tools.runner
+
 from lamina_gen.emit import Emission, emit
 from lamina_gen.registry import find, make_parameters
 from lamina_sim import verilated

@@ -3,8 +3,8 @@
 import os
 
 import pytest
-from lamina_sim.verilated import toolchain
 
+from lamina_sim.verilated import toolchain
 from tb.bench import SEED
 
 

@@ -1,0 +1,197 @@
+"""The system in Verilator, and the host around it: arrays in, arrays out."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lamina_gen.build import BUILD, Progress, build_model
+from lamina_gen.gemm.problem import TILE_COLUMNS, TILE_ROWS, Problem
+from lamina_gen.gemm.schedule import group_words, row_groups, tile_scales
+from lamina_gen.registry import find, make_parameters
+from lamina_sim.golden import anda, store
+from lamina_sim.verilated import Result, ports
+
+__all__ = ["Machine", "Outcome"]
+
+#: Cycles from an address to its data: what the host memory takes to answer.
+MEMORY_LATENCY = 100
+
+#: Tiles of a pass: long enough to hide its start, short enough to show progress.
+_PASS_TILES = 256
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """What the hardware gave for a problem.
+
+    ``result`` float32 [m, n]; ``cycles`` of the system, all passes together; ``bytes_fetched`` from
+    the plane store; ``error``: the system's error flag.
+    """
+
+    problem: Problem
+    result: np.ndarray
+    cycles: int
+    bytes_fetched: int
+    error: bool
+
+    @property
+    def exact(self) -> bool:
+        """Whether every bit is the golden model's, and no error was flagged."""
+        got, expected = self.result.view(np.uint32), self.problem.expected.view(np.uint32)
+        return not self.error and bool(np.array_equal(got, expected))
+
+    @property
+    def macs_per_cycle(self) -> float:
+        """Multiplications of the product per cycle."""
+        return self.problem.macs / self.cycles
+
+    @property
+    def relative_error(self) -> float:
+        """Root mean square distance from the float64 product of all planes, over its own size."""
+        exact = self.problem.exact
+        size = float(np.sqrt(np.mean(exact**2)))
+        distance = float(np.sqrt(np.mean((self.result - exact) ** 2)))
+        return distance / size if size else distance
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """Some rows through some columns of tiles: one run of the model."""
+
+    rows: slice
+    columns: slice
+
+
+class Machine:
+    """A system of one engine, built once, that runs any number of problems.
+
+    ``settings`` are those of the module ``system`` (its engine is set here). ``folder`` takes the
+    generated Verilog and the built models. ``progress`` hears of builds and of passes done.
+    """
+
+    def __init__(
+        self,
+        engine: str,
+        settings: dict[str, Any] | None = None,
+        *,
+        folder: Path = BUILD,
+        progress: Progress | None = None,
+    ) -> None:
+        self.engine = engine
+        self.settings = {**(settings or {}), "engine": engine}
+        self._folder = folder
+        self._progress = progress or (lambda text, fraction: None)
+        self.parameters: Any = make_parameters(find("system"), self.settings)
+
+    @cached_property
+    def model(self) -> Any:
+        """The built system."""
+        return self._build("system", self.settings)
+
+    def _build(self, module: str, settings: dict) -> Any:
+        return build_model(module, settings, folder=self._folder, progress=self._progress)
+
+    def run(self, problem: Problem, *, trace: Path | None = None) -> Outcome:
+        """Run ``problem`` on the hardware; ``trace`` writes the waves of its first pass (VCD)."""
+        image = store.to_image(self._stored_planes(problem))
+        beats = self._activations(problem)
+        model, passes = self.model, list(self._passes(problem))
+        _, n, _ = problem.shape
+        width = -(-n // TILE_COLUMNS) * TILE_COLUMNS
+        result = np.zeros((problem.shape[0], width), np.float32)
+        cycles = fetched = 0
+        error = False
+
+        def run_pass(number: int) -> tuple[_Pass, Result]:
+            part = passes[number]
+            options: dict[str, Any] = {"trace": trace} if trace and number == 0 else {}
+            return part, self._run_pass(model, problem, part, beats, image, options)
+
+        # Passes share nothing but the built model, and the driver runs without Python's lock.
+        with ThreadPoolExecutor(min(len(passes), os.cpu_count() or 1)) as pool:
+            for done, (part, run) in enumerate(pool.map(run_pass, range(len(passes)))):
+                self._gather(part, run, result)
+                cycles += run.cycles
+                fetched += run.traffic["m_axi"].bytes
+                error |= bool(run.signals["error"])
+                self._progress("Running", (done + 1) / len(passes))
+        return Outcome(
+            problem=problem,
+            result=np.ascontiguousarray(result[:, :n]),
+            cycles=cycles,
+            bytes_fetched=fetched,
+            error=error,
+        )
+
+    def _passes(self, problem: Problem) -> Iterator[_Pass]:
+        m, n, k = problem.shape
+        tiles_down, tiles_across = -(-k // TILE_ROWS), -(-n // TILE_COLUMNS)
+        rows, across = 1 << self.parameters.row_bits, max(1, _PASS_TILES // tiles_down)
+        for row in range(0, m, rows):
+            for column in range(0, tiles_across, across):
+                last = min(column + across, tiles_across)
+                yield _Pass(slice(row, min(row + rows, m)), slice(column, last))
+
+    def _stored_planes(self, problem: Problem) -> np.ndarray:
+        return store.to_planes(problem.blocks, problem.weight_bits)
+
+    def _activations(self, problem: Problem) -> Callable[[slice], dict[str, Any]]:
+        """Return what gives the beats of activations of some rows."""
+        if self.engine == "pacq":
+            return lambda rows: row_groups(problem, problem.activations[rows])
+        encoded = anda.encode(problem.activations, problem.mantissa_bits, rounding=problem.rounding)
+        exponents, planes = anda.to_planes(encoded)
+        return lambda rows: group_words(exponents[rows], planes[rows])
+
+    def _run_pass(
+        self,
+        model: Any,
+        problem: Problem,
+        part: _Pass,
+        beats: Callable[[slice], dict[str, Any]],
+        image: np.ndarray,
+        options: dict[str, Any],
+    ) -> Result:
+        tiles_down = -(-problem.shape[2] // TILE_ROWS)
+        columns = part.columns.stop - part.columns.start
+        activations, results = f"i_{self.engine}", f"o_{self.engine}"
+        words = ports.pack(model.ports[activations].shape, beats(part.rows))
+        run = {
+            "base": 0,
+            "block": part.columns.start * tiles_down,
+            "blocks": columns * tiles_down,
+            "planes": problem.weight_bits,
+            "keep": problem.keep,
+        }
+        inputs = {
+            "i_run": {name: [value] for name, value in run.items()},
+            "i_scales": tile_scales(problem, part.columns),
+            activations: np.tile(words, (columns, 1)),
+        }
+        rows = part.rows.stop - part.rows.start
+        return model.run(
+            inputs,
+            outputs={results: rows * columns * TILE_COLUMNS},
+            memory=image,
+            memory_latency=MEMORY_LATENCY,
+            **options,
+        )
+
+    def _gather(self, part: _Pass, run: Result, result: np.ndarray) -> None:
+        """Put the results of a pass where their indices say."""
+        output = run.outputs[f"o_{self.engine}"].values
+        index, columns = output["index"], part.columns.stop - part.columns.start
+        row, column = index // TILE_COLUMNS, index % TILE_COLUMNS
+        if self.engine == "pacq":
+            half = TILE_COLUMNS // 2
+            row, column = row // 2, (row % 2) * half + column
+        per_tile = len(index) // columns
+        tile = part.columns.start + np.arange(len(index)) // per_tile
+        values = output["value"].astype(np.uint32).view(np.float32)
+        result[part.rows.start + row, TILE_COLUMNS * tile + column] = values
