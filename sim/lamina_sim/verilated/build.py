@@ -1,0 +1,198 @@
+"""From MODULE.v and MODULE.json to a :class:`~lamina_sim.verilated.model.Model`.
+
+Verilator writes C++, and one g++ per part of it makes a shared object. What does not depend on the
+module - Verilator's runtime, the driver, a precompiled header - is compiled once (runtime.py).
+Everything is kept under the hash of what it was made from, and appears by renaming a finished
+folder, so that processes that build the same thing at once do no harm.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lamina_sim.verilated import toolchain
+from lamina_sim.verilated.runtime import DRIVER, compile_flags, publish, runtime
+
+__all__ = ["Design", "Progress", "build_library", "cache_folder"]
+
+Progress = Callable[[str, float], None]
+"""Called with a line of text and the finished fraction (0 to 1) of a build."""
+
+# g++ needs about 4 s for so many bytes of Verilator's output; more are shared among the cores.
+_PART_BYTES = 250_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """What a model is built from.
+
+    ``verilog``, ``waivers`` (a Verilator configuration, may be empty) and ``description``
+    (MODULE.json, parsed) are texts and data, not paths: the cache is keyed by content.
+    ``trace`` builds in VCD tracing; ``random_initial`` removes the initial values of registers, so
+    that a run can draw them at random; ``optimize`` is the option of g++ for the model.
+    """
+
+    verilog: str
+    description: dict[str, Any]
+    waivers: str = ""
+    trace: bool = False
+    random_initial: bool = False
+    optimize: str = "-O2"
+
+    @property
+    def top(self) -> str:
+        """Name of the top module."""
+        return str(self.description["top"])
+
+    @property
+    def signals(self) -> list[str]:
+        """Names of the top-level signals, clock and reset included, in the order of the driver."""
+        control = [self.description.get("clock"), self.description.get("reset")]
+        ports = [port["signals"].values() for port in self.description["ports"]]
+        return [name for name in (*control, *(s for group in ports for s in group)) if name]
+
+    @property
+    def hierarchical(self) -> bool:
+        """Whether blocks are marked to be verilated once and instantiated often."""
+        return "hier_block" in self.waivers
+
+    def key(self) -> str:
+        """Hash of all that decides the result."""
+        parts = (
+            json.dumps([self.verilog, self.signals, self.top, self.waivers]),
+            json.dumps([self.trace, self.random_initial, self.optimize]),
+            toolchain.fingerprint(),
+            *(path.read_text() for path in sorted(DRIVER.glob("*.[ch]*"))),
+            Path(__file__).read_text(),
+        )
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+def cache_folder(cache: Path | str | None = None) -> Path:
+    """Folder of built models: the argument, $LAMINA_CACHE, or build/verilated below here."""
+    return Path(cache or os.environ.get("LAMINA_CACHE") or Path("build", "verilated")).absolute()
+
+
+def build_library(
+    design: Design, cache: Path, progress: Progress | None = None, jobs: int | None = None
+) -> Path:
+    """Path of the shared object of ``design``, built if the cache does not have it."""
+    report = progress or (lambda text, fraction: None)
+    final = cache / f"{design.top}-{design.key()}"
+    library = final / "model.so"
+    if library.exists():
+        report(f"{design.top}: already built", 1.0)
+        return library
+    toolchain.require()
+    cache.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f"{design.top}-", suffix=".part", dir=cache))
+    try:
+        with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
+            report(f"{design.top}: Verilator's runtime", 0.0)
+            common = runtime(cache, design.trace, pool)
+            report(f"{design.top}: Verilator reads the Verilog", 0.1)
+            _verilate(design, work)
+            _compile(design, work, common, pool, report)
+        publish(work, final)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    report(f"{design.top}: built", 1.0)
+    return library
+
+
+def _verilate(design: Design, work: Path) -> None:
+    """Write the C++ of the design to work/cpp."""
+    if design.hierarchical and re.search(r"\s", str(work)):
+        raise toolchain.ToolError(
+            f"The cache folder must have no blanks in its path for make, not {str(work.parent)!r}."
+        )
+    verilog = _forget_initial_values(design.verilog) if design.random_initial else design.verilog
+    (work / f"{design.top}.v").write_text(verilog)
+    sources = [f"{design.top}.v"]
+    if design.waivers:
+        (work / f"{design.top}.vlt").write_text(design.waivers)
+        sources.insert(0, f"{design.top}.vlt")
+    unknown = "unique" if design.random_initial else "fast"
+    command = [
+        "verilator", "--cc", *sources, "--top-module", design.top, "--prefix", f"V{design.top}",
+        "--Mdir", "cpp", "--quiet", "--no-assert", "-O3", "-Wno-fatal", "-Wno-lint",
+        "--x-assign", unknown, "--x-initial", unknown,
+        "--output-split", "5000", "--output-split-cfuncs", "5000",
+    ]  # fmt: skip
+    command += ["--trace-vcd"] if design.trace else []
+    command += ["--hierarchical", "-CFLAGS", "-fPIC"] if design.hierarchical else []
+    toolchain.run(command, work, f"Reading the Verilog of {design.top}")
+
+
+def _forget_initial_values(verilog: str) -> str:
+    """Declarations ``reg [7:0] x = 8'h00;`` without the value; contents of memories stay."""
+    return re.sub(
+        r"^(\s*(?:output\s+)?reg\b[^=;]*?)\s*=[^;]*;", r"\1;", verilog, flags=re.MULTILINE
+    )
+
+
+def _compile(
+    design: Design, work: Path, common: Path, pool: ThreadPoolExecutor, report: Progress
+) -> None:
+    """Compile work/cpp and the binding in parts, and link them with the runtime."""
+    _write_port_table(design, work)
+    folders = sorted({path.parent for path in work.glob("cpp/**/*.cpp")})
+    parts: list[tuple[Path, list[Path]]] = [(work / "cpp", [DRIVER / "model.cpp"])]
+    for folder in folders:
+        parts += [(folder, group) for group in _group(sorted(folder.glob("*.cpp")))]
+
+    def compile_part(index: int) -> None:
+        folder, sources = parts[index]
+        unit = work / f"part{index}.cpp"
+        unit.write_text("".join(f'#include "{source}"\n' for source in sources))
+        flags = compile_flags(design.trace, common)
+        includes = [f"-I{folder}", f"-I{work}", f"-I{DRIVER}"]
+        command = ["g++", *flags, design.optimize, *includes, "-c", unit.name]
+        toolchain.run(command, work, f"Compiling {design.top}")
+
+    for done, _ in enumerate(pool.map(compile_part, range(len(parts)))):
+        report(f"{design.top}: compiled {done + 1} of {len(parts)}", 0.2 + 0.7 * done / len(parts))
+    objects = [f"part{index}.o" for index in range(len(parts))]
+    # Our own symbols first and only: models of many modules live in one process.
+    link = ["g++", "-shared", "-Wl,-Bsymbolic", "-Wl,--gc-sections", "-s", "-o", "model.so"]
+    toolchain.run([*link, *objects, *sorted(common.glob("*.o"))], work, f"Linking {design.top}")
+    shutil.rmtree(work / "cpp")
+    for left in work.glob("part*"):
+        left.unlink()
+
+
+def _group(sources: Sequence[Path]) -> list[list[Path]]:
+    """Files to compile together: a compiler run costs more than a small file."""
+    groups: list[list[Path]] = [[]]
+    size = 0
+    for source in sources:
+        if size and size + source.stat().st_size > _PART_BYTES:
+            groups.append([])
+            size = 0
+        groups[-1].append(source)
+        size += source.stat().st_size
+    return groups
+
+
+def _write_port_table(design: Design, work: Path) -> None:
+    """Write ports.h, by which model.cpp finds the signals of the top module."""
+    names = " ".join(f"X({_member(name)})" for name in design.signals)
+    (work / "ports.h").write_text(
+        f'#define LAMINA_HEADER "V{design.top}.h"\n'
+        f"#define LAMINA_TOP V{design.top}\n"
+        f"#define LAMINA_SIGNALS(X) {names}\n"
+    )
+
+
+def _member(name: str) -> str:
+    """Verilator's C++ name of a signal: a double underscore and odd characters are spelled out."""
+    spelled = name.replace("__", "_\0")
+    return re.sub(r"[^A-Za-z0-9_]", lambda match: f"__0{ord(match[0]) or ord('_'):02X}", spelled)
