@@ -2,13 +2,36 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Shape, ShapeLike, Signal
-from amaranth.lib import fifo, stream, wiring
+from amaranth.hdl import Module, Mux, Shape, ShapeLike, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.parameters import check_range
+from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
-__all__ = ["Queue", "QueueParameters", "SkidBuffer"]
+__all__ = ["Queue", "QueueParameters", "SkidBuffer", "SkidBufferParameters"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkidBufferParameters:
+    """``shape`` of a beat."""
+
+    shape: ShapeLike = 32
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a beat accepted to the beat valid on ``o``."""
+        return 1
+
+    @property
+    def throughput(self) -> str:
+        """Beats a cycle."""
+        return "1 beat per cycle"
+
+    @property
+    def storage_bits(self) -> int:
+        """Two beats and their valid bits."""
+        return 2 * (Shape.cast(self.shape).width + 1)
 
 
 class SkidBuffer(wiring.Component):
@@ -19,9 +42,9 @@ class SkidBuffer(wiring.Component):
     two beats.
     """
 
-    def __init__(self, shape: ShapeLike):
-        self.shape = shape
-        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+    def __init__(self, parameters: SkidBufferParameters):
+        self.parameters = p = parameters
+        super().__init__({"i": In(stream.Signature(p.shape)), "o": Out(stream.Signature(p.shape))})
 
     def elaborate(self, platform):
         m = Module()
@@ -46,23 +69,40 @@ class SkidBuffer(wiring.Component):
 class QueueParameters:
     """``shape`` of a beat and ``depth`` in beats."""
 
-    shape: ShapeLike
-    depth: int
+    shape: ShapeLike = 32
+    depth: int = 16
 
     def __post_init__(self):
         check_range("depth", self.depth, 1, 1 << 16)
 
     @property
+    def memory(self) -> BlockMemoryParameters:
+        """Of the memory in which the beats wait."""
+        return BlockMemoryParameters(width=Shape.cast(self.shape).width, depth=max(self.depth, 2))
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a beat accepted to the beat valid on ``o``, in an empty queue."""
+        return 2
+
+    @property
+    def throughput(self) -> str:
+        """Beats a cycle; a place is free again the cycle after its beat left."""
+        return "1 beat per cycle" if self.depth > 2 else f"{self.depth} beats per 3 cycles"
+
+    @property
     def storage_bits(self) -> int:
-        """Bits held."""
-        return Shape.cast(self.shape).width * self.depth
+        """The memory, two pointers, the level and the valid bit."""
+        memory = self.memory
+        return memory.storage_bits + 2 * memory.address_bits + self.depth.bit_length() + 1
 
 
 class Queue(wiring.Component):
     """First in, first out: up to ``depth`` beats wait between ``i`` and ``o``.
 
-    Members: ``i``, ``o`` streams of ``shape``; ``level`` counts the beats held. Latency two cycles,
-    one beat a cycle.
+    Members: ``i``, ``o`` streams of ``shape``; ``level`` counts the beats held, the one on ``o``
+    included. Latency two cycles; one beat a cycle from a depth of three on, because a beat holds
+    its place for the two cycles of its way and for the one in which it leaves.
     """
 
     def __init__(self, parameters: QueueParameters):
@@ -77,15 +117,28 @@ class Queue(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        width = Shape.cast(self.parameters.shape).width
-        m.submodules.fifo = queue = fifo.SyncFIFOBuffered(width=width, depth=self.parameters.depth)
+        memory = self.parameters.memory
+        m.submodules.rows = rows = BlockMemory(memory)
+        enter, leave = self.i.valid & self.i.ready, self.o.valid & self.o.ready
+        advance, waiting = Signal(), Signal()
         m.d.comb += [
-            queue.w_data.eq(self.i.payload),
-            queue.w_en.eq(self.i.valid),
-            self.i.ready.eq(queue.w_rdy),
-            self.o.payload.eq(queue.r_data),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
-            self.level.eq(queue.level),
+            self.i.ready.eq(self.level != self.parameters.depth),
+            advance.eq(self.o.ready | ~self.o.valid),
+            waiting.eq(self.level != self.o.valid),
+            rows.write_enable.eq(enter),
+            rows.write_data.eq(self.i.payload),
+            rows.read_enable.eq(advance & waiting),
+            self.o.payload.eq(rows.read_data),
         ]
+        m.d.sync += self.level.eq(self.level + enter - leave)
+        with m.If(advance):
+            m.d.sync += self.o.valid.eq(waiting)
+        for enable, address in (
+            (rows.write_enable, rows.write_address),
+            (rows.read_enable, rows.read_address),
+        ):
+            pointer = Signal(memory.address_bits)
+            m.d.comb += address.eq(pointer)
+            with m.If(enable):
+                m.d.sync += pointer.eq(Mux(pointer == memory.depth - 1, 0, pointer + 1))
         return m

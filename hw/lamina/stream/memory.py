@@ -15,8 +15,8 @@ __all__ = ["BlockMemory", "BlockMemoryParameters"]
 class BlockMemoryParameters:
     """``width`` bits a row, ``depth`` rows."""
 
-    width: int
-    depth: int
+    width: int = 64
+    depth: int = 512
 
     def __post_init__(self):
         check_range("width", self.width, 1, 4096)
@@ -26,6 +26,16 @@ class BlockMemoryParameters:
     def address_bits(self) -> int:
         """Bits of a row address."""
         return (self.depth - 1).bit_length()
+
+    @property
+    def latency(self) -> int:
+        """Cycles from an address to its row."""
+        return 1
+
+    @property
+    def throughput(self) -> str:
+        """Rows a cycle."""
+        return "1 row written and 1 row read per cycle"
 
     @property
     def storage_bits(self) -> int:

@@ -1,0 +1,162 @@
+"""Front half of the fetcher: runs of blocks become AXI4 read bursts, one per plane and chunk."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.bus.axi4 import BURST_INCR, address_layout
+from lamina.formats.planes import BEAT_BYTES, run_layout
+
+__all__ = ["FetchIssue"]
+
+_BEAT_SHIFT = BEAT_BYTES.bit_length() - 1
+
+
+class FetchIssue(wiring.Component):
+    """Cuts runs into chunks and asks the memory for the planes of each, in order.
+
+    A chunk is up to L neighbouring blocks of one row, L a power of two that depends on ``keep``,
+    and starts at a multiple of L unless the run starts inside. So its planes are bursts that leave
+    neither their row nor a 4 KiB page, and all of them together fill a quarter of the ring.
+
+    Parameters: `FetcherParameters`.
+
+    Members
+    -------
+    i : In(stream of run_layout)
+    ar : Out(stream of bus.axi4.address_layout)
+        The bursts. A burst is asked only when the ring has room for all its beats.
+    chunk : Out(stream of FetcherParameters.chunk_layout)
+        The same chunks, for the back half, each before its first burst.
+    tail : In
+        Ring pointer up to which beats have been read out; those before it are free.
+
+    Timing: three cycles a run (before ``ar``), one a chunk and one a burst.
+    """
+
+    def __init__(self, parameters):
+        self.parameters = p = parameters
+        super().__init__(
+            {
+                "i": In(stream.Signature(run_layout(p.address_bits, p.planes_max))),
+                "ar": Out(stream.Signature(address_layout(p.axi))),
+                "chunk": Out(stream.Signature(p.chunk_layout)),
+                "tail": In(p.pointer_bits),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+        job_layout = data.StructLayout(
+            {
+                "unit": p.unit_bits,  # row address of the next chunk, in rows
+                "column": p.column_bits,  # its first block within the row
+                "remaining": self.i.p.blocks.shape(),
+                "limit": range(p.chunk_blocks(1) + 1),  # L
+                "planes": self.i.p.planes.shape(),
+                "keep": self.i.p.keep.shape(),
+                "bad": 1,
+            }
+        )
+        start = Signal(data.StructLayout({"job": job_layout, "skip": p.unit_bits}))
+        start_valid, start_ready = Signal(), Signal()
+        self._prepare(m, start, start_valid, start_ready)
+        job, count, plane = Signal(job_layout), Signal(job_layout["limit"].shape), Signal(5)
+        last_plane, fire = Signal(), Signal()
+        m.d.comb += [
+            self.chunk.p.count.eq(self._chunk_count(m, job)),
+            self.chunk.p.keep.eq(job.keep),
+            self.chunk.p.end.eq(self.chunk.p.count == job.remaining),
+            self.chunk.p.bad.eq(job.bad),
+            last_plane.eq(plane + 1 == job.keep),
+        ]
+        with m.If(self.ar.ready):
+            m.d.sync += self.ar.valid.eq(0)
+        with m.FSM(name="issue"):
+            with m.State("IDLE"):
+                m.d.comb += start_ready.eq(1)
+                m.d.sync += [job.eq(start.job), job.unit.eq(start.job.unit + start.skip)]
+                with m.If(start_valid):
+                    m.next = "CHUNK"
+            with m.State("CHUNK"):
+                m.d.comb += self.chunk.valid.eq(1)
+                m.d.sync += [count.eq(self.chunk.p.count), plane.eq(0)]
+                with m.If(self.chunk.ready & job.bad):
+                    m.next = "IDLE"
+                with m.Elif(self.chunk.ready):
+                    m.next = "PLANES"
+            with m.State("PLANES"):
+                self._burst(m, job, count, plane, fire)
+                with m.If(fire & last_plane):
+                    self._next_chunk(m, job, count)
+                    m.next = "CHUNK"
+                    with m.If(count == job.remaining):
+                        m.next = "IDLE"
+        return m
+
+    def _prepare(self, m, start, valid, ready):
+        """Check the next run and find its row while the one before it is being issued."""
+        p, run = self.parameters, self.i.p
+        row = run.block >> p.column_bits
+        low = run.base[: p.row_shift]
+        m.d.comb += self.i.ready.eq(~valid | ready)
+        with m.If(self.i.ready):
+            m.d.sync += [
+                valid.eq(self.i.valid),
+                start.skip.eq(row * run.planes),
+                start.job.unit.eq(run.base >> p.row_shift),
+                start.job.column.eq(run.block),
+                start.job.remaining.eq(run.blocks),
+                start.job.planes.eq(run.planes),
+                start.job.keep.eq(run.keep),
+                start.job.bad.eq(
+                    (run.keep == 0)
+                    | (run.keep > run.planes)
+                    | (run.planes > p.planes_max)
+                    | (run.blocks == 0)
+                    | low.any()
+                ),
+            ]
+            with m.Switch(run.keep):
+                for keep in range(1, p.planes_max + 1):
+                    with m.Case(keep):
+                        m.d.sync += start.job.limit.eq(p.chunk_blocks(keep))
+
+    def _chunk_count(self, m, job):
+        """Blocks from ``job.column`` to the next multiple of L, or to the end of the run."""
+        to_boundary, count = Signal.like(job.limit), Signal.like(job.limit)
+        m.d.comb += [
+            to_boundary.eq(job.limit - (job.column & (job.limit - 1))),
+            count.eq(to_boundary),
+        ]
+        with m.If(job.remaining < to_boundary):
+            m.d.comb += count.eq(job.remaining)
+        return count
+
+    def _burst(self, m, job, count, plane, fire):
+        """Ask for one plane of the chunk once the ring has room for it."""
+        p = self.parameters
+        head, used = Signal(p.pointer_bits), Signal(p.pointer_bits)
+        m.d.comb += [
+            used.eq(head - self.tail),
+            fire.eq((self.ar.ready | ~self.ar.valid) & (used + count <= p.buffer_beats)),
+        ]
+        address = ((job.unit + plane) << p.row_shift) | (job.column << _BEAT_SHIFT)
+        with m.If(fire):
+            m.d.sync += [
+                head.eq(head + count),
+                plane.eq(plane + 1),
+                self.ar.valid.eq(1),
+                self.ar.p.addr.eq(address),
+                self.ar.p.len.eq(count - 1),
+                self.ar.p.size.eq(p.axi.size),
+                self.ar.p.burst.eq(BURST_INCR),
+            ]
+
+    def _next_chunk(self, m, job, count):
+        following = Signal(self.parameters.column_bits + 1)
+        m.d.comb += following.eq(job.column + count)
+        m.d.sync += [job.column.eq(following), job.remaining.eq(job.remaining - count)]
+        with m.If(following[-1]):
+            m.d.sync += job.unit.eq(job.unit + job.planes)
