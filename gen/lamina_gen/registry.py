@@ -48,6 +48,12 @@ class Entry:
 
 _ENTRIES: tuple[Entry, ...] = (
     # One line each: name, stage, class; in the order of the stages.
+    Entry("store.transpose", "store", "lamina.store.transpose:Transpose"),
+    Entry("store.fetcher", "fetch", "lamina.store.fetcher:Fetcher"),
+    Entry("store.assembler", "fetch", "lamina.store.assembler:Assembler"),
+    Entry("stream.skid_buffer", "stream", "lamina.stream.buffer:SkidBuffer"),
+    Entry("stream.queue", "stream", "lamina.stream.buffer:Queue"),
+    Entry("stream.memory", "stream", "lamina.stream.memory:BlockMemory"),
 )
 
 MODULES = {entry.name: entry for entry in _ENTRIES}
