@@ -1,0 +1,179 @@
+"""Scaled accumulation in FP32: the floating-point end of a dot product, shared by many outputs."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.arith.fp32_add import Fp32Add, Fp32AddParameters
+from lamina.arith.fp32_multiply import Fp32Multiply, Fp32MultiplyParameters
+from lamina.formats.anda import output_layout
+from lamina.formats.ieee import FP16, FP32
+from lamina.parameters import check_range
+from lamina.stream.memory import BlockMemory, BlockMemoryParameters
+
+__all__ = ["ScaleAccumulate", "ScaleAccumulateParameters"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleAccumulateParameters:
+    """``outputs`` (1 to 2^20) sums are kept; ``stages_per_rank`` as in `PipelineParameters`."""
+
+    outputs: int
+    stages_per_rank: int = 1
+
+    def __post_init__(self):
+        check_range("outputs", self.outputs, 1, 1 << 20)
+        check_range("stages_per_rank", self.stages_per_rank, 1, 16)
+
+    @property
+    def index_bits(self) -> int:
+        """Width of an output's index."""
+        return max(1, (self.outputs - 1).bit_length())
+
+    @property
+    def place_layout(self) -> data.StructLayout:
+        """Which output a product belongs to: ``index``; its first (``begin``) or last (``end``)."""
+        return data.StructLayout(
+            {"index": unsigned(self.index_bits), "begin": unsigned(1), "end": unsigned(1)}
+        )
+
+    @property
+    def input_layout(self) -> data.StructLayout:
+        """Payload of ``i``: ``value`` (FP32), ``scale`` (FP16), and the fields of the place."""
+        operands = {"value": unsigned(FP32.width), "scale": unsigned(FP16.width)}
+        return data.StructLayout(operands | self.place_layout.members)
+
+    @property
+    def multiply(self) -> Fp32MultiplyParameters:
+        """Parameters of the scaling."""
+        return Fp32MultiplyParameters(
+            b_format="fp16", tag_bits=self.place_layout.size, stages_per_rank=self.stages_per_rank
+        )
+
+    @property
+    def add(self) -> Fp32AddParameters:
+        """Parameters of the addition; the place travels beside it, see `ScaleAccumulate`."""
+        return Fp32AddParameters(stages_per_rank=self.stages_per_rank)
+
+    @property
+    def memory(self) -> BlockMemoryParameters:
+        """Parameters of the memory of sums."""
+        return BlockMemoryParameters(width=FP32.width, depth=max(2, self.outputs))
+
+    @property
+    def accumulate_latency(self) -> int:
+        """Cycles after which the same index can come again without being stalled.
+
+        One reads the sum, then the adder, then one writes it back.
+        """
+        return 1 + self.add.latency + 1
+
+    @property
+    def latency(self) -> int:
+        """Cycles from an input beat with ``end`` to its sum on ``o``, if nothing stalls it."""
+        return self.multiply.latency + 1 + self.add.latency
+
+    @property
+    def throughput(self) -> str:
+        """Rate in steady state."""
+        return f"1 beat a cycle, the same index every {self.accumulate_latency} cycles"
+
+    @property
+    def storage_bits(self) -> int:
+        """Both units, the memory, and the operand and places under way."""
+        places = (1 + self.add.latency) * (1 + self.place_layout.size)
+        units = self.multiply.storage_bits + self.add.storage_bits
+        return units + self.memory.storage_bits + FP32.width + places
+
+
+class ScaleAccumulate(wiring.Component):
+    """Multiply by a scale and add to one of many sums: acc[index] = FP32(acc[index] + r).
+
+    Members
+    -------
+    i : In(stream of ``parameters.input_layout``)
+        ``value`` FP32, ``scale`` FP16: r = FP32(value * scale). ``begin``: the sum starts anew from
+        +0. ``end``: the sum leaves on ``o``.
+    o : Out(stream of `output_layout`)
+        Finished sums with their index, in the order of the beats with ``end``.
+
+    Timing
+    ------
+    ``parameters.latency`` cycles, one beat a cycle. A beat whose index is still being added to
+    waits until that sum is written back, with all beats behind it: the same index may come every
+    ``parameters.accumulate_latency`` cycles; sooner, it is stalled, never wrong.
+
+    Numerics: two roundings to nearest even, in the order of the beats; see `Fp32Multiply` and
+    `Fp32Add`. Sums not begun since reset start from whatever is stored.
+    """
+
+    def __init__(self, parameters: ScaleAccumulateParameters):
+        self.parameters = p = parameters
+        super().__init__(
+            {
+                "i": In(stream.Signature(p.input_layout)),
+                "o": Out(stream.Signature(output_layout(p.index_bits))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+        m.submodules.multiply = multiply = Fp32Multiply(p.multiply)
+        m.submodules.add = add = Fp32Add(p.add)
+        m.submodules.sums = sums = BlockMemory(p.memory)
+
+        product = multiply.o.payload
+        place = data.View(p.place_layout, product.tag)
+        busy, issue = Signal(), Signal()
+        given = self.i.payload
+        m.d.comb += [
+            multiply.i.payload.a.eq(given.value),
+            multiply.i.payload.b.eq(given.scale),
+            multiply.i.payload.tag.eq(Cat(given.index, given.begin, given.end)),
+            multiply.i.valid.eq(self.i.valid),
+            self.i.ready.eq(multiply.i.ready),
+            issue.eq(multiply.o.valid & ~busy),
+            multiply.o.ready.eq(add.i.ready & ~busy),
+            sums.read_enable.eq(add.i.ready),
+            sums.read_address.eq(place.index),
+        ]
+        operand = Signal(FP32.width, reset_less=True)
+        with m.If(add.i.ready):
+            m.d.sync += operand.eq(product.value)
+        # One entry beside the read and beside each rank of the adder, all in step with it.
+        under_way = self._under_way(m, add.i.ready, issue, place)
+        (reading_valid, reading), (_, written) = under_way[0], under_way[-1]
+        m.d.comb += [
+            busy.eq(Cat(valid & (at.index == place.index) for valid, at in under_way).any()),
+            add.i.valid.eq(reading_valid),
+            add.i.payload.a.eq(operand),
+            add.i.payload.b.eq(Mux(reading.begin, 0, sums.read_data)),
+            sums.write_enable.eq(add.o.valid & add.o.ready),
+            sums.write_address.eq(written.index),
+            sums.write_data.eq(add.o.payload.value),
+            add.o.ready.eq(self.o.ready | ~written.end),
+            self.o.valid.eq(add.o.valid & written.end),
+            self.o.payload.value.eq(add.o.payload.value),
+            self.o.payload.index.eq(written.index),
+        ]
+        return m
+
+    def _under_way(
+        self, m: Module, advance: Value, issue: Value, place: data.View
+    ) -> list[tuple[Signal, data.View]]:
+        """Return ``(valid, place)`` of the beats that have left the multiplier, newest first.
+
+        They travel here and not in the adder's tag, because the interlock looks at all of them.
+        """
+        entries = []
+        for rank in range(1 + self.parameters.add.latency):
+            valid = Signal(name=f"valid_{rank}")
+            at = Signal(self.parameters.place_layout, name=f"place_{rank}", reset_less=True)
+            with m.If(advance):
+                m.d.sync += [valid.eq(issue), at.eq(place)]
+            entries.append((valid, at))
+            issue, place = valid, at
+        return entries
