@@ -4,6 +4,8 @@ Both work on the Verilog that users get. Builds live under build/tb, one folder 
 unchanged module is built once.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import random
@@ -29,6 +31,15 @@ def seeds(*path):
     return seed
 
 
+@contextlib.contextmanager
+def _alone_in(folder: Path):
+    """Let one process at a time write ``folder``: tests in parallel may want the same build."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def generate(module: str, settings: dict) -> tuple[Emission, dict[str, Path]]:
     """Generate ``module`` into a folder named by its content; return it and its paths by suffix."""
     entry = find(module)
@@ -37,8 +48,9 @@ def generate(module: str, settings: dict) -> tuple[Emission, dict[str, Path]]:
     folder = BUILD / f"{entry.top}-{digest}"
     paths = {suffix: folder / f"{entry.top}.{suffix}" for suffix in emission.files}
     # Left alone when it is there: a rewritten file would make Verilator build again.
-    if not all(path.exists() for path in paths.values()):
-        emission.write(folder)
+    with _alone_in(folder):
+        if not all(path.exists() for path in paths.values()):
+            emission.write(folder)
     return emission, paths
 
 
@@ -61,23 +73,24 @@ def run_bench(module: str, bench: str, settings: dict | None = None, **environme
     """
     settings = settings or {}
     emission, paths = generate(module, settings)
-    folder = paths["v"].parent
     os.environ.update(toolchain.environment())
     runner = cocotb_tools.runner.get_runner("verilator")
     waves = os.environ.get("WAVES") == "1"
-    runner.build(
-        sources=[paths["v"]],
-        hdl_toplevel=emission.entry.top,
-        build_dir=folder / ("cocotb-waves" if waves else "cocotb"),
-        build_args=[str(paths["vlt"]), "-Wno-fatal", "-O3"],
-        waves=waves,
-    )
+    build = paths["v"].parent / ("cocotb-waves" if waves else "cocotb")
+    with _alone_in(build):
+        runner.build(
+            sources=[paths["v"]],
+            hdl_toplevel=emission.entry.top,
+            build_dir=build,
+            build_args=[str(paths["vlt"]), "-Wno-fatal", "-O3"],
+            waves=waves,
+        )
     results = runner.test(
         hdl_toplevel=emission.entry.top,
         hdl_toplevel_lang="verilog",
         test_module=bench,
         seed=seeds(module, bench, *settings.items()),
-        build_dir=folder / ("cocotb-waves" if waves else "cocotb"),
+        build_dir=build,
         results_xml=f"results-{bench}-{os.getpid()}.xml",
         extra_env={
             "LAMINA_MODULE": module,

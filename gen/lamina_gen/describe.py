@@ -1,15 +1,70 @@
-"""What a module's ports are, as data: the description that MODULE.json carries."""
+"""What a module is, as data: ports, parameters and figures, for MODULE.json and `describe`."""
 
+import inspect
 import re
 from collections.abc import Iterator
+from dataclasses import MISSING, asdict, fields
+from typing import Any
 
 from amaranth.hdl import Shape
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import Flow
 
-__all__ = ["describe_ports", "describe_shape"]
+from lamina_gen.registry import Entry
+
+__all__ = ["describe", "describe_figures", "describe_ports", "describe_shape"]
 
 _AXI_PIN = re.compile(r"(?P<prefix>[ms]_axil?)_(?P<pin>(ar|r|aw|w|b)[a-z]+)")
+
+
+def describe(entry: Entry, parameters: object) -> dict[str, Any]:
+    """Describe ``entry`` as built with ``parameters``: plain data, for people to read."""
+    return {
+        "module": entry.name,
+        "stage": entry.stage,
+        "summary": entry.summary,
+        "contract": inspect.getdoc(entry.component) or "",
+        **describe_figures(parameters),
+        "parameters": list(_parameters(parameters)),
+        "ports": describe_ports(entry.component(parameters)),
+    }
+
+
+def describe_figures(parameters: object) -> dict[str, Any]:
+    """Return what ``parameters`` say of latency (cycles), throughput and storage (bits)."""
+    return {
+        figure: getattr(parameters, figure) for figure in ("latency", "throughput", "storage_bits")
+    }
+
+
+def _parameters(parameters: Any) -> Iterator[dict[str, Any]]:
+    values = asdict(parameters)
+    for field in fields(parameters):
+        yield {
+            "name": field.name,
+            "type": getattr(field.type, "__name__", str(field.type)),
+            "default": None if field.default is MISSING else field.default,
+            "value": values[field.name],
+            "meaning": _meaning(type(parameters), field.name),
+        }
+
+
+def _meaning(kind: type, name: str) -> str:
+    """Return what the docstring of ``kind``, or of a class that it extends, says of ``name``."""
+    for base in kind.__mro__:
+        text = inspect.cleandoc(base.__doc__ or "")
+        # An entry of a Parameters section, with the range in the place of the type ...
+        if section := re.search(rf"^{name} : (.*)\n((?: +\S.*\n?)+)", text, re.M):
+            return _plain(f"{section[2].rstrip().rstrip('.')} ({section[1]})")
+        # ... or running text: clauses start at a name that follows a full stop or a semicolon.
+        for clause in re.split(r"(?:^|(?<=[.;])\s+)(?=``)", text):
+            if f"``{name}``" in clause:
+                return _plain(re.sub(rf"^``{name}``:?", "", clause))
+    return ""
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("`", "").split()).rstrip(".;")
 
 
 def describe_shape(shape: object) -> dict:

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
-from lamina_gen.describe import describe_ports
+from lamina_gen.describe import describe_figures, describe_ports
 from lamina_gen.platform import VerilogPlatform, module_text
 from lamina_gen.registry import Entry
 
@@ -30,22 +30,15 @@ class Emission:
     def write(self, folder: Path) -> dict[str, Path]:
         """Write all files into ``folder`` (made if missing) and return their paths by suffix.
 
-        Each appears under its final name only when it is complete.
+        Each appears under its final name when all are complete.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        paths = {}
-        for suffix, text in self.files.items():
-            path = folder / f"{self.entry.top}.{suffix}"
-            handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
-            try:
-                with os.fdopen(handle, "w") as file:
-                    file.write(text)
-                os.chmod(temporary, 0o644)
-                os.replace(temporary, path)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
-            paths[suffix] = path
+        paths = {suffix: folder / f"{self.entry.top}.{suffix}" for suffix in self.files}
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{self.entry.top}.") as temporary:
+            for suffix, text in self.files.items():
+                (Path(temporary) / suffix).write_text(text)
+            for suffix, path in paths.items():
+                os.replace(Path(temporary) / suffix, path)
         return paths
 
 
@@ -105,8 +98,7 @@ def _sidecar(entry: Entry, parameters: object, component: Any, clocked: bool) ->
         "clock": "clk" if clocked else None,
         "reset": "rst" if clocked else None,
     }
-    for figure in ("latency", "throughput", "storage_bits"):
-        description[figure] = getattr(parameters, figure, None)
+    description |= describe_figures(parameters)
     description["ports"] = describe_ports(component)
     return json.dumps(description, indent=1) + "\n"
 

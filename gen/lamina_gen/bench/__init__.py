@@ -1,0 +1,20 @@
+"""The figures that the documentation quotes: each bench is a function that returns a dict.
+
+Figures that depend on a parameter are dicts keyed by its value; tables are lists under ``rows``.
+"""
+
+import importlib
+from typing import Any
+
+__all__ = ["BENCHES", "run"]
+
+#: Name: the function, imported when it is called, and what it measures.
+BENCHES = {
+    "golden": ("lamina_gen.bench.golden:measure", "speed of the golden models"),
+}
+
+
+def run(name: str) -> dict[str, Any]:
+    """Run the bench ``name`` and return its figures."""
+    module, _, function = BENCHES[name][0].partition(":")
+    return getattr(importlib.import_module(module), function)()

@@ -1,0 +1,93 @@
+"""The command `lamina`: finds the subcommand, and turns errors into one sentence and a code.
+
+Exit codes: 0; 1 hardware and golden model disagree; 2 bad input or a tool that fails.
+"""
+
+import importlib
+import sys
+
+import click
+
+__all__ = ["COMMANDS", "main"]
+
+#: What `lamina --help` lists: the command `x` is `lamina_gen.commands.x:command`, imported only
+#: when it is called, so that help and errors come at once.
+COMMANDS = {
+    "list": "Show what can be generated, in the order in which data flows.",
+    "describe": "Show a module's ports, parameters, latency, throughput and storage.",
+    "generate": "Write a module as Verilog, with its description.",
+    "bench": "Measure the figures that the documentation quotes.",
+}
+
+
+class _Commands(click.Group):
+    """A group whose commands are imported when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return importlib.import_module(f"lamina_gen.commands.{cmd_name}").command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(
+                f"There is no command {args[0]!r}; it must be one of {', '.join(COMMANDS)}."
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lamina")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def _lamina(debug: bool) -> None:
+    """Lamina: hardware for mixed-precision LLM inference on bit-planes.
+
+    \b
+    Example:
+      lamina list
+      lamina COMMAND --help
+    """
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line ``arguments`` (default: those of the process); return the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _lamina.main(arguments, prog_name="lamina", standalone_mode=False) or 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
+    except click.Abort:
+        click.echo("Interrupted.", err=True)
+        return 130
+    except Exception as error:
+        if "--debug" in arguments or not _is_expected(error):
+            raise
+        click.echo(f"lamina: {_sentence(error)}", err=True)
+        return 2
+
+
+def _is_expected(error: Exception) -> bool:
+    """Tell bad input and failing tools from defects of Lamina, whose traceback is wanted."""
+    from lamina_sim.verilated.toolchain import ToolError
+
+    return isinstance(error, click.ClickException | ValueError | TypeError | OSError | ToolError)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, click.ClickException):
+        text = error.format_message()
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        text = str(error) or type(error).__name__
+    return text if text.endswith((".", "!", "?")) or "\n" in text else f"{text}."
