@@ -15,8 +15,8 @@ __all__ = ["AdderTree", "AdderTreeParameters"]
 class AdderTreeParameters(PipelineParameters):
     """``inputs`` (2 to 256) integers of ``width`` (1 to 64) bits, beside `PipelineParameters`."""
 
-    inputs: int
-    width: int
+    inputs: int = 8
+    width: int = 16
 
     def __post_init__(self):
         super().__post_init__()

@@ -21,8 +21,8 @@ class IntToFp32Parameters(PipelineParameters):
     makes them is left out.
     """
 
-    width: int
-    exponent_bits: int
+    width: int = 32
+    exponent_bits: int = 8
 
     def __post_init__(self):
         super().__post_init__()

@@ -42,7 +42,7 @@ def _joined(m: Module, low: Value, high: Value) -> Signal:
 class LeadingZerosParameters(PipelineParameters):
     """``width`` (1 to 1024) of the operand, beside `PipelineParameters`."""
 
-    width: int
+    width: int = 32
 
     def __post_init__(self):
         super().__post_init__()

@@ -20,7 +20,7 @@ __all__ = ["ScaleAccumulate", "ScaleAccumulateParameters"]
 class ScaleAccumulateParameters:
     """``outputs`` (1 to 2^20) sums are kept; ``stages_per_rank`` as in `PipelineParameters`."""
 
-    outputs: int
+    outputs: int = 64
     stages_per_rank: int = 1
 
     def __post_init__(self):
