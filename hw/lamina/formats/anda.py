@@ -3,11 +3,15 @@
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 
+from lamina.formats.ieee import BF16, FP16
+
 __all__ = [
     "EXPONENT_BITS",
+    "FORMATS",
     "GROUP",
     "MANTISSA_BITS_MAX",
     "PAIRS",
+    "aligned_group_layout",
     "column_weights_layout",
     "compressed_plane_layout",
     "group_descriptor_layout",
@@ -22,6 +26,9 @@ __all__ = [
 
 #: Activations of a group, and bits of a plane word.
 GROUP = 64
+
+#: What groups are made of, by the name that parameters and golden models use.
+FORMATS = {"fp16": FP16, "bf16": BF16}
 
 #: Neighbouring elements that share one table of weight sums.
 PAIRS = GROUP // 2
@@ -158,6 +165,11 @@ def group_values_layout() -> data.StructLayout:
             "rounding": unsigned(1),
         }
     )
+
+
+def aligned_group_layout() -> data.StructLayout:
+    """Return a group of values with the ``exponent`` field that it is to be aligned to."""
+    return data.StructLayout({"group": group_values_layout(), "exponent": unsigned(EXPONENT_BITS)})
 
 
 def compressed_plane_layout() -> data.StructLayout:
