@@ -53,6 +53,8 @@ _ENTRIES: tuple[Entry, ...] = (
     Entry("store.assembler", "fetch", "lamina.store.assembler:Assembler"),
     Entry("anda.element", "compute", "lamina.anda.element:Element"),
     Entry("anda.accumulator", "compute", "lamina.anda.accumulator:Accumulator"),
+    Entry("pacq.multiplier", "compute", "lamina.pacq.multiplier:Multiplier"),
+    Entry("pacq.dot", "compute", "lamina.pacq.dot:Dot"),
     Entry("anda.compressor", "output", "lamina.anda.compressor:Compressor"),
     Entry("arith.adder_tree", "arith", "lamina.arith.adder_tree:AdderTree"),
     Entry("arith.leading_zeros", "arith", "lamina.arith.leading_zeros:LeadingZeros"),

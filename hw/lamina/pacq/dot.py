@@ -1,0 +1,158 @@
+"""PacQ's dot product unit: four activations times four words of weights a step."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.formats.packed import (
+    WORD_COLUMNS_MAX,
+    dot_step_layout,
+    scaled_sum_layout,
+    weights_per_word,
+)
+from lamina.pacq.align import Align, AlignParameters, code_offset
+from lamina.pacq.columns import Columns, ColumnsParameters
+from lamina.pacq.finish import Finish, FinishParameters
+from lamina.pacq.layouts import segment_layout
+from lamina.pacq.operands import Operands, OperandsParameters
+from lamina.parameters import check_power_of_two, check_range
+from lamina.stream.buffer import Queue, QueueParameters
+
+__all__ = ["Dot", "DotParameters"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DotParameters:
+    """Size of a dot product unit.
+
+    Parameters
+    ----------
+    trees : int, 1, 2, 4 or 8
+        Columns a cycle: a step takes ceil(columns / trees) cycles.
+    index_bits : int, 0 to 12
+        Bits of a step's ``index``. Each index has eight outputs, with an exact partial sum each.
+    """
+
+    trees: int = 2
+    index_bits: int = 6
+
+    def __post_init__(self):
+        check_power_of_two("trees", self.trees, 1, WORD_COLUMNS_MAX)
+        check_range("index_bits", self.index_bits, 0, 12)
+
+    @property
+    def align(self) -> AlignParameters:
+        """Parameters of the fixed-point conversion."""
+        return AlignParameters()
+
+    @property
+    def operands(self) -> OperandsParameters:
+        """Parameters of the spreading over columns."""
+        return OperandsParameters(trees=self.trees)
+
+    @property
+    def columns(self) -> ColumnsParameters:
+        """Parameters of the trees and accumulators."""
+        return ColumnsParameters(trees=self.trees)
+
+    @property
+    def finish(self) -> FinishParameters:
+        """Parameters of the rounding."""
+        return FinishParameters(index_bits=self.index_bits)
+
+    @property
+    def segments(self) -> QueueParameters:
+        """Parameters of the queue of what segments have in common.
+
+        Four: so many one-step segments are on their way at once at a column a cycle.
+        """
+        return QueueParameters(shape=segment_layout(self.index_bits), depth=4)
+
+    @property
+    def outputs(self) -> int:
+        """Outputs that can be told apart; an output's index is step index * 8 + column."""
+        return self.finish.outputs
+
+    def cycles(self, steps: int, bits: int) -> int:
+        """Cycles that a segment of so many steps takes in steady state."""
+        return max(steps * self.operands.beats(bits), weights_per_word(bits))
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the last step of a group to the first of its sums."""
+        parts = (self.align, self.operands, self.columns, self.finish)
+        return sum(part.latency for part in parts)
+
+    @property
+    def throughput(self) -> str:
+        """In weights: four per column."""
+        return f"{4 * self.trees} products per cycle"
+
+    @property
+    def storage_bits(self) -> int:
+        """Flip-flops and memory bits of all parts."""
+        parts = (self.align, self.operands, self.columns, self.finish, self.segments)
+        return sum(part.storage_bits for part in parts)
+
+
+class Dot(wiring.Component):
+    """Exact dot products of FP16 activations with INT4 or INT2 weights, rounded once a scale group.
+
+    Members
+    -------
+    i : In(stream) of `dot_step_layout`
+        Four activations of a row and the four words of weights at their k.
+    o : Out(stream) of `scaled_sum_layout`
+        At the end of each scale group the sum of each column, in ascending order, as FP32, with the
+        scale and the flags that `arith.scale_accumulate` wants.
+
+    Timing: INT4 takes ceil(4 / trees), INT2 ceil(8 / trees) cycles a step without a gap; a segment
+    takes at least as many cycles as it has columns.
+
+    Numerics: the sum over a scale group of A * (code - zero point) is exact, for groups of up to
+    2^18, however many segments it comes in, and is rounded once to nearest even; an exact zero is
+    +0. Inf and NaN follow IEEE's rules for the products and their sum.
+
+    Source: the DP-4 of PacQ (DAC 2025, section III), with aligned activations in place of floating
+    point trees; see docs/modules/pacq.md.
+    """
+
+    def __init__(self, parameters: DotParameters):
+        self.parameters = p = parameters
+        super().__init__(
+            {
+                "i": In(stream.Signature(dot_step_layout(p.index_bits))),
+                "o": Out(stream.Signature(scaled_sum_layout(p.finish.output_bits))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+        m.submodules.align = align = Align(p.align)
+        m.submodules.operands = operands = Operands(p.operands)
+        m.submodules.columns = columns = Columns(p.columns)
+        m.submodules.finish = finish = Finish(p.finish)
+        m.submodules.segments = segments = Queue(p.segments)
+        wiring.connect(m, align.o, operands.i)
+        wiring.connect(m, operands.o, columns.i)
+        wiring.connect(m, columns.o, finish.i)
+        wiring.connect(m, segments.o, finish.i_segment)
+        wiring.connect(m, finish.o, wiring.flipped(self.o))
+
+        step = self.i.p
+        # What the steps of a segment have in common waits in a queue for the segment's sums.
+        m.d.comb += [
+            align.i.valid.eq(self.i.valid & (segments.i.ready | ~step.last)),
+            segments.i.valid.eq(self.i.valid & step.last & align.i.ready),
+            self.i.ready.eq(align.i.ready & (segments.i.ready | ~step.last)),
+            *(align.i.p[name].eq(step[name]) for name in p.align.operands),
+        ]
+        names = ("scales", "index", "group_first", "group_last", "begin", "end")
+        m.d.comb += [segments.i.p[name].eq(step[name]) for name in names]
+        for column in range(WORD_COLUMNS_MAX):
+            offset = code_offset(step.zeros[column], step.int2)
+            m.d.comb += segments.i.p.offsets[column].eq(offset)
+        return m
