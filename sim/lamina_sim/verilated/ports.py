@@ -11,15 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lamina_sim.verilated.bits import (
+    NARROW,
+    Words,
+    narrow_to_words,
+    place,
+    take,
+    word_count,
+    words_to_narrow,
+)
+
 __all__ = ["pack", "unpack", "word_count"]
 
 Shape = Mapping[str, Any]
-Words = NDArray[np.uint32]
-
-
-def word_count(width: int) -> int:
-    """Number of 32-bit words that hold ``width`` bits."""
-    return -(-width // 32)
 
 
 def pack(shape: Shape, values: Any, name: str = "payload") -> Words:
@@ -95,15 +99,15 @@ def _pack_struct(shape: Shape, values: Any, axes: tuple[int, ...], name: str) ->
     words = np.zeros((int(np.prod(axes)), word_count(shape["width"])), np.uint32)
     for key, field in fields.items():
         part = _pack(field["shape"], values[key], axes, f"{name}.{key}")
-        _place(words, field["offset"], part)
+        place(words, field["offset"], part)
     return words
 
 
 def _pack_array(shape: Shape, values: Any, axes: tuple[int, ...], name: str) -> Words:
     element, length, stride = shape["element"], shape["length"], shape["stride"]
     rows = int(np.prod(axes))
-    if element["kind"] == "bits" and element["width"] == stride and stride in (1, 2, 4, 8, 16):
-        return _narrow_to_words(
+    if element["kind"] == "bits" and element["width"] == stride and stride in NARROW:
+        return narrow_to_words(
             _integers(element, values, (*axes, length), name).reshape(rows, length), stride
         )
     parts = _pack(element, values, (*axes, length), name)
@@ -112,7 +116,7 @@ def _pack_array(shape: Shape, values: Any, axes: tuple[int, ...], name: str) -> 
     parts = parts.reshape(rows, length, parts.shape[1])
     words = np.zeros((rows, word_count(shape["width"])), np.uint32)
     for index in range(length):
-        _place(words, index * stride, parts[:, index])
+        place(words, index * stride, parts[:, index])
     return words
 
 
@@ -154,9 +158,8 @@ def _integers(shape: Shape, values: Any, axes: tuple[int, ...], name: str) -> ND
     if array.dtype.kind not in "iub":
         raise TypeError(f"{name} must be integers, not {array.dtype}.")
     array = _shaped(array, axes, name)
-    width = shape["width"]
-    low, high = (-(1 << width >> 1), (1 << width >> 1) - 1) if shape.get("signed") else (0, 0)
-    high = high if shape.get("signed") else (1 << width) - 1
+    width, half = shape["width"], 1 << shape["width"] >> 1
+    low, high = (-half, half - 1) if shape.get("signed") else (0, (1 << width) - 1)
     if array.size:
         least, most = int(array.min()), int(array.max())
         if least < low or most > high:
@@ -165,60 +168,11 @@ def _integers(shape: Shape, values: Any, axes: tuple[int, ...], name: str) -> ND
     return array
 
 
-def _narrow_to_words(numbers: NDArray[Any], stride: int) -> Words:
-    """Elements [rows, length] of 1, 2, 4, 8 or 16 bits without gaps to words, all at once."""
-    if stride >= 8:
-        signed = numbers.dtype.kind == "i"
-        narrow = numbers.astype(f"{'i' if signed else 'u'}{stride // 8}")
-        data = np.ascontiguousarray(narrow).view(np.uint8)
-    else:
-        codes = numbers.astype(np.int8 if numbers.dtype.kind == "i" else np.uint8)
-        codes = codes.view(np.uint8) & np.uint8((1 << stride) - 1)
-        data = _bytes_of_codes(codes, stride)
-    words = np.zeros((len(data), 4 * -(-data.shape[1] // 4)), np.uint8)
-    words[:, : data.shape[1]] = data
-    return words.view("<u4")
-
-
-def _bytes_of_codes(codes: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
-    """Join neighbouring codes until they fill bytes."""
-    if stride == 1:
-        return np.packbits(codes, axis=1, bitorder="little")
-    while stride < 8:
-        if codes.shape[1] % 2:
-            codes = np.pad(codes, ((0, 0), (0, 1)))
-        codes = codes[:, 0::2] | (codes[:, 1::2] << np.uint8(stride))
-        stride *= 2
-    return codes
-
-
-def _place(words: Words, offset: int, part: Words) -> None:
-    """OR ``part`` into ``words`` at a bit offset; both are [rows, words]."""
-    first, shift = divmod(offset, 32)
-    for index in range(part.shape[1]):
-        words[:, first + index] |= part[:, index] << np.uint32(shift)
-        if shift and first + index + 1 < words.shape[1]:
-            words[:, first + index + 1] |= part[:, index] >> np.uint32(32 - shift)
-
-
-def _take(words: Words, offset: int, width: int) -> Words:
-    """The inverse of :func:`_place`: ``width`` bits at a bit offset, uint32 [rows, words]."""
-    first, shift = divmod(offset, 32)
-    count = word_count(width)
-    part = words[:, first : first + count] >> np.uint32(shift)
-    if shift:
-        above = words[:, first + 1 : first + count + 1]
-        part[:, : above.shape[1]] |= above << np.uint32(32 - shift)
-    if width % 32:
-        part[:, -1] &= np.uint32((1 << width % 32) - 1)
-    return part
-
-
 def _unpack(shape: Shape, words: Words) -> Any:
     if shape["kind"] == "struct":
         return {
             field["name"]: _unpack(
-                field["shape"], _take(words, field["offset"], field["shape"]["width"])
+                field["shape"], take(words, field["offset"], field["shape"]["width"])
             )
             for field in shape["fields"]
         }
@@ -230,16 +184,14 @@ def _unpack(shape: Shape, words: Words) -> Any:
 def _unpack_array(shape: Shape, words: Words) -> Any:
     element, length, stride = shape["element"], shape["length"], shape["stride"]
     rows, width = len(words), element["width"]
-    if element["kind"] == "bits" and width == stride and stride in (1, 2, 4, 8, 16):
-        data = np.ascontiguousarray(words).view(np.uint8)
-        numbers = _codes_of_bytes(data, stride)[:, :length]
-        return _sign(numbers.astype(np.int64), element)
+    if element["kind"] == "bits" and width == stride and stride in NARROW:
+        return words_to_narrow(words, stride, bool(element.get("signed")))[:, :length]
     if width % 32 == 0 and width == stride:
         parts = words.reshape(rows * length, width // 32)
     else:
         parts = np.empty((rows, length, word_count(width)), np.uint32)
         for index in range(length):
-            parts[:, index] = _take(words, index * stride, width)
+            parts[:, index] = take(words, index * stride, width)
         parts = parts.reshape(rows * length, word_count(width))
     return _split_rows(_unpack(element, parts), rows, length)
 
@@ -248,16 +200,6 @@ def _split_rows(values: Any, rows: int, length: int) -> Any:
     if isinstance(values, dict):
         return {key: _split_rows(value, rows, length) for key, value in values.items()}
     return values.reshape(rows, length, *values.shape[1:])
-
-
-def _codes_of_bytes(data: NDArray[np.uint8], stride: int) -> NDArray[Any]:
-    if stride >= 8:
-        return data.view(f"<u{stride // 8}")
-    if stride == 1:
-        return np.unpackbits(data, axis=1, bitorder="little")
-    shifts = np.arange(0, 8, stride, dtype=np.uint8)
-    codes = (data[:, :, None] >> shifts) & np.uint8((1 << stride) - 1)
-    return codes.reshape(len(data), data.shape[1] * (8 // stride))
 
 
 def _unpack_bits(shape: Shape, words: Words) -> NDArray[Any]:
