@@ -1,6 +1,5 @@
 """Anda as exact rational arithmetic: no NumPy, no golden model."""
 
-import math
 from fractions import Fraction
 
 from tb.golden import oracle
@@ -10,30 +9,22 @@ BIAS = {"fp16": 15, "bf16": 127}
 
 def encode_group(patterns, mantissa_bits, rounding, fmt="fp16"):
     """(signs, shared exponent, mantissas) of the 16-bit patterns of a group."""
-    special = 2 ** oracle.FORMATS[fmt][0] - 1
+    fraction_bits = oracle.FORMATS[fmt][1]
     parts = [oracle.fields(p, fmt) for p in patterns]
     shared = max(max(exponent, 1) for _, exponent, _ in parts)
-    unit = Fraction(2) ** (shared - BIAS[fmt] - mantissa_bits + 1)
     mantissas = []
-    for sign, exponent, fraction in parts:
-        if exponent == special:
-            # Inf and NaN take part as if their exponent went on counting.
-            magnitude = (1 + Fraction(fraction, 2 ** oracle.FORMATS[fmt][1])) * Fraction(2) ** (
-                special - BIAS[fmt]
-            )
-        else:
-            magnitude = abs(
-                oracle.value(sign << 15 | exponent_fraction(exponent, fraction, fmt), fmt)
-            )
-        count = magnitude / unit
-        mantissas.append(
-            math.floor(count) if rounding == "truncate" else min(round(count), 2**mantissa_bits - 1)
-        )
+    for _, exponent, fraction in parts:
+        # Inf and NaN take part as if their exponent went on counting.
+        significand = fraction + (2**fraction_bits if exponent else 0)
+        # The element over the unit of the group, as a ratio of integers.
+        numerator = significand * 2**mantissa_bits * 2 ** max(exponent, 1)
+        denominator = 2 * 2**fraction_bits * 2**shared
+        count, rest = divmod(numerator, denominator)
+        if rounding == "nearest":
+            up = 2 * rest > denominator or (2 * rest == denominator and count % 2 == 1)
+            count = min(count + up, 2**mantissa_bits - 1)
+        mantissas.append(count)
     return [sign for sign, _, _ in parts], shared, mantissas
-
-
-def exponent_fraction(exponent, fraction, fmt):
-    return exponent << oracle.FORMATS[fmt][1] | fraction
 
 
 def decode_group(signs, shared, mantissas, mantissa_bits, fmt="fp16"):

@@ -1,0 +1,441 @@
+"""golden.anda against published vectors, every encoding, and exact rational GEMMs."""
+
+import dataclasses
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from lamina_sim.golden import anda
+from tb.golden import oracle_anda
+
+ALL = np.arange(1 << 16).astype(np.uint16)
+FINITE = ALL[(ALL & 0x7C00) != 0x7C00]
+ROUNDINGS = ("truncate", "nearest")
+
+
+def as_input(patterns, fmt):
+    return patterns.view(np.float16) if fmt == "fp16" else patterns
+
+
+def published(elements):
+    """FP16 values of figure 4: (sign, exponent field, leading significand bits)."""
+    patterns = [
+        sign << 15 | exponent << 10 | int(bits[1:].ljust(10, "0"), 2)
+        for sign, exponent, bits in elements
+    ]
+    return np.array(patterns, np.uint16).view(np.float16)
+
+
+FIGURE_4 = published(
+    [
+        (1, 15, "101011"),
+        (0, 16, "110001"),
+        (0, 12, "110011"),
+        (0, 17, "110011"),
+        (1, 20, "101011"),
+        (0, 14, "111011"),
+    ]
+)
+
+
+def test_published_vectors_of_three():
+    a = anda.encode(FIGURE_4, 6, group=3)
+    assert a.exponent.tolist() == [16, 20]
+    assert a.sign.tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert a.mantissa.tolist() == [[0b010101, 0b110001, 0b000011], [0b000110, 0b101011, 0]]
+
+
+def test_published_vectors_of_two():
+    a = anda.encode(FIGURE_4, 2, group=2)
+    assert a.exponent.tolist() == [16, 17, 20]
+    assert a.mantissa.tolist() == [[0b01, 0b11], [0b00, 0b11], [0b10, 0b00]]
+    assert a.sign[0].tolist() == [1, 0]
+    assert a.sign[2].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+def test_every_fp16_at_every_distance(rounding):
+    """Every finite pattern x every shared exponent x every M, by exact float64 scaling."""
+    magnitude = np.abs(FINITE.view(np.float16).astype(np.float64))
+    for shared in range(1, 31):
+        fits = np.maximum(FINITE >> 10 & 31, 1) <= shared
+        chosen = FINITE[fits]
+        # Beside each pattern, the smallest one that has the exponent wanted.
+        beside = np.full_like(chosen, shared << 10)
+        pairs = np.stack([chosen, beside], axis=-1).view(np.float16)
+        for bits in range(1, 17):
+            a = anda.encode(pairs, bits, group=2, rounding=rounding)
+            count = np.ldexp(magnitude[fits], bits - 1 - (shared - 15))
+            wanted = np.floor(count) if rounding == "truncate" else np.rint(count)
+            np.testing.assert_array_equal(a.exponent, shared)
+            np.testing.assert_array_equal(a.sign[:, 0, 0], chosen >> 15)
+            np.testing.assert_array_equal(a.mantissa[:, 0, 0], np.minimum(wanted, 2**bits - 1))
+
+
+def check_groups(rows, bits, rounding, fmt):
+    a = anda.encode(as_input(rows, fmt), bits, rounding=rounding, fmt=fmt)
+    for i, row in enumerate(rows.tolist()):
+        signs, shared, mantissas = oracle_anda.encode_group(row, bits, rounding, fmt)
+        assert a.sign[i, 0].tolist() == signs
+        assert a.exponent[i, 0] == shared
+        assert a.mantissa[i, 0].tolist() == mantissas
+
+
+@pytest.mark.parametrize("fmt", ["fp16", "bf16"])
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+def test_groups_of_64(rounding, fmt, rng):
+    """Groups with alike and with mixed exponents, with and without Inf and NaN, every M."""
+    special = 0x7C00 if fmt == "fp16" else 0x7F80
+    finite = ALL[(ALL & special) != special]
+    rows = np.concatenate(
+        [
+            rng.choice(ALL, (2, 64)),
+            rng.choice(finite, (3, 64)),
+            rng.choice(finite[(finite & special) == 0], (1, 64)),
+            (rng.integers(0, 1024, (2, 64)) + (special // 2 & special)).astype(np.uint16),
+            np.zeros((1, 64), np.uint16),
+        ]
+    )
+    for bits in range(1, 17):
+        check_groups(rows, bits, rounding, fmt)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fmt", ["fp16", "bf16"])
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+@pytest.mark.parametrize("bits", range(1, 17))
+def test_every_pattern_in_order(bits, rounding, fmt):
+    """All 65,536 patterns in groups of neighbours, Inf and NaN included."""
+    check_groups(ALL.reshape(-1, 64), bits, rounding, fmt)
+
+
+@pytest.mark.parametrize("fmt", ["fp16", "bf16"])
+@pytest.mark.parametrize("bits", range(1, 17))
+def test_decode(bits, fmt, rng):
+    rows = rng.choice(ALL, (8, 64))
+    rows[2:] &= 0xBFFF
+    a = anda.encode(as_input(rows, fmt), bits, fmt=fmt)
+    decoded = anda.decode(a)
+    assert decoded.shape == (8, 64)
+    for i in range(8):
+        shared = int(a.exponent[i, 0])
+        numbers = oracle_anda.decode_group(
+            a.sign[i, 0].tolist(), shared, a.mantissa[i, 0].tolist(), bits, fmt
+        )
+        np.testing.assert_array_equal(decoded[i], np.array([float(v) for v in numbers]))
+    assert set(decoded.view(np.uint32)[np.isnan(decoded)].tolist()) <= {0x7FC00000}
+
+
+@pytest.mark.parametrize("fmt", ["fp16", "bf16"])
+def test_full_length_decodes_without_loss(fmt, rng):
+    """Where all exponents of a group are equal, M = p keeps every bit; ml_dtypes reads BF16."""
+    precision = {"fp16": 11, "bf16": 8}[fmt]
+    rows = (rng.integers(0, 1 << 16, (64, 64)) & (0x8000 | (1 << (precision - 1)) - 1)).astype(
+        np.uint16
+    ) | (np.arange(20, 84, dtype=np.uint16)[:, None] % 30 + 1 << (precision - 1))
+    rows = rows.astype(np.uint16)
+    values = rows.view(np.float16 if fmt == "fp16" else ml_dtypes.bfloat16).astype(np.float32)
+    decoded = anda.decode(anda.encode(as_input(rows, fmt), precision, fmt=fmt))
+    np.testing.assert_array_equal(decoded, values)
+
+
+def test_non_finite_group():
+    x = np.ones((1, 64), np.float16)
+    x[0, 5] = np.inf
+    x[0, 9] = -2
+    a = anda.encode(x, 8)
+    assert a.exponent[0, 0] == 31
+    assert a.nan.tolist() == [[True]]
+    # 16 below the exponent of Inf, so shifted out; the sign of -2 stays.
+    assert a.mantissa[0, 0, 5] == 128
+    assert a.mantissa[0, 0, 9] == 0
+    assert a.sign[0, 0, 9] == 1
+    assert np.isnan(anda.decode(a)).all()
+
+
+def test_padding_and_zero_groups():
+    x = np.full((2, 65), -0.0, np.float16)
+    a = anda.encode(x, 4)
+    assert a.mantissa.shape == (2, 2, 64)
+    assert (a.exponent == 1).all()
+    assert a.sign.sum(axis=-1).tolist() == [[64, 1], [64, 1]]
+
+
+def test_any_shape_order_and_leading_axes(rng):
+    x = rng.standard_normal((3, 4, 130)).astype(np.float16)
+    a = anda.encode(x, 9)
+    assert a.exponent.shape == (3, 4, 3)
+    reversed_ = anda.encode(x[::-1, ::2], 9)
+    np.testing.assert_array_equal(reversed_.mantissa, a.mantissa[::-1, ::2])
+    np.testing.assert_array_equal(anda.encode(x[1, 2], 9).mantissa, a.mantissa[1, 2])
+
+
+@pytest.mark.parametrize("bits", range(1, 17))
+def test_planes(bits, rng):
+    a = anda.encode(rng.standard_normal((3, 200)).astype(np.float16), bits)
+    exponent, planes = anda.to_planes(a)
+    assert planes.shape == (3, 4, 1 + bits)
+    assert planes.dtype == np.uint64
+    words = [int(word) for word in planes[1, 2]]
+    for i in range(64):
+        column = "".join(str(word >> i & 1) for word in words)
+        assert int(column[0]) == a.sign[1, 2, i]
+        assert int(column[1:], 2) == a.mantissa[1, 2, i]
+    back = anda.from_planes(exponent, planes)
+    for name in ("sign", "exponent", "mantissa", "mantissa_bits", "fmt"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(a, name))
+
+
+@pytest.mark.parametrize("groups", [1, 2, 64, 65])
+def test_rows_in_memory(groups, rng):
+    a = anda.encode(rng.integers(0, 1 << 14, (2, 64 * groups)).astype(np.uint16), 5, fmt="bf16")
+    rows = anda.pack_rows(a)
+    head = 64 if groups <= 64 else 128
+    assert rows.shape == (2, head + groups * 6 * 8) == (2, anda.row_bytes(groups, 5))
+    data = rows[1].tobytes()
+    exponent, planes = anda.to_planes(a)
+    assert data[:groups] == bytes(exponent[1].tolist())
+    assert not any(data[groups:head])
+    for g in range(groups):
+        for p in range(6):
+            at = head + 8 * (6 * g + p)
+            assert int.from_bytes(data[at : at + 8], "little") == planes[1, g, p]
+    back = anda.unpack_rows(rows, groups, 5, fmt="bf16")
+    for name in ("sign", "exponent", "mantissa", "mantissa_bits", "fmt"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(a, name))
+
+
+def weights(rng, k, n, bits, scale_group):
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1)
+    groups = -(-k // scale_group)
+    finite = FINITE[(FINITE & 0x7FFF) != 0]
+    scales = rng.choice(finite, (groups, n)).view(np.float16)
+    scales[0, 0] = 0
+    return (
+        rng.integers(low, high, (k, n)).astype(np.int8),
+        scales,
+        rng.integers(low, high, (groups, n)).astype(np.int8),
+    )
+
+
+def check_gemm(x, codes, scales, zeros, bits, **options):
+    fmt = options.get("fmt", "fp16")
+    got = anda.gemm(as_input(x, fmt), codes, scales, bits=bits, zero_points=zeros, **options)
+    if zeros is None:
+        zeros = np.zeros_like(scales, np.int8)
+    options.setdefault("rounding", "truncate")
+    wanted = oracle_anda.gemm(
+        x.tolist(), codes.tolist(), scales.view(np.uint16).tolist(), zeros.tolist(), **options
+    )
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got.view(np.uint32), np.array(wanted, np.uint32))
+    return got
+
+
+@pytest.mark.parametrize("fmt", ["fp16", "bf16"])
+@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+def test_gemm(mantissa_bits, fmt, rng):
+    """Every M, with the rounding, weight bits and shapes in rotation, all patterns as data."""
+    bits = 2 + mantissa_bits % 7
+    rounding = ROUNDINGS[mantissa_bits // 2 % 2]
+    k, n = int(rng.integers(1, 300)), int(rng.integers(1, 6))
+    special = 0x7C00 if fmt == "fp16" else 0x7F80
+    x = rng.choice(ALL[(ALL & special) != special], (4, k))
+    x[1] = x[1] & 0x83FF | 0x3800
+    scale_group = (64, 128, k)[mantissa_bits % 3]
+    codes, scales, zeros = weights(rng, k, n, bits, scale_group)
+    check_gemm(
+        x, codes, scales, zeros if mantissa_bits % 4 else None, bits,
+        mantissa_bits=mantissa_bits, rounding=rounding, scale_group=scale_group, fmt=fmt,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("mantissa_bits", [14, 15, 16])
+def test_gemm_at_the_largest_sums(mantissa_bits):
+    """All magnitudes and weights at their ends, where float32 sums are no longer exact."""
+    k = 192
+    x = np.full((2, k), 0x7BFF, np.uint16)
+    x[1, ::2] |= 0x8000
+    x[0, 77] = 0x7BFE
+    for bits in (4, 8):
+        low = -(2 ** (bits - 1))
+        codes = np.full((k, 2), low, np.int8)
+        codes[77, 0] = low + 1
+        scales = np.array([[1.0, -0.3337]], np.float16)
+        zeros = np.full((1, 2), -low - 1, np.int8)
+        check_gemm(
+            x, codes, scales, zeros, bits, mantissa_bits=mantissa_bits, scale_group=k
+        )  # fmt: skip
+
+
+def test_gemm_with_inf_and_nan(rng):
+    k = 130
+    x = rng.standard_normal((4, k)).astype(np.float16).view(np.uint16)
+    x[0, 3], x[1, 70], x[2, 129] = 0x7C00, 0xFC00, 0x7E01
+    codes, scales, zeros = weights(rng, k, 3, 4, 64)
+    got = check_gemm(x, codes, scales, zeros, 4, mantissa_bits=8, scale_group=64)
+    assert (got[:3].view(np.uint32) == 0x7FC00000).all()
+    assert np.isfinite(got[3]).all()
+
+
+def test_gemm_overflows_to_inf_and_nan():
+    """BF16 at the top: f, r and the accumulator overflow by IEEE's rules."""
+    x = np.full((2, 128), 0x7F7F, np.uint16)
+    x[1, 64:] |= 0x8000
+    codes = np.full((128, 2), 7, np.int8)
+    scales = np.array([[2.0, 0.0]], np.float16)
+    got = check_gemm(x, codes, scales, None, 4, mantissa_bits=8, scale_group=128, fmt="bf16")
+    assert got[0, 0] == np.inf
+    assert np.isnan(got[1, 0])
+    assert np.isnan(got[0, 1])
+
+
+def test_gemm_tiles_agree_with_slices(rng):
+    """Rows and columns beyond one tile of the model's own blocking."""
+    x = rng.standard_normal((300, 70)).astype(np.float16)
+    codes = rng.integers(-8, 8, (70, 2100)).astype(np.int8)
+    scales = rng.standard_normal((1, 2100)).astype(np.float16)
+    whole = anda.gemm(x, codes, scales, mantissa_bits=6)
+    part = anda.gemm(x[250:], codes[:, 2000:].copy(), scales[:, 2000:], mantissa_bits=6)
+    np.testing.assert_array_equal(whole[250:, 2000:], part)
+
+
+def test_dot_and_accumulate_make_the_gemm(rng):
+    """The steps of the hardware, element then accumulator, give the same bits as ``gemm``."""
+    x = rng.choice(FINITE, (3, 192)).view(np.float16)
+    x[2, 100] = np.nan
+    codes, scales, zeros = weights(rng, 192, 5, 4, 64)
+    a = anda.encode(x, 7)
+    acc = np.zeros((3, 5), np.float32)
+    for g in range(3):
+        b = codes[64 * g : 64 * g + 64].astype(np.int64) - zeros[g]
+        group = dataclasses.replace(
+            a,
+            sign=a.sign[:, None, g],
+            exponent=a.exponent[:, None, g],
+            mantissa=a.mantissa[:, None, g],
+        )
+        dots = anda.dot(group, b.T[None])
+        wanted = [
+            [sum(int(m) * int(w) for m, w in zip(row[0], column, strict=True)) for column in b.T]
+            for row in group.integers
+        ]
+        np.testing.assert_array_equal(dots, wanted)
+        acc = anda.accumulate(acc, dots, group.exponent, scales[g : g + 1], mantissa_bits=7)
+    whole = anda.gemm(x, codes, scales, mantissa_bits=7, zero_points=zeros, scale_group=64)
+    np.testing.assert_array_equal(acc.view(np.uint32), whole.view(np.uint32))
+
+
+X = np.ones((2, 128), np.float16)
+CODES = np.ones((128, 3), np.int8)
+SCALES = np.ones((1, 3), np.float16)
+ENCODED = anda.encode(X, 8)
+
+
+def product(x=X, codes=CODES, scales=SCALES, mantissa_bits=8, **options):
+    return anda.gemm(x, codes, scales, mantissa_bits=mantissa_bits, **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: anda.encode(X, 0), ValueError, "mantissa_bits must be between 1 and 16, not 0"),
+        (lambda: anda.encode(X, 17), ValueError, "mantissa_bits must be between 1 and 16, not 17"),
+        (lambda: anda.encode(X, 8.0), TypeError, "mantissa_bits must be an integer, not float"),
+        (lambda: anda.encode(X, True), TypeError, "mantissa_bits must be an integer, not bool"),
+        (lambda: anda.encode(X, 8, group=0), ValueError, "group must be at least 1, not 0"),
+        (lambda: anda.encode(X, 8, rounding="up"), ValueError, "rounding must be 'truncate' or"),
+        (lambda: anda.encode(X, 8, fmt="bf16"), TypeError, "x must be uint16, not float16"),
+        (lambda: anda.encode(X.astype(">f2"), 8), TypeError, "x must be float16, not >f2"),
+        (lambda: anda.encode(X[:0], 8), ValueError, r"x must hold at least one element, not .*0"),
+        (lambda: anda.encode(X[0, 0, ...], 8), ValueError, "x must have at least one dimension"),
+        (lambda: anda.encode([1.0], 8), TypeError, "x must be a NumPy array of float16, not list"),
+        (
+            lambda: anda.to_planes(anda.encode(X, 8, group=32)),
+            ValueError,
+            "a group must have 64 elements, not 32",
+        ),
+        (
+            lambda: anda.from_planes(np.zeros(2, np.uint8), np.zeros((2, 5), np.uint64)),
+            ValueError,
+            "smallest exponent must be at least 1, not 0",
+        ),
+        (
+            lambda: anda.from_planes(np.full(2, 32, np.uint8), np.zeros((2, 5), np.uint64)),
+            ValueError,
+            "largest exponent must be between 0 and 31, not 32",
+        ),
+        (
+            lambda: anda.from_planes(np.ones(2, np.uint8), np.zeros((2, 18), np.uint64)),
+            ValueError,
+            "must be between 1 and 16, not 17",
+        ),
+        (
+            lambda: anda.from_planes(np.ones(3, np.uint8), np.zeros((2, 5), np.uint64)),
+            ValueError,
+            r"exponent must have shape \(2,\), not \(3,\)",
+        ),
+        (
+            lambda: anda.unpack_rows(np.ones((1, 99), np.uint8), 1, 4),
+            ValueError,
+            r"rows must have 104 bytes each, not shape \(1, 99\)",
+        ),
+        (
+            lambda: dataclasses.replace(ENCODED, mantissa_bits=7),
+            ValueError,
+            "largest mantissa must be between 0 and 127, not 128",
+        ),
+        (
+            lambda: anda.dot(ENCODED, np.ones(64)),
+            TypeError,
+            "b must be of an integer dtype, not float64",
+        ),
+        (lambda: product(x=X[0]), ValueError, "x must have 2 dimensions, not 1"),
+        (lambda: product(x=X.astype(np.float32)), TypeError, "x must be float16, not float32"),
+        (lambda: product(codes=CODES[:5]), ValueError, "as many rows as x has columns, 128, not 5"),
+        (lambda: product(codes=CODES.astype(np.int16)), TypeError, "codes must be int8, not int16"),
+        (
+            lambda: product(codes=CODES * np.int8(8)),
+            ValueError,
+            "codes must be between -8 and 7 for 4 bits, not 8",
+        ),
+        (
+            lambda: product(codes=CODES * np.int8(-9)),
+            ValueError,
+            "codes must be between -8 and 7 for 4 bits, not -9",
+        ),
+        (lambda: product(bits=9), ValueError, "bits must be between 2 and 8, not 9"),
+        (lambda: product(scales=SCALES * np.float16("nan")), ValueError, "scales must be finite"),
+        (lambda: product(scales=SCALES * np.float16("inf")), ValueError, "scales must be finite"),
+        (lambda: product(scales=SCALES.astype(float)), TypeError, "scales must be float16, not"),
+        (
+            lambda: product(scale_group=64),
+            ValueError,
+            r"scales must have shape \(2, 3\), not \(1, 3\)",
+        ),
+        (
+            lambda: product(scale_group=100),
+            ValueError,
+            r"scale_group must be a multiple of 64 or k itself \(128\), not 100",
+        ),
+        (
+            lambda: product(zero_points=np.full((1, 3), 8, np.int8)),
+            ValueError,
+            "zero_points must be between -8 and 7 for 4 bits, not 8",
+        ),
+        (
+            lambda: product(zero_points=np.zeros((2, 3), np.int8)),
+            ValueError,
+            r"zero_points must have shape \(1, 3\), not \(2, 3\)",
+        ),
+        (
+            lambda: product(zero_points=np.zeros((1, 3), np.uint8)),
+            TypeError,
+            "zero_points must be int8, not uint8",
+        ),
+    ],
+)
+def test_bad_input(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
