@@ -148,10 +148,11 @@ def _subnormal(n: np.ndarray, drop: np.ndarray) -> np.ndarray:
 
 
 def fp32_add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """FP32 ``a + b`` on uint32 bit patterns; NaNs come out canonical."""
+    """FP32 ``a + b`` on uint32 bit patterns; NaNs come out canonical, and a sum of zero is +0."""
     x, y = _float32("a", a), _float32("b", b)
     with np.errstate(all="ignore"):
-        return _pattern(x + y)
+        # Adding +0 changes nothing but -0, which only (-0) + (-0) gives.
+        return _pattern(x + y + np.float32(0))
 
 
 def fp32_multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
