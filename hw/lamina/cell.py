@@ -1,3 +1,5 @@
+# amaranth: UnusedElaboratable=no
+# (a cell that becomes an instance asks its component for nothing but the ports)
 """One module definition, many instances.
 
 Amaranth writes a submodule out again for each of its instances. A component that is instantiated
@@ -6,11 +8,21 @@ see the component in place, while the generator's platform defines it once under
 each `Cell` becomes an instance of that one Verilog module.
 """
 
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
+from functools import cache
+
+from amaranth.hdl import ClockSignal, Fragment, Instance, Module, ResetSignal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Flow
 
 __all__ = ["Cell"]
+
+
+@cache
+def _signature(kind: type, parameters) -> wiring.Signature:
+    """Return the signature of ``kind(parameters)``, which is built once to look at it."""
+    definition = kind(parameters)
+    Fragment.get(definition, None)  # or Amaranth warns of a component that goes nowhere
+    return definition.signature
 
 
 class Cell(wiring.Component):
@@ -36,8 +48,7 @@ class Cell(wiring.Component):
     def __init__(self, kind: type, parameters):
         self.kind = kind
         self.parameters = parameters
-        self._definition = kind(parameters)
-        super().__init__(self._definition.signature)
+        super().__init__(_signature(kind, parameters))
 
     def elaborate(self, platform):
         define_cell = getattr(platform, "define_cell", None)
@@ -54,6 +65,6 @@ class Cell(wiring.Component):
 
     def _in_place(self):
         m = Module()
-        m.submodules.definition = self._definition
-        wiring.connect(m, wiring.flipped(self), self._definition)
+        m.submodules.definition = definition = self.kind(self.parameters)
+        wiring.connect(m, wiring.flipped(self), definition)
         return m
