@@ -5,6 +5,7 @@ import random
 import pytest
 from amaranth.hdl import Const, Module, Shape, Signal
 from amaranth.sim import Simulator
+
 from lamina.arith import compressor_tree
 from lamina.arith.compressor_tree import compress, compress_rows
 

@@ -31,10 +31,11 @@ def count_leading_zeros(m: Module, value: Value) -> Value:
 
 def _joined(m: Module, low: Value, high: Value) -> Signal:
     """Count over two neighbouring parts of equal size, given the count of each."""
+    upper = [high[-1] & ~low[-1], high[-1] & low[-1]]
+    # Parts of one bit have nothing else to say.
+    rest = [Mux(high[-1], low[:-1], high[:-1])] if len(low) > 1 else []
     count = Signal(len(low) + 1)
-    m.d.comb += count.eq(
-        Cat(Mux(high[-1], low[:-1], high[:-1]), high[-1] & ~low[-1], high[-1] & low[-1])
-    )
+    m.d.comb += count.eq(Cat(*rest, *upper))
     return count
 
 

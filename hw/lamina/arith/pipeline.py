@@ -89,7 +89,7 @@ class PipelineParameters:
     def chain(self, m: Module, beat: data.View, register: Callable) -> dict[str, Value]:
         """Run ``beat`` through all stages; ``register(stage name, values)`` ends each rank."""
         values = {name: Value.cast(beat[name]) for name in self.operands}
-        tag = {"tag": beat.tag}
+        tag = {"tag": beat.tag} if self.tag_bits else {}
         for number, stage in enumerate(self.stages, 1):
             named = {}
             for name, value in stage(m, SimpleNamespace(**values)).items():
@@ -98,7 +98,7 @@ class PipelineParameters:
             values = named
             if number % self.stages_per_rank == 0 or number == len(self.stages):
                 values = register(stage.__name__, values | tag)
-                tag = {"tag": values.pop("tag")}
+                tag = {name: values.pop(name) for name in tag}
         return values | tag
 
 
