@@ -91,7 +91,7 @@ def run_bench(module: str, bench: str, settings: dict | None = None, **environme
         test_module=bench,
         seed=seeds(module, bench, *settings.items()),
         build_dir=build,
-        results_xml=f"results-{bench}-{os.getpid()}.xml",
+        results_xml=str(build / f"results-{bench}-{os.getpid()}.xml"),
         extra_env={
             "LAMINA_MODULE": module,
             "LAMINA_SETTINGS": repr(settings),
