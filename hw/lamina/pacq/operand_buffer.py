@@ -76,8 +76,6 @@ class OperandBuffer(wiring.Component):
     o : Out(stream of dot_step_layout(index_bits))
         For each word of columns (two for INT4, one for INT2) the steps in ascending k. ``index`` is
         row * 2 + word of columns.
-    error : Out(1)
-        Set for one cycle when a tile that the memory marked as wrong is taken.
 
     Timing
     ------
@@ -92,7 +90,6 @@ class OperandBuffer(wiring.Component):
                 "i_scales": In(stream.Signature(tile_scales_layout(CODE_BITS))),
                 "i": In(stream.Signature(row_group_layout(p.row_bits))),
                 "o": Out(stream.Signature(dot_step_layout(p.index_bits))),
-                "error": Out(1),
             }
         )
 
@@ -103,7 +100,6 @@ class OperandBuffer(wiring.Component):
         step, word, entry = Signal(range(STEPS)), Signal(), Signal(range(STEPS))
         group, go = self.i.payload, Signal()
         scales = self._scale_memory(m, read=go, entry=entry)
-        m.d.comb += self.error.eq(self.i_tile.valid & self.i_tile.ready & self.i_tile.payload.error)
 
         with m.FSM(name="state"):
             with m.State("STEPS"):
