@@ -1,0 +1,58 @@
+"""Three readers that are not ours take the Verilog of every module."""
+
+import subprocess
+import sys
+
+import pyslang
+import pytest
+
+from lamina_gen.registry import MODULES
+from lamina_sim.verilated import toolchain
+from tb.bench import generate
+
+every_module = pytest.mark.parametrize("module", MODULES)
+
+YOSYS = """
+import sys
+from pyosys import libyosys
+design = libyosys.Design()
+for command in sys.argv[1:]:
+    libyosys.run_pass(command, design)
+"""
+
+
+@every_module
+def test_verilator(module):
+    """Every -Wall warning that the waiver list does not name is an error."""
+    emission, paths = generate(module, {})
+    command = ["verilator", "--lint-only", "-Wall", "--quiet", "--top-module", emission.entry.top]
+    toolchain.run([*command, paths["vlt"], paths["v"]], paths["v"].parent, f"lint of {module}")
+
+
+@every_module
+def test_yosys(module):
+    emission, paths = generate(module, {})
+    passes = [f"read_verilog {paths['v']}", f"hierarchy -check -top {emission.entry.top}"]
+    passes += ["proc", "check -assert"]
+    # A Yosys error ends the process that it runs in.
+    done = subprocess.run([sys.executable, "-c", YOSYS, *passes], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+@every_module
+def test_slang(module):
+    emission, paths = generate(module, {})
+    compilation = pyslang.ast.Compilation()
+    compilation.addSyntaxTree(pyslang.syntax.SyntaxTree.fromFile(str(paths["v"])))
+    tops = [instance.name for instance in compilation.getRoot().topInstances]
+    assert tops == [emission.entry.top]
+    errors = [found for found in compilation.getAllDiagnostics() if found.isError()]
+    assert not errors, [str(found.code) for found in errors]
+
+
+def test_lint_finds_what_the_waivers_do_not_name(tmp_path):
+    source = tmp_path / "loop.v"
+    source.write_text("module loop(input a, output b); wire c; assign b = a; endmodule\n")
+    with pytest.raises(toolchain.ToolError, match="UNDRIVEN|UNUSEDSIGNAL|DECLFILENAME"):
+        command = ["verilator", "--lint-only", "-Wall", "--quiet", source]
+        toolchain.run(command, tmp_path, "lint")
