@@ -1,11 +1,13 @@
 """Where the command line writes: tables to standard output, progress to standard error."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.status import Status
 
-__all__ = ["output", "status"]
+__all__ = ["output", "progress", "status"]
 
 #: Columns of a table that goes to a file or a pipe, where no window says how wide it is.
 _PLAIN_WIDTH = 160
@@ -23,3 +25,12 @@ def output() -> Console:
 def status(text: str) -> AbstractContextManager[Status]:
     """Show ``text`` with a spinner on standard error while the context lasts."""
     return Console(stderr=True).status(text)
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Callable[[str, float], None]]:
+    """Show a bar on standard error; yield what moves it: ``report(what is done, fraction)``."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(text, total=1.0)
+        yield lambda what, fraction: bar.update(task, description=what, completed=fraction)

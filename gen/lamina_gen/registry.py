@@ -51,6 +51,7 @@ _ENTRIES: tuple[Entry, ...] = (
     Entry("store.transpose", "store", "lamina.store.transpose:Transpose"),
     Entry("store.fetcher", "fetch", "lamina.store.fetcher:Fetcher"),
     Entry("store.assembler", "fetch", "lamina.store.assembler:Assembler"),
+    Entry("pacq.operand_buffer", "fetch", "lamina.pacq.operand_buffer:OperandBuffer"),
     Entry("anda.element", "compute", "lamina.anda.element:Element"),
     Entry("anda.accumulator", "compute", "lamina.anda.accumulator:Accumulator"),
     Entry("pacq.multiplier", "compute", "lamina.pacq.multiplier:Multiplier"),
@@ -65,6 +66,7 @@ _ENTRIES: tuple[Entry, ...] = (
     Entry("stream.skid_buffer", "stream", "lamina.stream.buffer:SkidBuffer"),
     Entry("stream.queue", "stream", "lamina.stream.buffer:Queue"),
     Entry("stream.memory", "stream", "lamina.stream.memory:BlockMemory"),
+    Entry("system", "system", "lamina.system:System"),
 )
 
 MODULES = {entry.name: entry for entry in _ENTRIES}
