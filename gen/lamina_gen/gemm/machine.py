@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from lamina_gen.build import BUILD, Progress, build_model
+from lamina_gen.gemm.prepare import compress, store_planes
 from lamina_gen.gemm.problem import TILE_COLUMNS, TILE_ROWS, Problem
 from lamina_gen.gemm.schedule import group_words, row_groups, tile_scales
 from lamina_gen.registry import find, make_parameters
-from lamina_sim.golden import anda, store
+from lamina_sim.golden import store
 from lamina_sim.verilated import Result, ports
 
 __all__ = ["Machine", "Outcome"]
@@ -45,6 +46,19 @@ class Outcome:
         """Whether every bit is the golden model's, and no error was flagged."""
         got, expected = self.result.view(np.uint32), self.problem.expected.view(np.uint32)
         return not self.error and bool(np.array_equal(got, expected))
+
+    @property
+    def mismatch(self) -> str:
+        """One sentence on how the hardware differs from the golden model."""
+        got, expected = self.result.view(np.uint32), self.problem.expected.view(np.uint32)
+        wrong = np.argwhere(got != expected)
+        if not len(wrong):
+            return "The system flagged an error of the plane store."
+        at = tuple(wrong[0])
+        return (
+            f"{len(wrong)} of {got.size} results differ from golden, first at "
+            f"[{at[0]}, {at[1]}]: {got[at]:#010x} instead of {expected[at]:#010x}."
+        )
 
     @property
     def macs_per_cycle(self) -> float:
@@ -99,7 +113,8 @@ class Machine:
 
     def run(self, problem: Problem, *, trace: Path | None = None) -> Outcome:
         """Run ``problem`` on the hardware; ``trace`` writes the waves of its first pass (VCD)."""
-        image = store.to_image(self._stored_planes(problem))
+        transposer = self._build("store.transpose", {})
+        image = store.to_image(store_planes(transposer, problem))
         beats = self._activations(problem)
         model, passes = self.model, list(self._passes(problem))
         _, n, _ = problem.shape
@@ -138,15 +153,12 @@ class Machine:
                 last = min(column + across, tiles_across)
                 yield _Pass(slice(row, min(row + rows, m)), slice(column, last))
 
-    def _stored_planes(self, problem: Problem) -> np.ndarray:
-        return store.to_planes(problem.blocks, problem.weight_bits)
-
     def _activations(self, problem: Problem) -> Callable[[slice], dict[str, Any]]:
         """Return what gives the beats of activations of some rows."""
         if self.engine == "pacq":
             return lambda rows: row_groups(problem, problem.activations[rows])
-        encoded = anda.encode(problem.activations, problem.mantissa_bits, rounding=problem.rounding)
-        exponents, planes = anda.to_planes(encoded)
+        compressor = self._build("anda.compressor", {})
+        exponents, planes = compress(compressor, problem)
         return lambda rows: group_words(exponents[rows], planes[rows])
 
     def _run_pass(
