@@ -62,7 +62,7 @@ class Design:
     @property
     def hierarchical(self) -> bool:
         """Whether blocks are marked to be verilated once and instantiated often."""
-        return "hier_block" in self.waivers
+        return re.search(r"^\s*hier_block\b", self.waivers, re.MULTILINE) is not None
 
     def key(self) -> str:
         """Hash of all that decides the result."""
