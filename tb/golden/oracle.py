@@ -66,12 +66,11 @@ def pattern(number, fmt, negative_zero=False):
 
 
 def add(a, b, fmt):
-    """IEEE sum of two patterns."""
+    """IEEE sum of two patterns, but that an exact zero is +0 whatever its terms."""
     x, y = value(a, fmt), value(b, fmt)
     if is_special(x) or is_special(y):
         return pattern(float(x if is_special(x) else 0) + float(y if is_special(y) else 0), fmt)
-    both_negative = fields(a, fmt)[0] == 1 and fields(b, fmt)[0] == 1
-    return pattern(x + y, fmt, negative_zero=both_negative)
+    return pattern(x + y, fmt)
 
 
 def multiply(a, b, fmt):

@@ -1,6 +1,7 @@
 """The plane store on strings of binary digits, most significant first; no NumPy."""
 
 from fractions import Fraction
+from functools import cache
 
 from tb.golden import oracle
 
@@ -29,26 +30,28 @@ def narrow_integer(code, bits, keep, rounding):
     return min(half_up, 2 ** (keep - 1) - 1) * step
 
 
+number_of = cache(oracle.value)
+
+
 def narrow_float(pattern, fmt, keep, rounding):
     """What ``keep`` planes of a float stand for, as a pattern."""
+    return pattern // 2**15 * 2**15 + _narrow_magnitude(pattern % 2**15, fmt, keep, rounding)
+
+
+@cache
+def _narrow_magnitude(magnitude, fmt, keep, rounding):
     exponent_bits, fraction_bits = oracle.FORMATS[fmt]
-    sign, exponent, fraction = oracle.fields(pattern, fmt)
+    infinity = (2**exponent_bits - 1) << fraction_bits
     step = 2 ** (16 - keep)
-    if exponent == 2**exponent_bits - 1:
-        kept = fraction // step * step
-        if fraction and not kept:
-            kept = 2 ** (fraction_bits - 1)
-        return sign << 15 | exponent << fraction_bits | kept
-    magnitude = pattern % 2**15
-    if rounding == "truncate" or step == 1:
-        return sign << 15 | magnitude // step * step
-    # Values, not patterns: the candidates are the finite patterns of the kept planes.
     below = magnitude // step * step
+    if magnitude > infinity and below == infinity:
+        return infinity + 2 ** (fraction_bits - 1)
     above = below + step
-    if above >= (2**exponent_bits - 1) << fraction_bits:
-        return sign << 15 | below
-    exact, low, high = (oracle.value(p, fmt) for p in (magnitude, below, above))
-    return sign << 15 | (above if high - exact <= exact - low else below)
+    if rounding == "truncate" or step == 1 or above >= infinity:
+        return below
+    # By value, not by bits: the nearer of the two neighbours, the upper one on a tie.
+    exact, low, high = (number_of(p, fmt) for p in (magnitude, below, above))
+    return above if high - exact <= exact - low else below
 
 
 def read(codes, bits, narrow, kind, keep):
