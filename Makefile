@@ -13,8 +13,9 @@ STAMP := .venv/lamina.stamp
 demo: $(STAMP)
 	@$(BIN)/lamina demo
 
+# One BLAS thread per worker: pytest fills the cores, and threads that wait for one just spin.
 test: $(STAMP)
-	@$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
