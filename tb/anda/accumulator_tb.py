@@ -1,0 +1,66 @@
+"""anda.accumulator in cocotb: handshakes and the interlock; numbers are test_accumulator.py's."""
+
+import random
+
+import cocotb
+import numpy as np
+from amaranth.lib import data
+
+from lamina.formats.anda import group_sum_layout, output_layout
+from tb.anda.test_accumulator import draw, expected
+from tb.bench import bench_parameters
+from tb.streams import Sink, Source, reset, start
+
+PARAMETERS = bench_parameters()
+SUMS = group_sum_layout(PARAMETERS.columns, PARAMETERS.weight_bits, PARAMETERS.index_bits)
+OUTPUT = output_layout(PARAMETERS.output_index_bits)
+
+
+def payloads(beats):
+    count = len(beats["index"])
+    rows = [{name: values[n].tolist() for name, values in beats.items()} for n in range(count)]
+    return [SUMS.const(row).as_value().value for row in rows]
+
+
+async def run(source, sink, beats):
+    values, indices = expected(beats, 15, 31)
+    task = cocotb.start_soon(source.send(payloads(beats)))
+    received = [data.Const(OUTPUT, payload) for payload in await sink.receive(len(values))]
+    assert [beat.value for beat in received] == values.tolist()
+    assert [beat.index for beat in received] == indices.tolist()
+    await task
+
+
+def generator():
+    return np.random.default_rng(random.getrandbits(32))
+
+
+@cocotb.test()
+@cocotb.parametrize(outputs=[1, 2, 7], idle=[0.0, 0.5], stall=[0.0, 0.7])
+async def idle_and_back_pressure(dut, outputs, idle, stall):
+    await start(dut)
+    source, sink = Source(dut, "i", idle, random), Sink(dut, "o", stall, random)
+    await run(source, sink, draw(generator(), outputs, 40 // outputs, PARAMETERS.columns))
+
+
+@cocotb.test()
+async def one_group_outputs(dut):
+    """Every beat begins and ends an output: one leaves per column and cycle."""
+    await start(dut)
+    source, sink = Source(dut, "i", rng=random), Sink(dut, "o", rng=random)
+    await run(source, sink, draw(generator(), 32, 1, PARAMETERS.columns))
+
+
+@cocotb.test()
+async def reset_in_mid_stream(dut):
+    await start(dut)
+    rng = generator()
+    source, sink = Source(dut, "i", 0.2, random), Sink(dut, "o", 0.2, random)
+    for _ in range(5):
+        task = cocotb.start_soon(source.send(payloads(draw(rng, 8, 4, PARAMETERS.columns))))
+        await sink.receive(int(rng.integers(1, 8)))
+        task.cancel()
+        source.valid.value = 0
+        await reset(dut)
+        assert not dut.o__valid.value
+        await run(source, sink, draw(rng, 3, 4, PARAMETERS.columns))
