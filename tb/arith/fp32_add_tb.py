@@ -14,7 +14,7 @@ def operands(parameters, rng, count):
     return {"a": a, "b": b}
 
 
-bench = PipelineBench(operands, lambda x: {"value": ieee.fp32_add(x["a"], x["b"])})
+bench = PipelineBench(operands, lambda x, parameters: {"value": ieee.fp32_add(x["a"], x["b"])})
 
 
 @cocotb.test()

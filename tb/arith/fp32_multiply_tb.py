@@ -15,7 +15,7 @@ def operands(parameters, rng, count):
     return {"a": a, "b": (b >> 16).astype(np.uint16) if parameters.b_format == "fp16" else b}
 
 
-def golden(x):
+def golden(x, parameters):
     b = x["b"]
     if b.dtype == np.uint16:
         b = b.view(np.float16).astype(np.float32).view(np.uint32)

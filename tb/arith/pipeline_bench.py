@@ -14,8 +14,8 @@ class PipelineBench:
     """Checks of a unit with streams ``i`` and ``o``.
 
     ``operands(parameters, rng, count)`` returns the fields of input beats as arrays, corners first
-    and then random ones, ``count`` or more; ``golden(operands)`` the fields of the output beats.
-    Tags are drawn here. ``rng`` is a NumPy generator, seeded by the run.
+    and then random ones, ``count`` or more; ``golden(operands, parameters)`` those of the output
+    beats. Tags are drawn here. ``rng`` is a NumPy generator, seeded by the run.
     """
 
     def __init__(self, operands, golden):
@@ -31,8 +31,8 @@ class PipelineBench:
         chosen = rng.choice(total, count, replace=False)
         operands = {name: values[chosen] for name, values in operands.items()}
         tag = {"tag": rng.integers(0, 1 << min(p.tag_bits, 32), count)}
-        results = self.golden(operands)
-        return _payloads(p.input_layout, operands | tag), _payloads(p.output_layout, results | tag)
+        results = self.golden(operands, p)
+        return payloads(p.input_layout, operands | tag), payloads(p.output_layout, results | tag)
 
     async def stream(self, dut, count: int, idle: float = 0.0, stall: float = 0.0):
         """Send ``count`` beats and check the answers."""
@@ -48,7 +48,7 @@ class PipelineBench:
         """Every mix of idle input and back-pressure."""
         await start(dut)
         for idle, stall in itertools.product((0.0, 0.3, 0.8), repeat=2):
-            await self.stream(dut, 300, idle, stall)
+            await self.stream(dut, 200, idle, stall)
 
     async def reset_in_mid_stream(self, dut):
         """What was under way is gone; what comes after is answered as by a fresh unit."""
@@ -66,7 +66,7 @@ class PipelineBench:
             await self.stream(dut, 50)
 
 
-def _payloads(layout, columns: dict[str, np.ndarray]) -> list[int]:
+def payloads(layout, columns: dict[str, np.ndarray]) -> list[int]:
     """Pack fields given as arrays into one integer per beat."""
     rows = zip(*(values.tolist() for values in columns.values()), strict=True)
     return [layout.const(dict(zip(columns, row, strict=True))).as_bits() for row in rows]

@@ -70,4 +70,5 @@ def test_ranks(rng, stages_per_rank):
     assert p.latency == -(-9 // stages_per_rank)
     a, b = random_pairs(rng, 20_000)
     check(model, (a, b), stall=0.3)
+    check(model, (a, b), stall=0.3, reset_at=1000)
     bulk.check_timing(model, {"a": a[:100], "b": b[:100]}, p)

@@ -98,3 +98,29 @@ def joined(*pairs) -> tuple[np.ndarray, np.ndarray]:
     """Put sets of pairs one after the other."""
     a, b = (np.concatenate(side) for side in zip(*pairs, strict=True))
     return a, b
+
+
+def integers(
+    rng: np.random.Generator, width: int, exponent_bits: int, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Integers of ``width`` bits (to 64) with exponents: corners, then ``count`` random ones.
+
+    Corners: each power of two and its neighbours, both signs, and 25 ones with every tail, so that
+    rounding carries; with the exponents at which results turn subnormal, vanish and overflow.
+    """
+    low, high = -(1 << (width - 1)), (1 << (width - 1)) - 1
+    powers = [1 << place for place in range(width)]
+    runs = [(0x1FFFFFF << place) + tail for place in range(width) for tail in (-1, 0, 1, 2)]
+    near = {s * (p + d) for p in (*powers, *runs) for d in (-1, 0, 1) for s in (-1, 1)}
+    values = np.array(sorted(v for v in near if low <= v <= high), np.int64)
+    bound = 1 << (exponent_bits - 1)
+    turning = [-bound, 1 - bound, 0, bound - 1]
+    turning += [e - place for e in (-150, -149, -126, 103, 127) for place in range(0, width, 3)]
+    exponents = np.array(sorted({e for e in turning if -bound <= e < bound}))
+    value, exponent = grid(values, exponents)
+    drawn = rng.integers(low, high, count, dtype=np.int64, endpoint=True)
+    drawn >>= rng.integers(0, width, count)
+    return (
+        np.concatenate([value, drawn]),
+        np.concatenate([exponent, rng.integers(-bound, bound, count)]),
+    )

@@ -46,6 +46,11 @@ class ScaleAccumulateParameters:
         return data.StructLayout(operands | self.place_layout.members)
 
     @property
+    def output_layout(self) -> data.StructLayout:
+        """Payload of ``o``."""
+        return output_layout(self.index_bits)
+
+    @property
     def multiply(self) -> Fp32MultiplyParameters:
         """Parameters of the scaling."""
         return Fp32MultiplyParameters(
@@ -114,7 +119,7 @@ class ScaleAccumulate(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(p.input_layout)),
-                "o": Out(stream.Signature(output_layout(p.index_bits))),
+                "o": Out(stream.Signature(p.output_layout)),
             }
         )
 
