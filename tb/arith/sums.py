@@ -29,7 +29,7 @@ def beats(rng: np.random.Generator, index: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def golden(beats: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the beats that leave: acc[index] = FP32(acc[index] + FP32(value * scale)), in order."""
+    """Return the beats that leave, after acc[index] = FP32(acc[index] + FP32(value * scale))."""
     scale = beats["scale"].view(np.float16).astype(np.float32).view(np.uint32)
     scaled = ieee.fp32_multiply(beats["value"], scale).view(np.float32)
     sums: dict[int, np.float32] = {}

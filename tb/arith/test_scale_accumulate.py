@@ -1,4 +1,4 @@
-"""Scaled accumulation: any order of indices gives the same sums; the right order runs at full rate."""
+"""Scaled accumulation: right in any order of indices, and at full rate in the right one."""
 
 import numpy as np
 import pytest
