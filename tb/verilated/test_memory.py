@@ -116,6 +116,26 @@ def test_a_burst_across_4_kib_is_an_error(reader, contents):
         reader.run(requests([4096 - 2 * BEAT], [3]), memory=contents)
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "sentence"),
+    [
+        ("arsize = 6", "arsize = 5", "m_axi must read whole beats of 64 bytes"),
+        ("arburst = 1", "arburst = 2", "m_axi must use INCR bursts"),
+        ("arvalid = i__valid", "arvalid = i__valid & flip", "m_axi must keep arvalid until"),
+        ("m_axi_araddr} = i", "m_axi_araddr} = flip + i", "m_axi must hold the address channel"),
+    ],
+)
+def test_broken_axi_rules_are_found(model, contents, right, wrong, sentence):
+    verilog, ports = designs.READER
+    flip = "reg flip; always @(posedge clk) flip <= rst ? 0 : ~flip; endmodule"
+    rude = verilog.replace(right, wrong).replace("endmodule", flip).replace("reader(", "rude(")
+    assert rude.count(wrong) == 1
+    with pytest.raises(ProtocolError, match=sentence):
+        model("rude", (rude, ports)).run(
+            requests(np.zeros(50, int), np.ones(50, int)), memory=contents, stall=0.5
+        )
+
+
 def test_unaligned_address_starts_in_its_beat(reader, contents):
     answer = reader.run(requests([BEAT + 8], [2]), memory=contents)["o"].values
     assert np.array_equal(answer["data"], contents.reshape(-1, BEAT)[1:3])

@@ -70,6 +70,7 @@ class Design:
             json.dumps([self.verilog, self.signals, self.top, self.waivers]),
             json.dumps([self.trace, self.random_initial, self.optimize]),
             toolchain.fingerprint(),
+            *compile_flags(self.trace),
             *(path.read_text() for path in sorted(DRIVER.glob("*.[ch]*"))),
             Path(__file__).read_text(),
         )

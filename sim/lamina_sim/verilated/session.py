@@ -1,6 +1,7 @@
 """One run in the driver: binds arrays to ports, steps, and collects what came out."""
 
 import ctypes
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +17,8 @@ from lamina_sim.verilated.result import Result, Traffic, Transfers
 
 __all__ = ["ProtocolError", "Session", "StuckError"]
 
-# Cycles between two looks at pending signals such as Ctrl-C.
-_SLICE = 200_000
+# Seconds in the driver until the interpreter may look at pending signals such as Ctrl-C.
+_SLICE = 0.1
 
 
 class StuckError(RuntimeError):
@@ -132,9 +133,12 @@ class Session:
 
     def run(self) -> Result:
         """Step until the run is finished. StuckError, ProtocolError: it cannot."""
-        status = lib.RUNNING
+        status, cycles = lib.RUNNING, 1000
         while status == lib.RUNNING:
-            status = self._library.lamina_run(self._handle, _SLICE)
+            begin = time.monotonic()
+            status = self._library.lamina_run(self._handle, cycles)
+            if time.monotonic() - begin < _SLICE:
+                cycles *= 2
         if status == lib.ERROR:
             raise ProtocolError(self._library.lamina_message(self._handle).decode())
         result = self._collect()
