@@ -36,7 +36,7 @@ def compile_flags(trace: bool, common: Path | None = None) -> list[str]:
 def runtime(cache: Path, trace: bool, pool: ThreadPoolExecutor) -> Path:
     """Folder with the objects and the precompiled header that every model needs."""
     driver = "".join(path.read_text() for path in sorted(DRIVER.glob("*.[ch]*")))
-    parts = (driver, toolchain.fingerprint(), *compile_flags(trace), _PREFIX)
+    parts = (driver, toolchain.fingerprint(), *compile_flags(trace), Path(__file__).read_text())
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
     final = cache / f"runtime-{key}"
     if final.exists():
