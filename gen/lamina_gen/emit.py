@@ -16,8 +16,9 @@ from lamina_gen.registry import Entry
 
 __all__ = ["Emission", "emit"]
 
-#: A definition with this many instances is built by Verilator once, by itself.
-HIER_BLOCK_INSTANCES = 16
+#: Verilator copies a definition into each of its instances. Where the copies of one come to more
+#: text than this, it is built once, by itself; below that, calling a block costs more than it saves.
+HIER_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,6 @@ def _verilator_configuration(platform: VerilogPlatform) -> str:
     blocks = [
         f'hier_block -module "{name}"\n'
         for name, count in platform.instances.items()
-        if count >= HIER_BLOCK_INSTANCES
+        if count * len(platform.cells[name]) > HIER_BLOCK_BYTES
     ]
     return text + "".join(blocks)

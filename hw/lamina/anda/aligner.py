@@ -62,7 +62,7 @@ class SerialAligner(wiring.Component):
         ties to even, saturating) for M = ``mantissa_bits`` and start.
     shift : In(1)
         Go on to the next bit.
-    bit : Out(1)
+    plane_bit : Out(1)
         The current mantissa bit.
 
     Numerics
@@ -82,7 +82,7 @@ class SerialAligner(wiring.Component):
                 "rounding": In(1),
                 "load": In(1),
                 "shift": In(1),
-                "bit": Out(1),
+                "plane_bit": Out(1),
             }
         )
 
@@ -103,7 +103,7 @@ class SerialAligner(wiring.Component):
             m.d.sync += distance.eq(distance - 1)
         with m.Elif(self.shift):
             m.d.sync += significand.eq(significand << 1)
-        m.d.comb += self.bit.eq(significand[-1] & (distance == 0))
+        m.d.comb += self.plane_bit.eq(significand[-1] & (distance == 0))
         return m
 
     def _split(self, m):

@@ -144,6 +144,6 @@ class Compressor(wiring.Component):
                 aligner.rounding.eq(rounding),
                 aligner.load.eq(load),
                 aligner.shift.eq(shift),
-                self.o.payload.plane[index].eq(aligner.bit),
+                self.o.payload.plane[index].eq(aligner.plane_bit),
             ]
         return m
