@@ -6,6 +6,7 @@ unchanged module is built once.
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import random
@@ -59,6 +60,7 @@ def parameters(module: str, **settings):
     return make_parameters(find(module), settings)
 
 
+@functools.cache
 def bulk_model(module: str, **settings):
     """Build ``module`` for the bulk driver and return its `verilated` model."""
     _, paths = generate(module, settings)
