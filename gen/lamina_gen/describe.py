@@ -1,3 +1,5 @@
+# amaranth: UnusedElaboratable=no
+# (components are made here to be looked at, not to be built)
 """What a module is, as data: ports, parameters and figures, for MODULE.json and `describe`."""
 
 import inspect

@@ -50,9 +50,10 @@ def test_slang(module):
     assert not errors, [str(found.code) for found in errors]
 
 
-def test_lint_finds_what_the_waivers_do_not_name(tmp_path):
-    source = tmp_path / "loop.v"
-    source.write_text("module loop(input a, output b); wire c; assign b = a; endmodule\n")
-    with pytest.raises(toolchain.ToolError, match="UNDRIVEN|UNUSEDSIGNAL|DECLFILENAME"):
-        command = ["verilator", "--lint-only", "-Wall", "--quiet", source]
+def test_lint_is_strict(tmp_path):
+    """What the waivers do not name fails."""
+    source = tmp_path / "open.v"
+    source.write_text("module open(input a, output b); wire c; assign b = a & c; endmodule\n")
+    command = ["verilator", "--lint-only", "-Wall", "--quiet", source]
+    with pytest.raises(toolchain.ToolError, match="UNDRIVEN"):
         toolchain.run(command, tmp_path, "lint")

@@ -1,0 +1,150 @@
+"""Generated files: the same bytes from the same input, and a description that is true."""
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from amaranth.back import rtlil
+
+from lamina_gen.emit import emit
+from lamina_gen.platform import VerilogPlatform, module_text
+from lamina_gen.registry import MODULES, find, make_parameters
+
+every_module = pytest.mark.parametrize("module", MODULES)
+
+DIGEST = """
+import hashlib, sys
+from lamina_gen.emit import emit
+from lamina_gen.registry import find, make_parameters
+entry = find(sys.argv[1])
+files = emit(entry, make_parameters(entry, {})).files
+print(hashlib.sha256("".join(files.values()).encode()).hexdigest())
+"""
+
+
+def emitted(module, **settings):
+    entry = find(module)
+    return emit(entry, make_parameters(entry, settings)).files
+
+
+@every_module
+def test_same_bytes(module):
+    files = emitted(module)
+    assert files == emitted(module)
+    # Another process, whose sets are in another order.
+    environment = {**os.environ, "PYTHONHASHSEED": "4711"}
+    command = [sys.executable, "-c", DIGEST, module]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == hashlib.sha256("".join(files.values()).encode()).hexdigest()
+
+
+def check_shape(shape):
+    """Check that the parts of a shape lie within it, as its kind says."""
+    if shape["kind"] == "struct":
+        for field in shape["fields"]:
+            assert field["offset"] + field["shape"]["width"] <= shape["width"]
+            check_shape(field["shape"])
+    elif shape["kind"] == "array":
+        assert shape["stride"] >= shape["element"]["width"]
+        assert shape["length"] * shape["stride"] <= shape["width"]
+        check_shape(shape["element"])
+    else:
+        assert shape["kind"] == "bits"
+        assert isinstance(shape["signed"], bool)
+    assert shape["width"] >= 0
+
+
+@every_module
+def test_description_names_the_ports_of_the_verilog(module):
+    files = emitted(module)
+    description = json.loads(files["json"])
+    entry = find(module)
+    assert description["module"] == module
+    assert description["top"] == entry.top
+    text = module_text(files["v"], entry.top)
+    found = re.findall(r"^  (input|output) (?:\[(\d+):0\] )?(\S+);", text, re.M)
+    ports = {name: (flow, int(top or 0) + 1) for flow, top, name in found}
+    described = {name for name in (description["clock"], description["reset"]) if name}
+    for port in description["ports"]:
+        described |= {name for name in port["signals"].values() if name}
+        if "shape" not in port:
+            continue
+        check_shape(port["shape"])
+        main = port["signals"].get("payload") or port["signals"].get("value")
+        if main:
+            assert ports[main] == (f"{port['direction']}put", port["shape"]["width"])
+    assert described == set(ports)
+
+
+class QuickPlatform(VerilogPlatform):
+    """Writes RTLIL, which tells hardware apart as well, in a third of the time."""
+
+    def convert(self, component, name):
+        return f"module {name}(\nendmodule\n" + rtlil.convert(component, name=name, platform=self)
+
+
+@functools.cache
+def hardware(module, **settings):
+    """Return a module's own text and that of the cells that it is made of."""
+    entry, platform = find(module), QuickPlatform()
+    top = platform.convert(entry.component(make_parameters(entry, settings)), entry.top)
+    return top, tuple(platform.cells.items())
+
+
+def another_value(module, name, settings):
+    """Return a value of a parameter other than the present one that the module accepts."""
+    entry = find(module)
+    value = getattr(make_parameters(entry, settings), name)
+    if isinstance(value, bool):
+        guesses = [not value]
+    elif isinstance(value, str):
+        with pytest.raises(ValueError, match="must be one of") as refusal:
+            make_parameters(entry, {name: "-"})
+        guesses = str(refusal.value).partition("one of ")[2].partition(", not ")[0].split(", ")
+    else:
+        guesses = [value + 1, value * 2, value // 2, value - 1, value + 64]
+    for guess in guesses:
+        with contextlib.suppress(ValueError):
+            if guess != value and make_parameters(entry, {**settings, name: guess}):
+                return guess
+    raise AssertionError(f"no other value found for {module} {name}")
+
+
+PARAMETERS = [
+    (module, name)
+    for module, entry in MODULES.items()
+    for name in entry.parameters.__dataclass_fields__
+    # A single stage has one rank, however many would fit.
+    if (module, name) != ("arith.leading_zeros", "stages_per_rank")
+]
+
+#: Where a parameter has a choice only beside another one.
+BESIDE = {("system", "weight_bits"): {"engine": "anda"}}
+
+
+@pytest.mark.parametrize(("module", "name"), PARAMETERS)
+def test_each_parameter_changes_the_hardware(module, name):
+    """A parameter that is silently ignored would leave the same text."""
+    beside = BESIDE.get((module, name), {})
+    other = another_value(module, name, beside)
+    assert hardware(module, **beside, **{name: other}) != hardware(module, **beside)
+
+
+def test_header_tells_parameters_and_versions():
+    header = emitted("arith.adder_tree")["v"].splitlines()[:3]
+    assert header[0].startswith("// arith.adder_tree: ")
+    assert "inputs=" in header[1]
+    assert re.search(r"Lamina \d.*Amaranth \d.*Yosys \d", header[2])
+
+
+def test_core_names_the_files():
+    core = emitted("arith.adder_tree")["core"]
+    assert core.startswith("CAPI=2:\n")
+    assert "files: [arith_adder_tree.v]" in core
+    assert "toplevel: arith_adder_tree" in core
