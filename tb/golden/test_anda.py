@@ -251,22 +251,20 @@ def test_gemm(mantissa_bits, fmt, rng):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("mantissa_bits", [14, 15, 16])
-def test_gemm_at_the_largest_sums(mantissa_bits):
-    """All magnitudes and weights at their ends, where float32 sums are no longer exact."""
-    k = 192
-    x = np.full((2, k), 0x7BFF, np.uint16)
-    x[1, ::2] |= 0x8000
-    x[0, 77] = 0x7BFE
-    for bits in (4, 8):
-        low = -(2 ** (bits - 1))
-        codes = np.full((k, 2), low, np.int8)
-        codes[77, 0] = low + 1
-        scales = np.array([[1.0, -0.3337]], np.float16)
-        zeros = np.full((1, 2), -low - 1, np.int8)
-        check_gemm(
-            x, codes, scales, zeros, bits, mantissa_bits=mantissa_bits, scale_group=k
-        )  # fmt: skip
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("mantissa_bits", [13, 14, 15, 16])
+def test_gemm_at_the_largest_sums(mantissa_bits, bits, rng):
+    """Sums near the bound, odd in their lowest bit, where float32 sums are no longer exact."""
+    k = 128
+    # Most elements at the top of the range, the others just low enough to use the low bits.
+    x = rng.integers(0x7B00, 0x7C00, (16, k)).astype(np.uint16)
+    x[:, ::4] -= 0x400 * rng.integers(2, 6, (16, k // 4)).astype(np.uint16)
+    x[:, ::4] |= 1
+    low = -(2 ** (bits - 1))
+    codes = rng.integers(low, low + 2, (k, 3)).astype(np.int8)
+    zeros = np.full((1, 3), -low - 1, np.int8)
+    scales = np.array([[1.0, -0.3337, 3.0]], np.float16)
+    check_gemm(x, codes, scales, zeros, bits, mantissa_bits=mantissa_bits, scale_group=k)
 
 
 def test_gemm_with_inf_and_nan(rng):

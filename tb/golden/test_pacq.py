@@ -105,18 +105,23 @@ def test_gemm(scale_group, shape, bits, rng):
     check_gemm(x, codes, scales, None, bits, scale_group)
 
 
-@pytest.mark.parametrize("k", [512, 547, 1024, 3000])
-def test_gemm_keeps_every_bit_of_long_groups(k, rng):
-    """Groups whose sums need more than the 53 bits of float64, and hang on the lowest."""
-    x = np.full((2, k), 0x7BFF, np.uint16)
-    x[0, ::2] |= 0x8000
-    x[0, 0], x[1, 0] = 0x0001, 0x8001
-    x[1, -1] = 0x0003
-    codes = np.full((k, 2), -8, np.int8)
-    codes[:, 1] = rng.integers(-8, 8, k)
-    scales = np.array([[1.0, -0.7]], np.float16)
-    zeros = np.array([[7, 7]], np.int8)
-    check_gemm(x, codes, scales, zeros, 4, k)
+@pytest.mark.parametrize("exponent", [-24, -22, -20, -16])
+@pytest.mark.parametrize("count", [1 << 8, 1 << 12, 1 << 17])
+def test_gemm_keeps_every_bit_of_long_groups(count, exponent):
+    """One small product breaks the tie of a sum far above it, beyond the 53 bits of float64."""
+    big = count * 8 * 2**15
+    tie = oracle.Fraction(big, 2**24)
+    x = np.full((2, count + 2), 2.0**15, np.float16)
+    x[:, -2] = float(tie)
+    x[:, -1] = 2.0**exponent, -(2.0**exponent)
+    codes = np.full((count + 2, 1), 7, np.int8)
+    codes[-2:] = 0
+    zeros, scales = np.full((1, 1), -1, np.int8), np.ones((1, 1), np.float16)
+    got = pacq.gemm(x, codes, scales, zero_points=zeros, scale_group=count + 2)
+    small = oracle.Fraction(2) ** exponent
+    wanted = [oracle.pattern(big + tie + part, "fp32") for part in (small, -small)]
+    assert got.view(np.uint32).ravel().tolist() == wanted
+    assert wanted[0] == wanted[1] + 1
 
 
 def test_gemm_of_the_longest_group():

@@ -269,6 +269,21 @@ LINES = store.read(PLANES, FULL)
             ValueError,
             "keep of bf16 must be between 9 and 16, not 8",
         ),
+        (
+            lambda: store.narrow(CODES * np.int8(8), store.INT4, 3),
+            ValueError,
+            "codes must be between -8 and 7 for 4 bits, not 8",
+        ),
+        (
+            lambda: store.View(kind="full", format="int4"),
+            TypeError,
+            "format must be a Format, not str",
+        ),
+        (
+            lambda: store.View(kind="packed", format=store.INT4, keep=2.5),
+            TypeError,
+            "keep of int4 must be an integer, not float",
+        ),
         (lambda: store.View(kind="half", format=store.INT4), ValueError, "kind must be 'full' or"),
         (
             lambda: store.View(kind="full", format=store.INT4, keep=3),

@@ -68,6 +68,7 @@ class View:
     "nearest".
 
     Raises:
+        TypeError: ``format`` is no Format, or ``keep`` no integer.
         ValueError: an unknown kind or rounding, or a number of planes the format cannot give.
     """
 
@@ -78,6 +79,8 @@ class View:
     k: int = field(init=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.format, Format):
+            raise TypeError(f"format must be a Format, not {type(self.format).__name__}.")
         _check.choice("kind", self.kind, KINDS)
         _check.choice("rounding", self.rounding, _check.ROUNDINGS)
         k = check_keep(self.keep, self.format)

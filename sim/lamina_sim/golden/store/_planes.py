@@ -83,11 +83,14 @@ def narrow(codes: Any, form: Format, keep: int | None = None, rounding: str = "t
 
     Raises:
         TypeError: ``codes`` is not of ``form.dtype``.
-        ValueError: a ``keep`` that the format cannot give, or an unknown rounding.
+        ValueError: a code out of range, a ``keep`` that the format cannot give, or an unknown
+            rounding.
     """
     keep = check_keep(keep, form)
     _check.choice("rounding", rounding, _check.ROUNDINGS)
     codes = _check.array("codes", codes, form.dtype)
+    if not form.floating:
+        _check.signed_range("codes", codes, form.bits)
     drop = form.bits - keep
     if drop == 0:
         return codes.copy()
