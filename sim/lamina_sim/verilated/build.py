@@ -135,8 +135,9 @@ def _verilate(design: Design, work: Path) -> None:
 
 def _forget_initial_values(verilog: str) -> str:
     """Declarations ``reg [7:0] x = 8'h00;`` without the value; contents of memories stay."""
+    # The blank before the semicolon ends an escaped name.
     return re.sub(
-        r"^(\s*(?:output\s+)?reg\b[^=;]*?)\s*=[^;]*;", r"\1;", verilog, flags=re.MULTILINE
+        r"^(\s*(?:output\s+)?reg\b[^=;]*?)\s*=[^;]*;", r"\1 ;", verilog, flags=re.MULTILINE
     )
 
 
