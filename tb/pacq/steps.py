@@ -1,0 +1,136 @@
+"""Matrix products as the steps of `pacq.dot`, and its sums back to matrices."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from lamina_sim.golden import pacq
+
+LANES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """x float16 [m, k] times codes int8 [k, n], as `golden.pacq.gemm` takes them.
+
+    ``segment``: steps after which a run of steps is cut; ``order``: "depth" finishes an output
+    before the next begins, "breadth" takes one segment of every output in turn.
+    """
+
+    x: np.ndarray
+    codes: np.ndarray
+    scales: np.ndarray
+    zero_points: np.ndarray
+    bits: int
+    scale_group: int
+    segment: int
+    order: str = "depth"
+
+    @property
+    def per_word(self):
+        return 16 // self.bits
+
+    @property
+    def words(self):
+        return self.codes.shape[1] // self.per_word
+
+    def golden(self):
+        return pacq.gemm(
+            self.x, self.codes, self.scales,
+            bits=self.bits, zero_points=self.zero_points, scale_group=self.scale_group,
+        )  # fmt: skip
+
+    def segments(self):
+        """(row, word column, first step, last step) of every segment, in order."""
+        steps = self.x.shape[1] // LANES
+        per_group = max(1, self.scale_group // LANES)
+        cuts = sorted({*range(0, steps, per_group), *range(0, steps, self.segment), steps})
+        runs = list(zip(cuts[:-1], cuts[1:], strict=True))
+        outputs = [(row, word) for row in range(self.x.shape[0]) for word in range(self.words)]
+        if self.order == "depth":
+            return [(*output, *run) for output in outputs for run in runs]
+        return [(*output, *run) for run in runs for output in outputs]
+
+    def steps(self):
+        """The payloads of `dot_step_layout`, as arrays with one entry a step."""
+        assert self.x.shape[1] % LANES == 0
+        packed = pacq.pack(self.codes, self.bits)
+        total = self.x.shape[1] // LANES
+        per_group = max(1, self.scale_group // LANES)
+        names = ("a", "words", "zeros", "scales", "index", "first", "last")
+        names += ("group_first", "group_last", "begin", "end")
+        fields = {name: [] for name in names}
+        for row, word, start, stop in self.segments():
+            group = start // per_group
+            last_of_group = min((group + 1) * per_group, total)
+            columns = slice(word * self.per_word, (word + 1) * self.per_word)
+            zeros = _padded(self.zero_points[group, columns])
+            scales = _padded(self.scales[group, columns].view(np.uint16))
+            for step in range(start, stop):
+                k = slice(step * LANES, (step + 1) * LANES)
+                values = (self.x[row, k].view(np.uint16), packed[k, word], zeros, scales)
+                values += (row * self.words + word, step == start, step == stop - 1)
+                values += (start == group * per_group, stop == last_of_group)
+                values += (group == 0, last_of_group == total)
+                for name, value in zip(names, values, strict=True):
+                    fields[name].append(value)
+        return {name: np.array(value) for name, value in fields.items()} | {
+            "int2": np.full(len(fields["a"]), int(self.bits == 2))
+        }
+
+    def accumulate(self, sums):
+        """float32 [m, n] of the unit's sums (dict of arrays): scaled and added in FP32."""
+        rows, columns = self.x.shape[0], self.codes.shape[1]
+        result = np.full((rows, columns), np.nan, np.float32)
+        acc = {}
+        with np.errstate(all="ignore"):
+            for value, scale, index, begin, end in zip(
+                sums["value"].astype(np.uint32).view(np.float32),
+                sums["scale"].astype(np.uint16).view(np.float16).astype(np.float32),
+                sums["index"], sums["begin"], sums["end"], strict=True,
+            ):  # fmt: skip
+                before = np.float32(0) if begin else acc.pop(index)
+                acc[index] = before + np.float32(value * scale)
+                if end:
+                    word, column = divmod(int(index), 8)
+                    row, word = divmod(word, self.words)
+                    result[row, word * self.per_word + column] = acc.pop(index)
+        assert not acc, f"outputs {sorted(acc)} were never ended"
+        return result
+
+
+def _padded(values):
+    return np.pad(values, (0, 8 - len(values)))
+
+
+def random_product(rng, *, bits, m=2, k=64, words=2, scale_group=16, segment=4, order="depth",
+                   kind="normal"):  # fmt: skip
+    """A product with activations of one ``kind``: normal, wide, subnormal, extreme or special."""
+    n = words * 16 // bits
+    low = -(1 << (bits - 1))
+    groups = -(-k // scale_group)
+    finite = rng.integers(0, 0x7C00, (m, k)) | rng.integers(0, 2, (m, k)) << 15
+    x = finite.astype(np.uint16).view(np.float16)
+    if kind == "normal":
+        x = rng.normal(size=(m, k)).astype(np.float16)
+    elif kind == "subnormal":
+        x = (finite & 0x83FF).astype(np.uint16).view(np.float16)
+    elif kind == "extreme":
+        x = np.full((m, k), 65504.0, np.float16) * np.float16(rng.choice([-1, 1]))
+    elif kind == "special":
+        places = rng.random((m, k)) < 0.3 / scale_group
+        odd = rng.choice(np.array([np.inf, -np.inf, np.inf, -np.inf, np.nan], np.float16), (m, k))
+        x = np.where(places, odd, x)
+    codes = rng.integers(low, -low, (k, n)).astype(np.int8)
+    zero_points = rng.integers(low, -low, (groups, n)).astype(np.int8)
+    if kind == "extreme":
+        codes[:], zero_points[:] = -low - 1, low
+    return Product(
+        x=x,
+        codes=codes,
+        scales=rng.normal(size=(groups, n)).astype(np.float16),
+        zero_points=zero_points,
+        bits=bits,
+        scale_group=scale_group,
+        segment=segment,
+        order=order,
+    )
