@@ -89,8 +89,8 @@ class SerialAligner(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         precision = self.parameters.form.precision
-        taken = Signal(precision)
-        taken_distance = Signal(range(DISTANCE_MAX + 1))
+        taken = Signal(precision, reset_less=True)
+        taken_distance = Signal(range(DISTANCE_MAX + 1), reset_less=True)
         significand = Signal.like(taken)
         distance = Signal.like(taken_distance)
         split = self._split(m)

@@ -77,7 +77,9 @@ class Column(wiring.Component):
         weights = [Signal(signed(self.parameters.entry_bits)) for _ in range(GROUP)]
         for weight, code in zip(weights, self.codes, strict=True):
             m.d.comb += weight.eq(code - self.zero if self.parameters.zero_points else code)
+        tables = Signal(self.tables.shape(), reset_less=True)
+        m.d.comb += self.tables.eq(tables)
         with m.If(self.load):
-            for table, w0, w1 in zip(self.tables, weights[::2], weights[1::2], strict=True):
+            for table, w0, w1 in zip(tables, weights[::2], weights[1::2], strict=True):
                 m.d.sync += [table.w0.eq(w0), table.w1.eq(w1), table.both.eq(w0 + w1)]
         return m

@@ -101,8 +101,10 @@ class Compressor(wiring.Component):
         m.submodules.maximum = maximum = MaxExponent(self.parameters.maximum)
         wiring.connect(m, wiring.flipped(self.i), maximum.i)
         found = maximum.o.payload
-        signs, exponent = Signal(GROUP), Signal(EXPONENT_BITS)
-        mantissa_bits, rounding = Signal(5), Signal()
+        signs = Signal(GROUP, reset_less=True)
+        exponent = Signal(EXPONENT_BITS, reset_less=True)
+        mantissa_bits = Signal(5, reset_less=True)
+        rounding = Signal(reset_less=True)
         remaining = Signal(5)
         taken = Signal()
         load, shift = Signal(), Signal()

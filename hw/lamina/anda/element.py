@@ -169,10 +169,11 @@ class Element(wiring.Component):
 
     def _describe(self, m, row, finish):
         """Keep what goes with the sums of the group that ends."""
-        group = row.o.payload.group
+        group = Signal.like(row.o.payload.group, reset_less=True)
+        with m.If(finish):
+            m.d.sync += group.eq(row.o.payload.group)
         for field in ("mantissa_bits", "exponent", "index", "begin", "end"):
-            with m.If(finish):
-                m.d.sync += self.o.payload[field].eq(group[field])
+            m.d.comb += self.o.payload[field].eq(group[field])
 
     def _add_column(self, m, index, row, load, step, finish):
         """Add one column's tables and plane sum, and put its sum where the contract has it."""
@@ -181,7 +182,7 @@ class Element(wiring.Component):
         plane_sum = Cell(PlaneSum, self.parameters.plane_sum)
         m.submodules[f"column_{index}"] = column
         m.submodules[f"plane_sum_{index}"] = plane_sum
-        scale = Signal(16)
+        scale, summed_scale = Signal(16, reset_less=True), Signal(16, reset_less=True)
         # Left-justified it is sum * 2^(16 - M): only here is it shifted to the integer.
         sum_bits = self.parameters.plane_sum.high_bits + MANTISSA_BITS_MAX
         justified = Signal(signed(sum_bits))
@@ -198,8 +199,9 @@ class Element(wiring.Component):
             justified.eq(Cat(plane_sum.low, plane_sum.high)),
             spare.eq(MANTISSA_BITS_MAX - self.o.payload.mantissa_bits),
             self.o.payload.sums[index].eq(justified >> spare),
+            self.o.payload.scales[index].eq(summed_scale),
         ]
         with m.If(load):
             m.d.sync += scale.eq(weights.scales[index])
         with m.If(finish):
-            m.d.sync += self.o.payload.scales[index].eq(scale)
+            m.d.sync += summed_scale.eq(scale)

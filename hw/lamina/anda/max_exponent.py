@@ -68,13 +68,15 @@ class MaxExponent(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         form = FORMATS[self.parameters.format]
-        group = Signal(group_values_layout())
-        maxima = Signal(self.parameters.part_maxima)
+        group = Signal(group_values_layout(), reset_less=True)
+        maxima = Signal(self.parameters.part_maxima, reset_less=True)
+        found = Signal(aligned_group_layout(), reset_less=True)
         valid = Signal()
         forward = Signal()
         m.d.comb += [
             forward.eq(self.o.ready | ~self.o.valid),
             self.i.ready.eq(forward | ~valid),
+            self.o.payload.eq(found),
         ]
         with m.If(self.i.ready):
             m.d.sync += [valid.eq(self.i.valid), group.eq(self.i.payload)]
@@ -86,8 +88,8 @@ class MaxExponent(wiring.Component):
             largest = _largest(m, list(maxima))
             m.d.sync += [
                 self.o.valid.eq(valid),
-                self.o.payload.group.eq(group),
-                self.o.payload.exponent.eq(Mux(largest == 0, 1, largest)),
+                found.group.eq(group),
+                found.exponent.eq(Mux(largest == 0, 1, largest)),
             ]
         return m
 

@@ -167,11 +167,11 @@ class OperandBuffer(wiring.Component):
 
     def _negate(self, m, ring, waiting, advance, is_sign, is_mantissa, is_last):
         """Put out the planes: of the word just read, or, after a group's last, of its signs."""
-        signs = Signal(GROUP)
-        carries = Signal(GROUP)
+        signs = Signal(GROUP, reset_less=True)
+        carries = Signal(GROUP, reset_less=True)
         opening = Signal()
         closing = Signal()
-        group = Signal(group_descriptor_layout(self.parameters.index_bits))
+        group = Signal(group_descriptor_layout(self.parameters.index_bits), reset_less=True)
         word = ring.read_data
         m.d.comb += [
             self.o.valid.eq(is_mantissa | closing),

@@ -87,21 +87,26 @@ class PlaneSum(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        running = Signal(self.parameters.high_bits + 1)
-        shifted = Signal(MANTISSA_BITS_MAX - 1)
-        total = Signal.like(running)
-        low = Signal(MANTISSA_BITS_MAX)
+        # No register needs a reset: the first plane of a group makes all that went before unseen.
+        running = Signal(self.parameters.high_bits + 1, reset_less=True)
+        shifted = Signal(MANTISSA_BITS_MAX - 1, reset_less=True)
+        high = Signal.like(self.high, reset_less=True)
+        low = Signal.like(self.low, reset_less=True)
+        total = Signal(len(running))
+        dropped = Signal(len(low))
         columns = self._selected(m, platform)
         for weight, bit in enumerate(self._addend(m, running)):
             columns[weight].append(bit)
         m.d.comb += [
             total.eq(compress(m, platform, columns)),
-            low.eq(Cat(shifted, ~running[0])),
+            dropped.eq(Cat(shifted, ~running[0])),
+            self.high.eq(high),
+            self.low.eq(low),
         ]
         with m.If(self.enable):
-            m.d.sync += [running.eq(total), shifted.eq(low[1:])]
+            m.d.sync += [running.eq(total), shifted.eq(dropped[1:])]
             with m.If(self.last):
-                m.d.sync += [self.high.eq(total[:-1]), self.low.eq(low)]
+                m.d.sync += [high.eq(total[:-1]), low.eq(dropped)]
         return m
 
     def _selected(self, m, platform):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, unsigned
+from amaranth.hdl import Cat, Module, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -58,10 +58,14 @@ class Row(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += self.i.ready.eq(self.o.ready | ~self.o.valid)
+        plane = Signal.like(self.o.payload, reset_less=True)
+        m.d.comb += [
+            self.i.ready.eq(self.o.ready | ~self.o.valid),
+            self.o.payload.eq(plane),
+        ]
         with m.If(self.i.ready):
-            m.d.sync += [self.o.valid.eq(self.i.valid), self.o.payload.eq(self.i.payload)]
+            m.d.sync += [self.o.valid.eq(self.i.valid), plane.eq(self.i.payload)]
         for pair in range(PAIRS):
-            even, odd = self.o.payload.plane[2 * pair], self.o.payload.plane[2 * pair + 1]
+            even, odd = plane.plane[2 * pair], plane.plane[2 * pair + 1]
             m.d.comb += self.selects[pair].eq(Cat(even & ~odd, ~even & odd, even & odd))
         return m
