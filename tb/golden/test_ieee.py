@@ -6,8 +6,8 @@ import pytest
 
 from lamina_sim.golden import ieee
 from tb.golden import oracle
+from tb.golden.patterns import ALL
 
-ALL = np.arange(1 << 16).astype(np.uint16)
 # Zeros, the ends of subnormals and normals, ones, ties in the last place, Inf and NaNs.
 CORNERS = [
     *(0, 1, 2, 3, 0x7FFFFF, 0x800000, 0x800001, 0xFFFFFF, 0x1000000, 0x0C000001),

@@ -5,9 +5,7 @@ import pytest
 
 from lamina_sim.golden import pacq
 from tb.golden import oracle, oracle_pacq
-
-ALL = np.arange(1 << 16).astype(np.uint16)
-FINITE = ALL[(ALL & 0x7C00) != 0x7C00]
+from tb.golden.patterns import ALL, FINITE
 
 
 @pytest.mark.parametrize("bits", [2, 4])

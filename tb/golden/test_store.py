@@ -7,9 +7,8 @@ import pytest
 
 from lamina_sim.golden import store
 from tb.golden import oracle_store
+from tb.golden.patterns import ALL, ROUNDINGS
 
-ROUNDINGS = ("truncate", "nearest")
-ALL = np.arange(1 << 16).astype(np.uint16)
 INTEGERS = [store.FORMATS[f"int{n}"] for n in range(2, 9)]
 FLOATS = [store.FP16, store.BF16]
 FORMATS = [*INTEGERS, *FLOATS]
