@@ -17,7 +17,7 @@ from lamina_gen.registry import Entry
 __all__ = ["Emission", "emit"]
 
 #: Verilator copies a definition into each of its instances. Where the copies of one come to more
-#: text than this, it is built once, by itself; below that, calling a block costs more than it saves.
+#: text than this it is built once, by itself; below that a block costs more calls than it saves.
 HIER_BLOCK_BYTES = 1 << 20
 
 

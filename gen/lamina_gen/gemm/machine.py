@@ -100,21 +100,34 @@ class Machine:
         self.engine = engine
         self.settings = {**(settings or {}), "engine": engine}
         self._folder = folder
-        self._progress = progress or (lambda text, fraction: None)
+        self.progress: Progress = progress or (lambda text, fraction: None)
         self.parameters: Any = make_parameters(find("system"), self.settings)
+
+    def build(self) -> None:
+        """Build all that a run needs, so that runs do nothing else."""
+        _ = self.model, self.transposer, self.compressor
 
     @cached_property
     def model(self) -> Any:
         """The built system."""
         return self._build("system", self.settings)
 
+    @cached_property
+    def transposer(self) -> Any:
+        """The built hardware that turns weights into planes."""
+        return self._build("store.transpose", {})
+
+    @cached_property
+    def compressor(self) -> Any:
+        """The built hardware that encodes activations; PacQ takes them as they are."""
+        return self._build("anda.compressor", {}) if self.engine == "anda" else None
+
     def _build(self, module: str, settings: dict) -> Any:
-        return build_model(module, settings, folder=self._folder, progress=self._progress)
+        return build_model(module, settings, folder=self._folder, progress=self.progress)
 
     def run(self, problem: Problem, *, trace: Path | None = None) -> Outcome:
         """Run ``problem`` on the hardware; ``trace`` writes the waves of its first pass (VCD)."""
-        transposer = self._build("store.transpose", {})
-        image = store.to_image(store_planes(transposer, problem))
+        image = store.to_image(store_planes(self.transposer, problem))
         beats = self._activations(problem)
         model, passes = self.model, list(self._passes(problem))
         _, n, _ = problem.shape
@@ -135,7 +148,7 @@ class Machine:
                 cycles += run.cycles
                 fetched += run.traffic["m_axi"].bytes
                 error |= bool(run.signals["error"])
-                self._progress("Running", (done + 1) / len(passes))
+                self.progress("Running", (done + 1) / len(passes))
         return Outcome(
             problem=problem,
             result=np.ascontiguousarray(result[:, :n]),
@@ -157,8 +170,7 @@ class Machine:
         """Return what gives the beats of activations of some rows."""
         if self.engine == "pacq":
             return lambda rows: row_groups(problem, problem.activations[rows])
-        compressor = self._build("anda.compressor", {})
-        exponents, planes = compress(compressor, problem)
+        exponents, planes = compress(self.compressor, problem)
         return lambda rows: group_words(exponents[rows], planes[rows])
 
     def _run_pass(
