@@ -4,8 +4,8 @@ import random
 
 import cocotb
 import numpy as np
-from lamina.formats.packed import dot_step_layout, scaled_sum_layout
 
+from lamina.formats.packed import dot_step_layout, scaled_sum_layout
 from tb.bench import bench_parameters
 from tb.pacq.steps import random_product
 from tb.streams import Sink, Source, reset, start
@@ -44,9 +44,8 @@ async def run(dut, product, idle, stall):
 def products():
     rng = np.random.default_rng(random.getrandbits(32))
     for kind in KINDS:
-        for bits in (4, 2):
-            order = rng.choice(["depth", "breadth"])
-            yield random_product(rng, bits=bits, kind=kind, order=order, k=32, segment=3)
+        bits, order = int(rng.choice([4, 2])), rng.choice(["depth", "breadth"])
+        yield random_product(rng, bits=bits, kind=kind, order=order, k=32, segment=3)
 
 
 @cocotb.test()

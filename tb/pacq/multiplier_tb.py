@@ -4,9 +4,9 @@ import random
 
 import cocotb
 import numpy as np
+
 from lamina.formats.packed import multiplicand_layout, products_layout
 from lamina_sim.golden import pacq
-
 from tb.streams import Sink, Source, reset, start
 
 CORNERS = (0x0000, 0x8000, 0x0001, 0x83FF, 0x0400, 0x3C00, 0x7BFF, 0xFBFF, 0x7C00, 0xFC00, 0x7E00)

@@ -1,8 +1,10 @@
 """Matrix products as the steps of `pacq.dot`, and its sums back to matrices."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
+
 from lamina_sim.golden import pacq
 
 LANES = 4
@@ -44,7 +46,7 @@ class Product:
         steps = self.x.shape[1] // LANES
         per_group = max(1, self.scale_group // LANES)
         cuts = sorted({*range(0, steps, per_group), *range(0, steps, self.segment), steps})
-        runs = list(zip(cuts[:-1], cuts[1:], strict=True))
+        runs = list(itertools.pairwise(cuts))
         outputs = [(row, word) for row in range(self.x.shape[0]) for word in range(self.words)]
         if self.order == "depth":
             return [(*output, *run) for output in outputs for run in runs]

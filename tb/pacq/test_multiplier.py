@@ -2,8 +2,8 @@ import functools
 
 import numpy as np
 import pytest
-from lamina_sim.golden import pacq
 
+from lamina_sim.golden import pacq
 from tb.bench import bulk_model, parameters, run_bench
 
 EVERY_A = np.arange(1 << 16, dtype=np.uint16)

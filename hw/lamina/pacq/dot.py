@@ -33,19 +33,23 @@ class DotParameters:
         Columns a cycle: a step takes ceil(columns / trees) cycles.
     index_bits : int, 0 to 12
         Bits of a step's ``index``. Each index has eight outputs, with an exact partial sum each.
+    stages_per_rank : int, 1 to 16
+        Of the alignment and of the rounding, as in `PipelineParameters`.
     """
 
     trees: int = 2
     index_bits: int = 6
+    stages_per_rank: int = 1
 
     def __post_init__(self):
         check_power_of_two("trees", self.trees, 1, WORD_COLUMNS_MAX)
         check_range("index_bits", self.index_bits, 0, 12)
+        check_range("stages_per_rank", self.stages_per_rank, 1, 16)
 
     @property
     def align(self) -> AlignParameters:
         """Parameters of the fixed-point conversion."""
-        return AlignParameters()
+        return AlignParameters(stages_per_rank=self.stages_per_rank)
 
     @property
     def operands(self) -> OperandsParameters:
@@ -60,7 +64,7 @@ class DotParameters:
     @property
     def finish(self) -> FinishParameters:
         """Parameters of the rounding."""
-        return FinishParameters(index_bits=self.index_bits)
+        return FinishParameters(index_bits=self.index_bits, stages_per_rank=self.stages_per_rank)
 
     @property
     def segments(self) -> QueueParameters:

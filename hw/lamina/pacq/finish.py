@@ -26,12 +26,14 @@ __all__ = ["Finish", "FinishParameters"]
 
 @dataclass(frozen=True, kw_only=True)
 class FinishParameters:
-    """``index_bits``: bits of the index of a word's outputs, 0 to 12."""
+    """``index_bits`` (0 to 12) of a word's outputs; ``stages_per_rank`` of the rounding."""
 
     index_bits: int = 6
+    stages_per_rank: int = 1
 
     def __post_init__(self):
         check_range("index_bits", self.index_bits, 0, 12)
+        check_range("stages_per_rank", self.stages_per_rank, 1, 16)
 
     @property
     def outputs(self) -> int:
@@ -68,7 +70,12 @@ class FinishParameters:
     def converter(self) -> IntToFp32Parameters:
         """Parameters of the one rounding."""
         tag = scaled_sum_layout(self.output_bits).size - FP32.width + 2
-        return IntToFp32Parameters(width=TOTAL_BITS, exponent_bits=6, tag_bits=tag)
+        return IntToFp32Parameters(
+            width=TOTAL_BITS,
+            exponent_bits=6,
+            tag_bits=tag,
+            stages_per_rank=self.stages_per_rank,
+        )
 
     @property
     def memory(self) -> BlockMemoryParameters:
