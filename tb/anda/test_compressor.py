@@ -91,7 +91,7 @@ def test_every_significand_at_every_distance(rounding):
     Element 0 sets the exponent, the others hold 63 fractions each; so 17 groups hold them all.
     """
     fractions = np.resize(np.arange(1 << 10), (17, 63))
-    top, length = np.meshgrid(np.arange(1, 31), np.arange(1, 17), indexing="ij")
+    top, length = np.meshgrid(np.arange(1, 32), np.arange(1, 17), indexing="ij")
     groups = np.zeros((*top.shape, 17, 64), np.uint16)
     groups[..., 0] = top[..., None] << 10
     groups[..., 1:] = fractions | (1 << 10)
