@@ -94,8 +94,6 @@ class Assembler(wiring.Component):
                 error.eq(~beat.last & (error | beat.error)),
             ]
             with m.If(beat.last):
-                m.d.sync += self.o.p.error.eq(error | beat.error)
-                m.d.sync += [
-                    self.o.p.codes[i].eq(Cat(row[i] for row in grown)) for i in range(BLOCK_CODES)
-                ]
+                codes = Cat(row[i] for i in range(BLOCK_CODES) for row in grown)
+                m.d.sync += [self.o.p.codes.eq(codes), self.o.p.error.eq(error | beat.error)]
         return m

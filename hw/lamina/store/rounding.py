@@ -1,6 +1,6 @@
 """Rounding of codes that were read with fewer planes than they have."""
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 
 __all__ = ["guard_bit", "round_float", "round_integer"]
 
@@ -62,4 +62,4 @@ def round_float(m: Module, code: Value, guard: Value, bfloat: Value) -> Value:
             m.d.comb += rounded.eq(cut | quiet)
     with m.Elif((total & infinity) == infinity):
         m.d.comb += rounded.eq(cut)
-    return rounded | (code[15] << 15)
+    return Cat(rounded, code[15])

@@ -6,12 +6,15 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.formats.planes import BLOCK_CODES, code_format_layout, formatted_beat_layout
+from lamina.formats.planes import code_format_layout, formatted_beat_layout
 from lamina.parameters import check_choice
 from lamina.store.rounding import guard_bit, round_float, round_integer
 from lamina.store.transpose_array import TransposeArray, TransposeArrayParameters
 
 __all__ = ["Transpose", "TransposeParameters"]
+
+#: Container of an INTn code; the other width holds floats.
+INTEGER_CONTAINER_BITS = 8
 
 _TAG = data.StructLayout({"error": unsigned(1), "end": unsigned(1), "format": code_format_layout()})
 
@@ -176,19 +179,20 @@ class Transpose(wiring.Component):
             top.eq((1 << form.planes) >> 1),
             array.o.ready.eq(self.o.ready | ~self.o.valid),
         ]
+        codes = [
+            Cat(array.o.p.cells[side - 1 - bit][lane] for bit in range(side))
+            for lane in range(lanes)
+        ]
+        if side == INTEGER_CONTAINER_BITS:
+            codes = [round_integer(m, code, guard, top) for code in codes]
+        else:
+            codes = [round_float(m, code, guard, form.bfloat) for code in codes]
         with m.If(array.o.ready):
             m.d.sync += [
                 self.o.valid.eq(array.o.valid),
+                self.o.p.beat.bits.eq(Cat(codes)),
                 self.o.p.beat.error.eq(turned.error),
                 self.o.p.beat.last.eq(array.o.p.last),
                 self.o.p.beat.end.eq(turned.end & array.o.p.last),
                 self.o.p.format.eq(form),
             ]
-            for lane in range(lanes):
-                code = Cat(array.o.p.cells[side - 1 - bit][lane] for bit in range(side))
-                rounded = (
-                    round_integer(m, code, guard, top)
-                    if side == BLOCK_CODES // 64
-                    else round_float(m, code, guard, form.bfloat)
-                )
-                m.d.sync += self.o.p.beat.bits.word_select(lane, side).eq(rounded)
