@@ -37,9 +37,10 @@ class Groups:
         """Payloads of `group_word_layout` in stored order: a mapping of arrays over the words."""
         place = np.arange(LONGEST + 1)
         bit = np.maximum(self.mantissa_bits[:, None] - place, 0)
-        planes = (self.mantissa[:, None, :] >> bit[:, :, None]) & 1
+        mantissa = self.mantissa.astype(np.uint16)[:, None, :]
+        planes = (mantissa >> bit.astype(np.uint16)[:, :, None]).astype(np.uint8) & 1
         planes[:, 0] = self.sign
-        octets = np.packbits(planes.astype(np.uint8), axis=-1, bitorder="little")
+        octets = np.packbits(planes, axis=-1, bitorder="little")
         sent = place <= self.mantissa_bits[:, None]
         group = np.broadcast_to(np.arange(len(self))[:, None], sent.shape)[sent]
         shared = ("exponent", "index", "load", "begin", "end")
