@@ -61,7 +61,7 @@ def _meaning(kind: type, name: str) -> str:
         # ... or running text: clauses start at a name that follows a full stop or a semicolon.
         for clause in re.split(r"(?:^|(?<=[.;])\s+)(?=``)", text):
             if f"``{name}``" in clause:
-                return _plain(re.sub(rf"^``{name}``:?", "", clause))
+                return _plain(re.sub(rf"^``{name}``(:|(?= ))", "", clause))
     return ""
 
 

@@ -43,7 +43,7 @@ class Entry:
     @property
     def summary(self) -> str:
         """First line of the component's docstring."""
-        return (inspect.getdoc(self.component) or "").partition("\n")[0]
+        return (inspect.getdoc(self.component) or "").partition("\n")[0].replace("``", "")
 
 
 _ENTRIES: tuple[Entry, ...] = (

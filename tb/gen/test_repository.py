@@ -107,3 +107,9 @@ def test_documentation_links_lead_somewhere():
             if not target.startswith(("http:", "https:")) and not (path.parent / target).exists():
                 broken.append(f"{path.relative_to(ROOT)}: {target}")
     assert not broken
+
+
+def test_readme_lists_every_module():
+    readme = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| `([\w.]+)` \| (\w+) \|", readme, re.M)
+    assert rows == [(e.name, e.stage) for s in STAGES for e in MODULES.values() if e.stage == s]
