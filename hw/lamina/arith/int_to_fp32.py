@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from amaranth.hdl import Const, Module, Mux, Value, signed, unsigned
 
 from lamina.arith.pipeline import Pipeline, PipelineParameters
-from lamina.arith.rounding import ROUND_STAGES, denormalise
+from lamina.arith.rounding import ROUND_NORMAL_STAGES, ROUND_STAGES
 from lamina.formats.ieee import FP32
 from lamina.parameters import check_range
 
@@ -32,8 +32,7 @@ class IntToFp32Parameters(PipelineParameters):
     @property
     def stages(self):
         always_normal = -(1 << (self.exponent_bits - 1)) > -FP32.bias
-        rounding = [s for s in ROUND_STAGES if not (always_normal and s is denormalise)]
-        return (take_magnitude, *rounding)
+        return (take_magnitude, *(ROUND_NORMAL_STAGES if always_normal else ROUND_STAGES))
 
     @property
     def operands(self):

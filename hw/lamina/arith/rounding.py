@@ -12,7 +12,15 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from lamina.arith.leading_zeros import count_leading_zeros
 from lamina.formats.ieee import FP32, FP32_NAN
 
-__all__ = ["ROUNDED_BITS", "ROUND_STAGES", "jam", "keep", "round_to_nearest_even", "shift_right"]
+__all__ = [
+    "ROUNDED_BITS",
+    "ROUND_NORMAL_STAGES",
+    "ROUND_STAGES",
+    "jam",
+    "keep",
+    "round_to_nearest_even",
+    "shift_right",
+]
 
 #: Significand, guard and sticky bit: all that rounding to nearest even looks at.
 ROUNDED_BITS = FP32.precision + 2
@@ -63,19 +71,21 @@ def normalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     }
 
 
+def normalise_and_measure(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """As `normalise`; at the same time find how far below the normal range the result is."""
+    distance = Signal(signed(len(x.exponent) + 2))
+    depth = Signal(_SHIFT_BITS)
+    m.d.comb += distance.eq(1 - x.exponent + x.zeros)
+    with m.If(distance >= 0):
+        far = distance[_SHIFT_BITS:].any()
+        m.d.comb += depth.eq(distance[:_SHIFT_BITS] | far.replicate(_SHIFT_BITS))
+    return normalise(m, x) | {"depth": depth}
+
+
 def denormalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """Below the normal range, move the significand down to the weight of a subnormal's."""
-    distance = Signal(signed(len(x.exponent) + 1))
-    amount = Signal(_SHIFT_BITS)
-    m.d.comb += [
-        distance.eq(1 - x.exponent),
-        amount.eq(Mux(distance < 0, 0, distance[:_SHIFT_BITS])),
-    ]
-    with m.If(distance > (1 << _SHIFT_BITS) - 1):
-        m.d.comb += amount.eq(-1)
-    return keep(x, "sign", "exponent", "nan", "inf") | {
-        "significand": shift_right(m, x.significand, amount)
-    }
+    significand = shift_right(m, x.significand, x.depth)
+    return keep(x, "sign", "exponent", "nan", "inf") | {"significand": significand}
 
 
 def round_to_nearest_even(m: Module, x: SimpleNamespace) -> dict[str, Value]:
@@ -86,10 +96,12 @@ def round_to_nearest_even(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """
     sticky, guard, leading = x.significand[0], x.significand[1], x.significand[-1]
     fraction = x.significand[2:-1]
+    field, above = x.exponent[: FP32.exponent_bits], x.exponent[FP32.exponent_bits :]
     infinite, base, increment = Signal(), Signal(FP32.width - 1), Signal()
     m.d.comb += [
-        infinite.eq(x.inf | (leading & (x.exponent >= FP32.exponent_ones))),
-        base.eq(Cat(fraction, x.exponent[: FP32.exponent_bits] & leading.replicate(8))),
+        # With a leading one the exponent is positive: 255 and more shows in single bits.
+        infinite.eq(x.inf | (leading & (above.any() | field.all()))),
+        base.eq(Cat(fraction, field & leading.replicate(len(field)))),
         increment.eq(guard & (sticky | fraction[0]) & ~infinite & ~x.nan),
     ]
     with m.If(x.nan):
@@ -102,4 +114,7 @@ def round_to_nearest_even(m: Module, x: SimpleNamespace) -> dict[str, Value]:
 
 
 #: From {sign, magnitude, exponent, nan, inf} to {value}; ``exponent`` is signed.
-ROUND_STAGES = (count_zeros, normalise, denormalise, round_to_nearest_even)
+ROUND_STAGES = (count_zeros, normalise_and_measure, denormalise, round_to_nearest_even)
+
+#: The same for values that are never below the normal range.
+ROUND_NORMAL_STAGES = (count_zeros, normalise, round_to_nearest_even)

@@ -68,17 +68,19 @@ class ScaleAccumulateParameters:
         return BlockMemoryParameters(width=FP32.width, depth=max(2, self.outputs))
 
     @property
-    def accumulate_latency(self) -> int:
-        """Cycles after which the same index can come again without being stalled.
+    def ranks_under_way(self) -> int:
+        """Ranks that a product passes after the interlock: two fetch its sum, then the adder."""
+        return 2 + self.add.latency
 
-        One reads the sum, then the adder, then one writes it back.
-        """
-        return 1 + self.add.latency + 1
+    @property
+    def accumulate_latency(self) -> int:
+        """Cycles after which the same index can come again without being stalled."""
+        return self.ranks_under_way + 1
 
     @property
     def latency(self) -> int:
         """Cycles from an input beat with ``end`` to its sum on ``o``, if nothing stalls it."""
-        return self.multiply.latency + 1 + self.add.latency
+        return self.multiply.latency + 1 + self.ranks_under_way
 
     @property
     def throughput(self) -> str:
@@ -87,10 +89,11 @@ class ScaleAccumulateParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Both units, the memory, and the operand and places under way."""
-        places = (1 + self.add.latency) * (1 + self.place_layout.size)
-        units = self.multiply.storage_bits + self.add.storage_bits
-        return units + self.memory.storage_bits + FP32.width + places
+        """Both units, the memory, the interlock, and operands and places under way."""
+        parts = (self.multiply, self.add, self.memory)
+        interlock = self.multiply.output_layout.size + 2 + self.ranks_under_way
+        under_way = 3 * FP32.width + self.ranks_under_way * (1 + self.place_layout.size)
+        return sum(part.storage_bits for part in parts) + interlock + under_way
 
 
 class ScaleAccumulate(wiring.Component):
@@ -129,10 +132,16 @@ class ScaleAccumulate(wiring.Component):
         m.submodules.multiply = multiply = Fp32Multiply(p.multiply)
         m.submodules.add = add = Fp32Add(p.add)
         m.submodules.sums = sums = BlockMemory(p.memory)
-
-        product = multiply.o.payload
-        place = data.View(p.place_layout, product.tag)
-        busy, issue = Signal(), Signal()
+        held, under_way = self._interlock(m, multiply.o, add.i.ready)
+        (_, reading), (fetched, _), (_, written) = under_way[0], under_way[1], under_way[-1]
+        waiting = Signal(FP32.width, reset_less=True)
+        augend, addend = Signal.like(waiting), Signal.like(waiting)
+        with m.If(add.i.ready):
+            m.d.sync += [
+                waiting.eq(held.value),
+                addend.eq(waiting),
+                augend.eq(Mux(reading.begin, 0, sums.read_data)),
+            ]
         given = self.i.payload
         m.d.comb += [
             multiply.i.payload.a.eq(given.value),
@@ -140,22 +149,11 @@ class ScaleAccumulate(wiring.Component):
             multiply.i.payload.tag.eq(Cat(given.index, given.begin, given.end)),
             multiply.i.valid.eq(self.i.valid),
             self.i.ready.eq(multiply.i.ready),
-            issue.eq(multiply.o.valid & ~busy),
-            multiply.o.ready.eq(add.i.ready & ~busy),
             sums.read_enable.eq(add.i.ready),
-            sums.read_address.eq(place.index),
-        ]
-        operand = Signal(FP32.width, reset_less=True)
-        with m.If(add.i.ready):
-            m.d.sync += operand.eq(product.value)
-        # One entry beside the read and beside each rank of the adder, all in step with it.
-        under_way = self._under_way(m, add.i.ready, issue, place)
-        (reading_valid, reading), (_, written) = under_way[0], under_way[-1]
-        m.d.comb += [
-            busy.eq(Cat(valid & (at.index == place.index) for valid, at in under_way).any()),
-            add.i.valid.eq(reading_valid),
-            add.i.payload.a.eq(operand),
-            add.i.payload.b.eq(Mux(reading.begin, 0, sums.read_data)),
+            sums.read_address.eq(data.View(p.place_layout, held.tag).index),
+            add.i.valid.eq(fetched),
+            add.i.payload.a.eq(augend),
+            add.i.payload.b.eq(addend),
             sums.write_enable.eq(add.o.valid & add.o.ready),
             sums.write_address.eq(written.index),
             sums.write_data.eq(add.o.payload.value),
@@ -166,15 +164,41 @@ class ScaleAccumulate(wiring.Component):
         ]
         return m
 
+    def _interlock(self, m: Module, products, advance: Value):
+        """Hold each product until its sum is in memory; all moves with ``advance`` only.
+
+        Return the product held and where it and those before it are. Indices are compared one rank
+        early, while a product comes in: the conflicts found move along with the beats that cause
+        them, and end with the last. So the ready path starts at a register.
+        """
+        p = self.parameters
+        held = Signal(p.multiply.output_layout, reset_less=True)
+        valid, stalled = Signal(), Signal()
+        place = data.View(p.place_layout, held.tag)
+        under_way = self._under_way(m, advance, valid & ~stalled, place)
+        index = data.View(p.place_layout, products.payload.tag).index
+        ahead = [(valid & ~stalled, place), *under_way[:-1]]
+        conflicts, remaining = Signal(len(under_way)), Signal(len(under_way))
+        m.d.comb += products.ready.eq(advance & ~stalled)
+        with m.If(stalled):
+            m.d.comb += remaining.eq(conflicts << 1)
+        with m.Elif(products.valid):
+            m.d.comb += remaining.eq(Cat(busy & (at.index == index) for busy, at in ahead))
+        with m.If(advance):
+            m.d.sync += [conflicts.eq(remaining), stalled.eq(remaining.any())]
+            with m.If(~stalled):
+                m.d.sync += [valid.eq(products.valid), held.eq(products.payload)]
+        return held, under_way
+
     def _under_way(
         self, m: Module, advance: Value, issue: Value, place: data.View
     ) -> list[tuple[Signal, data.View]]:
-        """Return ``(valid, place)`` of the beats that have left the multiplier, newest first.
+        """Return ``(valid, place)`` beside each rank from the memory's on, newest first.
 
-        They travel here and not in the adder's tag, because the interlock looks at all of them.
+        Places travel here and not in the adder's tag, because the interlock looks at all of them.
         """
         entries = []
-        for rank in range(1 + self.parameters.add.latency):
+        for rank in range(self.parameters.ranks_under_way):
             valid = Signal(name=f"valid_{rank}")
             at = Signal(self.parameters.place_layout, name=f"place_{rank}", reset_less=True)
             with m.If(advance):
