@@ -26,8 +26,9 @@ __all__ = ["Design", "Progress", "build_library", "cache_folder"]
 Progress = Callable[[str, float], None]
 """Called with a line of text and the finished fraction (0 to 1) of a build."""
 
-# g++ needs about 4 s for so many bytes of Verilator's output; more are shared among the cores.
-_PART_BYTES = 250_000
+# Bytes of C++ to compile together at least and at most: g++ takes a quarter of a second to start,
+# and some 2 s for the larger number.
+_PART_BYTES = 100_000, 500_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,16 +149,24 @@ def _compile(
     _write_port_table(design, work)
     folders = sorted({path.parent for path in work.glob("cpp/**/*.cpp")})
     parts: list[tuple[Path, list[Path]]] = [(work / "cpp", [DRIVER / "model.cpp"])]
+    total = sum(path.stat().st_size for path in work.glob("cpp/**/*.cpp"))
+    least, most = _PART_BYTES
+    limit = min(max(total // (os.cpu_count() or 1), least), most)
     for folder in folders:
-        parts += [(folder, group) for group in _group(sorted(folder.glob("*.cpp")))]
+        sources = sorted(folder.glob("*.cpp"))
+        slow = [source for source in sources if source.stem.endswith("__Slow")]
+        fast = [source for source in sources if source not in slow]
+        parts += [(folder, group) for group in (*_group(fast, limit), *_group(slow, limit))]
 
     def compile_part(index: int) -> None:
         folder, sources = parts[index]
         unit = work / f"part{index}.cpp"
         unit.write_text("".join(f'#include "{source}"\n' for source in sources))
-        flags = compile_flags(design.trace, common)
+        # Verilator keeps apart what runs once, at the start: making it fast takes time for nothing.
+        slow = sources[0].stem.endswith("__Slow")
+        flags = [*compile_flags(design.trace, common), "-O1" if slow else design.optimize]
         includes = [f"-I{folder}", f"-I{work}", f"-I{DRIVER}"]
-        command = ["g++", *flags, design.optimize, *includes, "-c", unit.name]
+        command = ["g++", *flags, *includes, "-c", unit.name]
         toolchain.run(command, work, f"Compiling {design.top}")
 
     for done, _ in enumerate(pool.map(compile_part, range(len(parts)))):
@@ -171,12 +180,12 @@ def _compile(
         left.unlink()
 
 
-def _group(sources: Sequence[Path]) -> list[list[Path]]:
-    """Files to compile together: a compiler run costs more than a small file."""
-    groups: list[list[Path]] = [[]]
-    size = 0
+def _group(sources: Sequence[Path], limit: int) -> list[list[Path]]:
+    """Neighbouring files in groups of at most ``limit`` bytes, but of one file at least."""
+    groups: list[list[Path]] = []
+    size = limit
     for source in sources:
-        if size and size + source.stat().st_size > _PART_BYTES:
+        if size + source.stat().st_size > limit:
             groups.append([])
             size = 0
         groups[-1].append(source)
