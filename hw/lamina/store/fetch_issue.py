@@ -64,10 +64,11 @@ class FetchIssue(wiring.Component):
         self._prepare(m, start, start_valid, start_ready)
         job, count, plane = Signal(job_layout), Signal(job_layout["limit"].shape), Signal(5)
         last_plane, fire = Signal(), Signal()
+        chunk_count = self._chunk_count(m, job)
         m.d.comb += [
-            self.chunk.p.count.eq(self._chunk_count(m, job)),
+            self.chunk.p.count.eq(chunk_count),
             self.chunk.p.keep.eq(job.keep),
-            self.chunk.p.end.eq(self.chunk.p.count == job.remaining),
+            self.chunk.p.end.eq(chunk_count == job.remaining),
             self.chunk.p.bad.eq(job.bad),
             last_plane.eq(plane + 1 == job.keep),
         ]
@@ -81,7 +82,7 @@ class FetchIssue(wiring.Component):
                     m.next = "CHUNK"
             with m.State("CHUNK"):
                 m.d.comb += self.chunk.valid.eq(1)
-                m.d.sync += [count.eq(self.chunk.p.count), plane.eq(0)]
+                m.d.sync += [count.eq(chunk_count), plane.eq(0)]
                 with m.If(self.chunk.ready & job.bad):
                     m.next = "IDLE"
                 with m.Elif(self.chunk.ready):
