@@ -1,7 +1,7 @@
 """The system in Verilator, and the host around it: arrays in, arrays out."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +13,10 @@ import numpy as np
 from lamina_gen.build import BUILD, Progress, build_model
 from lamina_gen.gemm.prepare import compress, store_planes
 from lamina_gen.gemm.problem import TILE_COLUMNS, TILE_ROWS, Problem
-from lamina_gen.gemm.schedule import group_words, row_groups, tile_scales
+from lamina_gen.gemm.schedule import Pass, group_words, orders, place, row_groups
 from lamina_gen.registry import find, make_parameters
 from lamina_sim.golden import store
-from lamina_sim.verilated import Result, ports
+from lamina_sim.verilated import Memory, Result, ports
 
 __all__ = ["Machine", "Outcome"]
 
@@ -74,14 +74,6 @@ class Outcome:
         return distance / size if size else distance
 
 
-@dataclass(frozen=True)
-class _Pass:
-    """Some rows through some columns of tiles: one run of the model."""
-
-    rows: slice
-    columns: slice
-
-
 class Machine:
     """A system of one engine, built once, that runs any number of problems.
 
@@ -125,26 +117,45 @@ class Machine:
     def _build(self, module: str, settings: dict) -> Any:
         return build_model(module, settings, folder=self._folder, progress=self.progress)
 
-    def run(self, problem: Problem, *, trace: Path | None = None) -> Outcome:
-        """Run ``problem`` on the hardware; ``trace`` writes the waves of its first pass (VCD)."""
+    def run(
+        self,
+        problem: Problem,
+        *,
+        trace: Path | None = None,
+        errors: Sequence[tuple[int, int]] = (),
+        **driver: Any,
+    ) -> Outcome:
+        """Run ``problem`` on the hardware.
+
+        ``trace`` takes the waves of the first pass (VCD). ``errors``: address ranges of the plane
+        store, stop excluded, that answer with an error. ``driver``: further arguments of
+        `lamina_sim.verilated.Model.run`, ``stall`` and ``seed`` for instance, for every pass.
+        """
         image = store.to_image(store_planes(self.transposer, problem))
+        memory = Memory(data=image, latency=MEMORY_LATENCY, errors=errors)
         beats = self._activations(problem)
         model, passes = self.model, list(self._passes(problem))
-        _, n, _ = problem.shape
-        width = -(-n // TILE_COLUMNS) * TILE_COLUMNS
-        result = np.zeros((problem.shape[0], width), np.float32)
+        m, n, _ = problem.shape
+        result = np.zeros((m, -(-n // TILE_COLUMNS) * TILE_COLUMNS), np.float32)
+        activations, results = f"i_{self.engine}", f"o_{self.engine}"
         cycles = fetched = 0
         error = False
 
-        def run_pass(number: int) -> tuple[_Pass, Result]:
+        def run_pass(number: int) -> tuple[Pass, Result]:
             part = passes[number]
-            options: dict[str, Any] = {"trace": trace} if trace and number == 0 else {}
-            return part, self._run_pass(model, problem, part, beats, image, options)
+            inputs = orders(problem, part)
+            # Packed once for all columns of tiles, which meet the same activations.
+            words = ports.pack(model.ports[activations].shape, beats(part.rows))
+            inputs[activations] = np.tile(words, (part.width, 1))
+            waves = {"trace": trace} if trace and number == 0 else {}
+            outputs = {results: part.outputs}
+            return part, model.run(inputs, outputs=outputs, memory=memory, **waves, **driver)
 
         # Passes share nothing but the built model, and the driver runs without Python's lock.
         with ThreadPoolExecutor(min(len(passes), os.cpu_count() or 1)) as pool:
             for done, (part, run) in enumerate(pool.map(run_pass, range(len(passes)))):
-                self._gather(part, run, result)
+                output = run.outputs[results].values
+                place(result, part, self.engine, output["index"], output["value"])
                 cycles += run.cycles
                 fetched += run.traffic["m_axi"].bytes
                 error |= bool(run.signals["error"])
@@ -157,14 +168,14 @@ class Machine:
             error=error,
         )
 
-    def _passes(self, problem: Problem) -> Iterator[_Pass]:
+    def _passes(self, problem: Problem) -> Iterator[Pass]:
         m, n, k = problem.shape
         tiles_down, tiles_across = -(-k // TILE_ROWS), -(-n // TILE_COLUMNS)
         rows, across = 1 << self.parameters.row_bits, max(1, _PASS_TILES // tiles_down)
         for row in range(0, m, rows):
             for column in range(0, tiles_across, across):
                 last = min(column + across, tiles_across)
-                yield _Pass(slice(row, min(row + rows, m)), slice(column, last))
+                yield Pass(slice(row, min(row + rows, m)), slice(column, last))
 
     def _activations(self, problem: Problem) -> Callable[[slice], dict[str, Any]]:
         """Return what gives the beats of activations of some rows."""
@@ -172,50 +183,3 @@ class Machine:
             return lambda rows: row_groups(problem, problem.activations[rows])
         exponents, planes = compress(self.compressor, problem)
         return lambda rows: group_words(exponents[rows], planes[rows])
-
-    def _run_pass(
-        self,
-        model: Any,
-        problem: Problem,
-        part: _Pass,
-        beats: Callable[[slice], dict[str, Any]],
-        image: np.ndarray,
-        options: dict[str, Any],
-    ) -> Result:
-        tiles_down = -(-problem.shape[2] // TILE_ROWS)
-        columns = part.columns.stop - part.columns.start
-        activations, results = f"i_{self.engine}", f"o_{self.engine}"
-        words = ports.pack(model.ports[activations].shape, beats(part.rows))
-        run = {
-            "base": 0,
-            "block": part.columns.start * tiles_down,
-            "blocks": columns * tiles_down,
-            "planes": problem.weight_bits,
-            "keep": problem.keep,
-        }
-        inputs = {
-            "i_run": {name: [value] for name, value in run.items()},
-            "i_scales": tile_scales(problem, part.columns),
-            activations: np.tile(words, (columns, 1)),
-        }
-        rows = part.rows.stop - part.rows.start
-        return model.run(
-            inputs,
-            outputs={results: rows * columns * TILE_COLUMNS},
-            memory=image,
-            memory_latency=MEMORY_LATENCY,
-            **options,
-        )
-
-    def _gather(self, part: _Pass, run: Result, result: np.ndarray) -> None:
-        """Put the results of a pass where their indices say."""
-        output = run.outputs[f"o_{self.engine}"].values
-        index, columns = output["index"], part.columns.stop - part.columns.start
-        row, column = index // TILE_COLUMNS, index % TILE_COLUMNS
-        if self.engine == "pacq":
-            half = TILE_COLUMNS // 2
-            row, column = row // 2, (row % 2) * half + column
-        per_tile = len(index) // columns
-        tile = part.columns.start + np.arange(len(index)) // per_tile
-        values = output["value"].astype(np.uint32).view(np.float32)
-        result[part.rows.start + row, TILE_COLUMNS * tile + column] = values

@@ -5,17 +5,65 @@ rows of the pass before the next tile. Every function returns fields as arrays, 
 for the tiles of one column of tiles; all columns repeat the same beats of activations.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lamina_gen.gemm.problem import TILE_COLUMNS, TILE_ROWS, Problem
 
-__all__ = ["group_words", "row_groups", "tile_scales"]
+__all__ = ["Pass", "group_words", "orders", "place", "row_groups"]
 
 #: Activations that a step of PacQ takes at once, and the steps of a tile.
 _LANES = 4
 _STEPS = TILE_ROWS // _LANES
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Some rows through some columns of tiles: one run of the system."""
+
+    rows: slice
+    columns: slice
+
+    @property
+    def width(self) -> int:
+        """Columns of tiles."""
+        return self.columns.stop - self.columns.start
+
+    @property
+    def outputs(self) -> int:
+        """Results, those of padded columns too."""
+        return (self.rows.stop - self.rows.start) * self.width * TILE_COLUMNS
+
+
+def orders(problem: Problem, part: Pass) -> dict[str, Any]:
+    """Beats of the streams that are the same for both engines: what to fetch, and the scales."""
+    tiles_down = -(-problem.shape[2] // TILE_ROWS)
+    run = {
+        "base": 0,
+        "block": part.columns.start * tiles_down,
+        "blocks": part.width * tiles_down,
+        "planes": problem.weight_bits,
+        "keep": problem.keep,
+    }
+    return {
+        "i_run": {name: [value] for name, value in run.items()},
+        "i_scales": _tile_scales(problem, part.columns),
+    }
+
+
+def place(
+    result: np.ndarray, part: Pass, engine: str, index: np.ndarray, values: np.ndarray
+) -> None:
+    """Put the results of a pass, by their index on the stream, into float32 [m, padded n]."""
+    row, column = index // TILE_COLUMNS, index % TILE_COLUMNS
+    if engine == "pacq":
+        # Its index counts words of columns: two of four columns for INT4, one of eight for INT2.
+        row, column = row // 2, (row % 2) * (TILE_COLUMNS // 2) + column
+    tile = part.columns.start + np.arange(len(index)) // (len(index) // part.width)
+    floats = values.astype(np.uint32).view(np.float32)
+    result[part.rows.start + row, TILE_COLUMNS * tile + column] = floats
 
 
 def group_words(exponents: np.ndarray, planes: np.ndarray) -> dict[str, Any]:
@@ -59,7 +107,7 @@ def row_groups(problem: Problem, activations: np.ndarray) -> dict[str, Any]:
     }
 
 
-def tile_scales(problem: Problem, columns: slice) -> dict[str, Any]:
+def _tile_scales(problem: Problem, columns: slice) -> dict[str, Any]:
     """Beats of scales and zero points for the tiles of the column tiles ``columns``.
 
     One beat for each scale group that has steps in a tile, in ascending k; unused columns have
