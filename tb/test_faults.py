@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from lamina_gen.registry import MODULES
+from tb.bench import BUILD
 
 ROOT = Path(__file__).resolve().parents[1]
 FAULTS = tomllib.loads((ROOT / "tb/testplan.toml").read_text()).get("fault", [])
@@ -33,10 +34,15 @@ def copy_of_hardware(folder: Path) -> Path:
 def environment(hardware: Path) -> dict[str, str]:
     """Let a process import ``lamina`` from ``hardware``: PYTHONPATH goes before what is installed.
 
-    Builds are shared with all other tests, as they are named by their content.
+    It generates into a folder of its own; what is named by its content is shared with all tests.
     """
+    build = hardware.parent / "build"
+    build.mkdir(exist_ok=True)
+    (BUILD / "verilated").mkdir(parents=True, exist_ok=True)
+    if not (build / "verilated").exists():
+        (build / "verilated").symlink_to(BUILD / "verilated")
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    return {**inherited, "PYTHONPATH": str(hardware)}
+    return {**inherited, "PYTHONPATH": str(hardware), "LAMINA_TB_BUILD": str(build)}
 
 
 def run_test(test: str, hardware: Path) -> tuple[int, str, str]:
