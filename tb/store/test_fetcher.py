@@ -1,5 +1,7 @@
 """Fetcher against the golden layout: rates, addresses, bursts, errors, bad runs."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -177,6 +179,20 @@ def test_a_bad_run_is_one_beat(fault, rng):
     wanted = beats[3:8, :2].reshape(-1, 64)
     assert np.array_equal(got[:10], wanted)
     assert np.array_equal(got[12:], wanted)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"planes_max": 17}, "planes_max must be between 1 and 16, not 17."),
+        ({"blocks_per_row": 96}, "blocks_per_row must be a power of two, not 96."),
+        ({"buffer_beats": 32}, "buffer_beats must be at least 4 * planes_max = 64, not 32."),
+        ({"address_bits": 13}, "address_bits must be between 14 and 64, not 13."),
+    ],
+)
+def test_parameters_are_checked(settings, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        parameters("store.fetcher", **settings)
 
 
 def test_row_of_one_block(rng):

@@ -76,6 +76,18 @@ def test_from_planes(form, rounding, rng):
         assert np.array_equal(np.diff(result["o"].cycles), np.ones(blocks * side - 1))
 
 
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"container_bits": 4}, "container_bits must be one of 8, 16, not 4."),
+        ({"direction": "up"}, "direction must be one of to_planes, from_planes, not 'up'."),
+    ],
+)
+def test_parameters_are_checked(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        parameters("store.transpose", **settings)
+
+
 @pytest.mark.parametrize("container_bits", [8, 16])
 def test_from_planes_latency(container_bits, rng):
     settings = {"container_bits": container_bits, "direction": "from_planes"}

@@ -34,7 +34,7 @@ class AssemblerParameters:
     @property
     def storage_bits(self) -> int:
         """The tile that grows and the one that leaves, and the place of the next plane."""
-        return 2 * tile_layout(self.code_bits).size + self.code_bits + 2
+        return 2 * tile_layout(self.code_bits).size + self.code_bits + 1
 
 
 class Assembler(wiring.Component):
@@ -75,7 +75,8 @@ class Assembler(wiring.Component):
         place, following = Signal(bits), Signal(bits)
         m.d.comb += place.eq(Mux(first, (1 << self.planes) >> 1, following))
         for b in range(bits):
-            row, merged = Signal(BLOCK_CODES, name=f"row_{b}"), Signal(BLOCK_CODES)
+            row = Signal(BLOCK_CODES, name=f"row_{b}", reset_less=True)
+            merged = Signal(BLOCK_CODES, name=f"merged_{b}")
             # Plane 0 is the sign: it fills all bits from its own up; those below start at zero.
             sign = first & place[: b + 1].any()
             m.d.comb += merged.eq(Mux(sign | place[b], beat.bits, Mux(first, 0, row)))

@@ -101,6 +101,8 @@ class FetchIssue(wiring.Component):
         p, run = self.parameters, self.i.p
         row = run.block >> p.column_bits
         low = run.base[: p.row_shift]
+        # A count that can be no larger needs no comparison.
+        surplus = run.planes > p.planes_max if p.planes_max + 1 < 1 << len(run.planes) else 0
         m.d.comb += self.i.ready.eq(~valid | ready)
         with m.If(self.i.ready):
             m.d.sync += [
@@ -114,7 +116,7 @@ class FetchIssue(wiring.Component):
                 start.job.bad.eq(
                     (run.keep == 0)
                     | (run.keep > run.planes)
-                    | (run.planes > p.planes_max)
+                    | surplus
                     | (run.blocks == 0)
                     | low.any()
                 ),

@@ -52,9 +52,12 @@ class TransposeParameters:
 
     @property
     def storage_bits(self) -> int:
-        """The square and the step counter, and from planes a beat on the way out."""
-        leaving = formatted_beat_layout().size + 2 if self.direction == "from_planes" else 0
-        return self.array.storage_bits + self.container_bits.bit_length() + leaving
+        """The square, what is known of the block that enters, and from planes a beat going out."""
+        entering = (self.container_bits - 1).bit_length() + 2
+        if self.direction == "from_planes":
+            entering += code_format_layout().size + 1
+            entering += formatted_beat_layout().size + 1
+        return self.array.storage_bits + entering
 
 
 class Transpose(wiring.Component):

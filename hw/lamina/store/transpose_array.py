@@ -56,8 +56,9 @@ class TransposeArrayParameters:
 
     @property
     def storage_bits(self) -> int:
-        """The square, a valid bit per rank, direction, two counters and the tag."""
-        return BLOCK_CODES * self.side + self.side + 1 + 2 * self.side.bit_length() + self.tag_bits
+        """The square, a valid bit per rank, direction, three counts and two tags."""
+        control = self.side + 1 + 3 * self.side.bit_length() + 2 * self.tag_bits
+        return BLOCK_CODES * self.side + control
 
 
 class TransposeArray(wiring.Component):
@@ -133,9 +134,9 @@ class TransposeArray(wiring.Component):
                 m.d.sync += self.o.p.tag.eq(self.i.p.tag)
 
     def _cells(self, m, across, move):
-        side = self.parameters.side
+        side, lanes = self.parameters.side, self.parameters.lanes
         cells = [
-            [Signal(self.parameters.lanes, name=f"cell_{row}_{column}") for column in range(side)]
+            [Signal(lanes, name=f"cell_{row}_{column}", reset_less=True) for column in range(side)]
             for row in range(side)
         ]
         for row in range(side):
