@@ -71,7 +71,8 @@ def test_other_sizes(rng, outputs, stages_per_rank):
     result = run(model, sums.beats(rng, rng.integers(0, outputs, 5_000)))
     assert result["o"].cycles[0] >= p.latency
     beats = sums.beats(rng, np.arange(3_000) % min(outputs, p.accumulate_latency))
-    assert run(model, beats).cycles <= 3_000 * (p.accumulate_latency if outputs < 5 else 1.05)
+    spacing = p.accumulate_latency / min(outputs, p.accumulate_latency)
+    assert run(model, beats).cycles <= 3_000 * spacing + p.latency
 
 
 @pytest.mark.parametrize("outputs", [0, (1 << 20) + 1])
