@@ -13,7 +13,8 @@ namespace lamina {
 // Storage of one top-level signal inside the Verilated model. Verilator keeps a signal as an
 // integer of 1, 2, 4 or 8 bytes or as an array of 32-bit words, least significant first, so that
 // on a little-endian host all of them are byte strings.
-struct Signal {
+class Signal {
+public:
     void* data = nullptr;
     uint32_t bytes = 0;
 
@@ -29,13 +30,28 @@ struct Signal {
         if (data) std::memcpy(data, &value, bytes < 8 ? bytes : 8);
     }
 
+    // Signals of one bit, as valid and ready: no copy of unknown length, which would be a call.
+    bool high() const { return *static_cast<const uint8_t*>(data); }
+    void drive(bool level) const { *static_cast<uint8_t*>(data) = level; }
+
     // Wide values travel as rows of 32-bit words; a row may be longer or shorter than the storage.
     void load(const uint32_t* row, uint32_t words) const {
-        std::memcpy(data, row, bytes < 4 * words ? bytes : 4 * words);
+        copy(data, row, bytes < 4 * words ? bytes : 4 * words);
     }
 
     void store(uint32_t* row, uint32_t words) const {
-        std::memcpy(row, data, bytes < 4 * words ? bytes : 4 * words);
+        copy(row, data, bytes < 4 * words ? bytes : 4 * words);
+    }
+
+private:
+    static void copy(void* to, const void* from, uint32_t count) {
+        switch (count) {
+            case 1: std::memcpy(to, from, 1); return;
+            case 2: std::memcpy(to, from, 2); return;
+            case 4: std::memcpy(to, from, 4); return;
+            case 8: std::memcpy(to, from, 8); return;
+            default: std::memcpy(to, from, count);
+        }
     }
 };
 

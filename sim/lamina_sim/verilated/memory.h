@@ -34,7 +34,7 @@ struct MemorySettings {  // mirrored by library.MemorySettings
 
 // The read half. Answers keep their order within an ID; `reorder` is the probability with which a
 // beat is taken from another ID than the oldest one that is due.
-class AxiReadMemory : public Endpoint {
+class AxiReadMemory final : public Endpoint {
 public:
     AxiReadMemory(std::string name, AxiReadSignals signals, MemorySettings settings, Random ar,
                   Random r)
@@ -54,12 +54,12 @@ public:
     void idle() override {
         waiting_ = false;
         holding_ = false;
-        s_.arready.set(0);
+        s_.arready.drive(0);
         blank();
     }
 
     void drive(int64_t cycle) override {
-        s_.arready.set(!ar_.below(m_.ar_stall));
+        s_.arready.drive(!ar_.below(m_.ar_stall));
         if (holding_) return;
         auto burst = choose(cycle);
         if (burst == pending_.end() || r_.below(m_.r_stall)) return blank();
@@ -70,7 +70,7 @@ public:
 
     bool observe(int64_t cycle) override {
         bool moved = false;
-        if (holding_ && s_.rready.get()) {
+        if (holding_ && s_.rready.high()) {
             holding_ = false;
             moved = true;
             count_beat(cycle);
@@ -93,7 +93,7 @@ private:
     };
 
     bool accept_address(int64_t cycle) {
-        const bool valid = s_.arvalid.get();
+        const bool valid = s_.arvalid.high();
         if (waiting_ && !valid) fail("must keep arvalid until the address is taken", cycle);
         if (!valid) return false;
         const Burst burst{s_.arid.get(), s_.araddr.get(), int64_t(s_.arlen.get()) + 1,
@@ -102,7 +102,7 @@ private:
                          burst.id != held_.id))
             fail("must hold the address channel while it is stalled", cycle);
         held_ = burst;
-        waiting_ = !s_.arready.get();
+        waiting_ = !s_.arready.high();
         if (waiting_) return false;
         check(burst, cycle);
         pending_.push_back(burst);
@@ -157,8 +157,8 @@ private:
             blank();  // a beat in error carries garbage
         s_.rid.set(burst.id);
         s_.rresp.set(burst.response);
-        s_.rlast.set(burst.beats == 1);
-        s_.rvalid.set(1);
+        s_.rlast.drive(burst.beats == 1);
+        s_.rvalid.drive(1);
     }
 
     void count_beat(int64_t cycle) {
@@ -174,7 +174,7 @@ private:
     }
 
     void blank() {
-        s_.rvalid.set(0);
+        s_.rvalid.drive(0);
         for (uint32_t at = 0; at < beat_bytes_; at += 8) {
             const uint64_t garbage = r_.next();
             std::memcpy(static_cast<uint8_t*>(s_.rdata.data) + at, &garbage,

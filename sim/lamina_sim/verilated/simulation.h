@@ -78,14 +78,11 @@ private:
         ++cycle_;
     }
 
-    void settle() {
-        clock_.set(0);
-        model_->eval();
-        model_->dump();
-    }
+    void settle() { evaluate(false); }
+    void edge() { evaluate(true); }
 
-    void edge() {
-        clock_.set(1);
+    void evaluate(bool clock) {
+        if (clock_) clock_.drive(clock);
         model_->eval();
         model_->dump();
     }

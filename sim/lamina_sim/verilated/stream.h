@@ -16,7 +16,7 @@ struct StreamSignals {
 
 // Sends rows of words into the design. While idle the payload is garbage, so that a design that
 // looks at it without valid is found out.
-class InputStream : public Endpoint {
+class InputStream final : public Endpoint {
 public:
     InputStream(StreamSignals signals, const uint32_t* rows, int64_t count, uint64_t stall,
                 Random random)
@@ -32,7 +32,7 @@ public:
 
     void idle() override {
         holding_ = false;
-        s_.valid.set(0);
+        s_.valid.drive(0);
         if (!s_.payload) return;
         for (auto& word : garbage_) word = random_.next();
         if (s_.width % 32) garbage_.back() &= (1u << s_.width % 32) - 1;
@@ -43,12 +43,12 @@ public:
         if (holding_) return;  // once valid, the beat stays until it is taken
         if (finished() || random_.below(stall_)) return idle();
         holding_ = true;
-        s_.valid.set(1);
+        s_.valid.drive(1);
         if (s_.payload) s_.payload.load(rows_ + cycles.size() * s_.words(), s_.words());
     }
 
     bool observe(int64_t cycle) override {
-        if (!holding_ || !s_.ready.get()) return false;
+        if (!holding_ || !s_.ready.high()) return false;
         holding_ = false;
         cycles.push_back(cycle);
         return true;
@@ -69,7 +69,7 @@ private:
 };
 
 // Takes rows of words from the design: `limit` of them, or all that come if it is negative.
-class OutputStream : public Endpoint {
+class OutputStream final : public Endpoint {
 public:
     OutputStream(std::string name, StreamSignals signals, int64_t limit, uint64_t stall,
                  Random random)
@@ -80,22 +80,23 @@ public:
         random_ = seeded_;
         cycles.clear();
         rows.clear();
-        // Memory for what is expected, but no more than 64 MiB before anything has come.
-        const int64_t expected = std::min<int64_t>(std::max<int64_t>(limit_, 0), 1 << 20);
-        rows.reserve(std::min<int64_t>(expected * s_.words(), 1 << 24));
+        // Room for what is expected, so that nothing is copied later, within reason: a limit may be
+        // far above what comes.
+        const int64_t expected = std::min<int64_t>(std::max<int64_t>(limit_, 0), 1 << 24);
+        rows.reserve(std::min<int64_t>(expected * s_.words(), 1 << 26));
         cycles.reserve(expected);
         idle();
     }
 
     void idle() override {
         stalled_ = false;
-        s_.ready.set(0);
+        s_.ready.drive(0);
     }
 
-    void drive(int64_t) override { s_.ready.set(!full() && !random_.below(stall_)); }
+    void drive(int64_t) override { s_.ready.drive(!full() && !random_.below(stall_)); }
 
     bool observe(int64_t cycle) override {
-        if (!s_.valid.get()) {
+        if (!s_.valid.high()) {
             if (stalled_) throw ProtocolError(name_ + " must stay valid until it is taken, but "
                                               "dropped valid in cycle " + std::to_string(cycle) + ".");
             return false;
@@ -103,7 +104,7 @@ public:
         if (stalled_ && s_.payload && std::memcmp(held_.data(), s_.payload.data, compared()))
             throw ProtocolError(name_ + " must hold its payload while it is stalled, but changed it "
                                 "in cycle " + std::to_string(cycle) + ".");
-        stalled_ = !s_.ready.get();
+        stalled_ = !s_.ready.high();
         if (stalled_) {
             if (s_.payload) s_.payload.store(held_.data(), held_.size());
             return false;
