@@ -10,6 +10,10 @@ __all__ = ["BENCHES", "run"]
 
 #: Name: the function, imported when it is called, and what it measures.
 BENCHES = {
+    "modules": ("lamina_gen.bench.modules:measure", "latency, throughput, storage of all modules"),
+    "fetcher": ("lamina_gen.bench.hardware:measure_fetcher", "beats per cycle of store.fetcher"),
+    "element": ("lamina_gen.bench.hardware:measure_element", "cycles per group of anda.element"),
+    "driver": ("lamina_gen.bench.driver:measure", "vectors per second of the bulk driver"),
     "golden": ("lamina_gen.bench.golden:measure", "speed of the golden models"),
 }
 

@@ -8,33 +8,26 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from lamina_sim.golden import anda, pacq
+
 __all__ = ["measure"]
 
 _ROWS, _DEPTH, _COLUMNS = 64, 4096, 4096
 
 
 def measure() -> dict[str, Any]:
-    """Time encode on 2^23 elements and both engines' gemm of [64,4096] x [4096,4096].
-
-    In a process of its own, because BLAS settles on its threads when NumPy is imported.
-    """
-    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    child = subprocess.run(
-        [sys.executable, "-m", __name__],
-        env={**os.environ, **one},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    figures: dict[str, Any] = json.loads(child.stdout)
-    return figures
+    """Time encode on 2^23 elements and both engines' gemm of [64,4096] x [4096,4096]."""
+    # BLAS decides on its threads when NumPy is imported: hence a process of its own.
+    threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    environment = {**os.environ, **dict.fromkeys(threads, "1")}
+    command = [sys.executable, "-m", "lamina_gen.bench.golden"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout))
 
 
 def _measure_here() -> dict[str, Any]:
-    import numpy as np
-
-    from lamina_sim.golden import anda, pacq
-
     rng = np.random.default_rng(1)
     elements = rng.standard_normal((2048, _DEPTH)).astype(np.float16)
     x = elements[:_ROWS]
@@ -50,9 +43,9 @@ def _measure_here() -> dict[str, Any]:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    """Return the shortest of several runs: the others were disturbed."""
+    """Return the shortest of three runs: the others were disturbed."""
     best = float("inf")
-    for _ in range(5):
+    for _ in range(3):
         start = time.perf_counter()
         work()
         best = min(best, time.perf_counter() - start)
