@@ -64,7 +64,7 @@ def parameters(module: str, **settings):
 def bulk_model(module: str, **settings):
     """Build ``module`` for the bulk driver and return its `verilated` model."""
     _, paths = generate(module, settings)
-    return verilated.build(paths["json"], cache=BUILD / "verilated")
+    return verilated.build(paths["json"])
 
 
 def run_bench(module: str, bench: str, settings: dict | None = None, **environment):

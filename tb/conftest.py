@@ -5,11 +5,13 @@ import os
 import pytest
 
 from lamina_sim.verilated import toolchain
-from tb.bench import SEED
+from tb.bench import BUILD, SEED
 
 
 def pytest_configure(config):
     os.environ.update(toolchain.environment())
+    # What the command line builds while it is tested is shared with the tests that build it too.
+    os.environ["LAMINA_CACHE"] = str(BUILD / "verilated")
 
 
 def pytest_report_header(config):

@@ -21,12 +21,14 @@ def build_model(
 ) -> verilated.Model:
     """Generate ``module`` with ``settings`` into ``folder`` and build it, or find it built.
 
+    Built models are kept in $LAMINA_CACHE, by default build/verilated.
+
     Raises ValueError or TypeError for a bad name or setting, ToolError if a tool is missing.
     """
     entry = find(module)
     emission = emit(entry, make_parameters(entry, settings))
     paths = emission.write(folder / "rtl" / _folder_name(entry.top, settings))
-    return verilated.build(paths["json"], cache=folder / "verilated", progress=progress)
+    return verilated.build(paths["json"], progress=progress)
 
 
 def _folder_name(top: str, settings: dict) -> str:

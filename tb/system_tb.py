@@ -15,8 +15,8 @@ from lamina_gen.gemm.schedule import Pass, group_words, orders, place, row_group
 from lamina_sim.golden import anda, store
 from lamina_sim.verilated import ports
 from tb.bench import bench_parameters
+from tb.problems import random_problem
 from tb.streams import Sink, Source, reset, start
-from tb.system.problems import random_problem
 
 PARAMETERS = bench_parameters()
 

@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 
+from lamina_gen.configurations import settings_of
 from lamina_gen.gemm import Machine
 from tb.bench import BUILD, run_bench
-from tb.system.problems import random_problem, scale_group
+from tb.problems import random_problem, scale_group
 
 ENGINES = ("anda", "pacq")
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def machine(request):
-    """A system of one engine; few rows, so that small products take several passes."""
-    return Machine(request.param, {"row_bits": 3}, folder=BUILD)
+    """The system of one engine that the command line builds too."""
+    return Machine(request.param, settings_of("tiny", "system"), folder=BUILD)
 
 
 def check(outcome):
@@ -21,7 +22,7 @@ def check(outcome):
 
 
 @pytest.mark.parametrize(
-    ("m", "n", "k"), [(1, 1, 1), (1, 9, 64), (8, 8, 65), (9, 7, 63), (2, 17, 130), (17, 16, 128)]
+    ("m", "n", "k"), [(1, 1, 1), (1, 9, 64), (64, 8, 65), (65, 7, 63), (2, 17, 130), (129, 16, 128)]
 )
 def test_edges_of_tiles(machine, rng, m, n, k):
     check(machine.run(random_problem(rng, machine.engine, m, n, k, scale_group=k, zeros=True)))
@@ -83,7 +84,7 @@ def test_memory_error_is_flagged(machine, rng):
 
 def test_anda_takes_a_group_in_its_cycles(rng):
     """With many rows the elements are never idle: max(M + 1, 8) cycles for each row and tile."""
-    machine = Machine("anda", {"row_bits": 6}, folder=BUILD)
+    machine = Machine("anda", settings_of("tiny", "system"), folder=BUILD)
     parameters = machine.parameters
     for mantissa_bits in (4, 7, 11):
         problem = random_problem(rng, "anda", 64, 16, 512, mantissa_bits=mantissa_bits)
@@ -95,7 +96,7 @@ def test_anda_takes_a_group_in_its_cycles(rng):
 
 
 def test_wide_weights_on_anda(rng):
-    machine = Machine("anda", {"row_bits": 2, "weight_bits": 8}, folder=BUILD)
+    machine = Machine("anda", {"weight_bits": 8}, folder=BUILD)
     for bits in (5, 8):
         problem = random_problem(rng, "anda", 5, 9, 130, bits=bits, zeros=True, planes=bits - 1)
         check(machine.run(problem))
@@ -119,4 +120,4 @@ def test_bad_parameters(settings, message):
 
 def test_both_engines_in_cocotb():
     settings = {"engine": "both", "row_bits": 2, "buffer_beats": 64, "address_bits": 32}
-    run_bench("system", "tb.system.system_tb", settings)
+    run_bench("system", "tb.system_tb", settings)
