@@ -4,7 +4,7 @@ import pytest
 from amaranth.hdl import Module, Shape
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.sim import Delay, Simulator
+from amaranth.sim import Simulator
 from cocotbext.axi.axi_channels import AxiARBus, AxiRBus
 
 from lamina.bus import axi4
@@ -51,27 +51,27 @@ def test_every_field_reaches_its_pin():
     p = axi4.Axi4Parameters(address_bits=32, data_bits=64, id_bits=4)
     bridge = Bridge(p)
 
-    def bench():
+    async def bench(ctx):
         address = {"id": 9, "addr": 0xDEADBEE8, "len": 200, "size": p.size, "burst": 1}
         answer = {"id": 6, "data": 0x0123456789ABCDEF, "resp": 2, "last": 1}
         for bit in (0, 1):
-            yield bridge.ar.payload.eq(bridge.ar.payload.shape().const(address))
-            yield bridge.ar.valid.eq(bit)
-            yield bridge.m_axi_arready.eq(bit)
-            yield bridge.r.ready.eq(bit)
-            yield bridge.m_axi_rvalid.eq(bit)
+            ctx.set(bridge.ar.payload, address)
+            ctx.set(bridge.ar.valid, bit)
+            ctx.set(bridge.m_axi_arready, bit)
+            ctx.set(bridge.r.ready, bit)
+            ctx.set(bridge.m_axi_rvalid, bit)
             for name, value in answer.items():
-                yield getattr(bridge, f"m_axi_r{name}").eq(value)
-            yield Delay(1e-9)
+                ctx.set(getattr(bridge, f"m_axi_r{name}"), value)
+            await ctx.delay(1e-9)
             for name, value in address.items():
-                assert (yield getattr(bridge, f"m_axi_ar{name}")) == value
+                assert ctx.get(getattr(bridge, f"m_axi_ar{name}")) == value
             for name, value in answer.items():
-                assert (yield bridge.r.payload[name]) == value
-            assert (yield bridge.m_axi_arvalid) == (yield bridge.ar.ready) == bit
-            assert (yield bridge.m_axi_rready) == (yield bridge.r.valid) == bit
+                assert ctx.get(bridge.r.payload[name]) == value
+            assert ctx.get(bridge.m_axi_arvalid) == ctx.get(bridge.ar.ready) == bit
+            assert ctx.get(bridge.m_axi_rready) == ctx.get(bridge.r.valid) == bit
 
     simulator = Simulator(bridge)
-    simulator.add_process(bench)
+    simulator.add_testbench(bench)
     simulator.run()
 
 

@@ -24,7 +24,8 @@ def random_codes(rng: np.random.Generator, blocks: int, form: store.Format) -> n
     """Random blocks of a format, the extreme codes among them."""
     if form.floating:
         codes = rng.integers(0, 1 << 16, (blocks, 512)).astype(np.uint16)
-        codes[:, ::37] = rng.choice([0, 0x8000, 0x7BFF, 0x7C00, 0x7F7F, 0x7F80, 0xFFFF, 1])
+        special = [0, 1, 0x8000, 0x7BFF, 0xFBFF, 0x7C00, 0x7F7F, 0xFF7F, 0x7F80, 0xFFFF]
+        codes[:, ::37] = rng.choice(special, codes[:, ::37].shape)
         return codes
     low, high = -(1 << (form.bits - 1)), (1 << (form.bits - 1)) - 1
     codes = rng.integers(low, high + 1, (blocks, 512)).astype(np.int8)
