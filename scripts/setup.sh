@@ -22,4 +22,4 @@ echo "Setting up $venv ..."
 rm -rf "$venv"
 "$python" -m venv "$venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check --constraint constraints.txt \
-    --editable '.[test]'
+    --editable '.[synth,test]'

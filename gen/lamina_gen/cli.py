@@ -16,6 +16,7 @@ COMMANDS = {
     "list": "Show what can be generated, in the order in which data flows.",
     "describe": "Show a module's ports, parameters, latency, throughput and storage.",
     "generate": "Write a module as Verilog, with its description.",
+    "sweep": "Explore a design space: modules, parameters and targets, on Dask.",
     "gemm": "Multiply your arrays on the hardware, in Verilator.",
     "demo": "Run a layer of the bundled model on the hardware, in Verilator.",
     "bench": "Measure the figures that the documentation quotes.",

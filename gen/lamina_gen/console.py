@@ -30,7 +30,12 @@ def status(text: str) -> AbstractContextManager[Status]:
 @contextmanager
 def progress(text: str) -> Iterator[Callable[[str, float], None]]:
     """Show a bar on standard error; yield what moves it: ``report(what is done, fraction)``."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        # A file wants the error alone, and rich would leave it an empty line.
+        yield lambda what, fraction: None
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(text, total=1.0)
         yield lambda what, fraction: bar.update(task, description=what, completed=fraction)

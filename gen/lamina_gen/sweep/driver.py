@@ -1,0 +1,127 @@
+"""Run the points that are not finished on a Dask cluster: a local one, or any that is there."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dask
+from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
+from distributed.client import FutureCancelledError
+
+from lamina_gen.build import Progress
+from lamina_gen.sweep.point import Outcome, Point, evaluate, source_digest
+from lamina_gen.sweep.results import Results
+from lamina_sim.verilated.toolchain import ToolError
+
+__all__ = ["Cluster", "run"]
+
+#: How long a scheduler has to answer, and to have its first worker.
+_PATIENCE = "30s"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Where to run: the ``scheduler`` at an address; else ``workers`` processes; else threads."""
+
+    scheduler: str | None = None
+    workers: int | None = None
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[Client]:
+        """Yield a client; raise ToolError if no scheduler answers or its workers do not fit."""
+        # Dask tells of every worker that comes and goes; what matters is told by the driver.
+        quiet = {"logging.distributed": "critical", "distributed.comm.timeouts.connect": _PATIENCE}
+        with dask.config.set(quiet), contextlib.ExitStack() as stack:
+            for name in ("distributed", "tornado"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)
+            address: Any = self.scheduler
+            if address is None:
+                address = stack.enter_context(self._local())
+            try:
+                client = stack.enter_context(Client(address, set_as_default=False))
+                client.wait_for_workers(1, timeout=_PATIENCE)
+            except (OSError, TimeoutError, ValueError) as error:
+                where = self.scheduler or "this machine"
+                reason = str(error).partition("\n")[0].rstrip(".")
+                raise ToolError(
+                    f"No Dask cluster with workers answers at {where}: {reason}."
+                ) from None
+            _check_workers(client)
+            yield client
+
+    def _local(self) -> LocalCluster:
+        if self.workers is None:
+            # One process, no sockets; synthesis runs in subprocesses anyway.
+            size = {"n_workers": 1, "threads_per_worker": os.cpu_count() or 1}
+        else:
+            size = {"n_workers": self.workers, "threads_per_worker": 1}
+        return LocalCluster(
+            **size,
+            processes=self.workers is not None,
+            dashboard_address=None,
+            worker_dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )
+
+
+def run(
+    points: Sequence[Point],
+    results: Results,
+    cluster: Cluster,
+    *,
+    retry: bool = False,
+    progress: Progress | None = None,
+) -> int:
+    """Evaluate the ``points`` that ``results`` has not, each kept as it is finished.
+
+    ``retry``: evaluate those that failed as well. Returns how many were evaluated. Raises ToolError
+    if the cluster cannot be had or is lost; what was finished until then is kept.
+    """
+    finished = results.finished(failed=not retry)
+    waiting = [point for point in points if point.key not in finished]
+    if not waiting:
+        return 0
+    report = progress or (lambda what, fraction: None)
+    with cluster.client() as client:
+        # A task has the name of its point: what two drivers want at once is evaluated once.
+        futures = {
+            client.submit(evaluate, point, key=f"lamina-{point.key}", pure=False): point
+            for point in waiting
+        }
+        for future in as_completed(futures, loop=client.loop):
+            point = futures[future]
+            results.add(point, _outcome(future))
+            # Dask would keep the outcome as long as the future lives.
+            del futures[future]
+            done = len(points) - len(futures)
+            report(f"{done} of {len(points)} points: {point.text}", done / len(points))
+    return len(waiting)
+
+
+def _outcome(future: Future) -> Outcome:
+    """Return the outcome of a task that has ended."""
+    try:
+        return future.result()
+    except KilledWorker:
+        # Deterministic, so that rows compare: which workers they were says nothing of the point.
+        return Outcome(sentence="Every worker that tried this point died; it may lack memory.")
+    except (FutureCancelledError, TimeoutError, OSError):
+        raise ToolError(
+            "The Dask scheduler was lost; the same command goes on where this one stopped."
+        ) from None
+
+
+def _check_workers(client: Client) -> None:
+    """Refuse workers whose Lamina is another: their figures would stand under wrong keys."""
+    try:
+        digests = client.run(source_digest)
+    except Exception as error:
+        raise ToolError(
+            f"Every Dask worker must have Lamina installed: {type(error).__name__}: {error}."
+        ) from None
+    strangers = sorted(name for name, digest in digests.items() if digest != source_digest())
+    if strangers:
+        raise ToolError(f"Workers must have the same Lamina as the driver; {strangers[0]} has not.")
