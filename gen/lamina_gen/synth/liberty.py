@@ -58,6 +58,7 @@ class Cell:
     """A cell: ``area`` in the library's unit (um2 in all known ones), ``pins`` by name.
 
     ``integrated_clock_gate`` is Liberty's clock_gating_integrated_cell, as "latch_posedge".
+    ``dont_use``: not for ordinary logic, as the library says or as it is for power domains.
     """
 
     name: str
@@ -76,6 +77,11 @@ class Cell:
     def outputs(self) -> list[str]:
         """Names of the output pins."""
         return [pin.name for pin in self.pins.values() if pin.direction == "output"]
+
+    @property
+    def signal_pins(self) -> list[Pin]:
+        """The pins that a netlist can connect: no internal nodes."""
+        return [pin for pin in self.pins.values() if pin.direction in ("input", "output", "inout")]
 
     @property
     def sequential(self) -> bool:
@@ -198,6 +204,10 @@ def _time_ps(unit: str) -> float:
     return float(match[1]) * {"fs": 1e-3, "ps": 1.0, "ns": 1e3, "us": 1e6}[match[2]]
 
 
+# Besides what the library rules out: cells for the borders of power domains.
+_NOT_FOR_LOGIC = ("dont_use", "always_on", "is_isolation_cell", "is_level_shifter")
+
+
 def _cell(group: _Group) -> Cell:
     name = group.arguments[0]
     pins = {pin.name: pin for inner in group.of("pin", "bundle", "bus") for pin in _pins(inner)}
@@ -211,7 +221,7 @@ def _cell(group: _Group) -> Cell:
         pins=pins,
         registers=tuple(_register(inner) for inner in group.of("ff", "latch")),
         integrated_clock_gate=group.attributes.get("clock_gating_integrated_cell"),
-        dont_use=group.attributes.get("dont_use") == "true",
+        dont_use=any(group.attributes.get(name) == "true" for name in _NOT_FOR_LOGIC),
     )
 
 

@@ -1,0 +1,23 @@
+"""The ABC scripts: the same for every design, so that ratios compare designs and not scripts."""
+
+__all__ = ["SCRIPTS", "script"]
+
+_MAP = "strash\ndch -f\n{map}\ntopo\nbuffer -c\ntopo\nupsize{delay}\ndnsize{delay}\nstime -p\n"
+
+#: By name: how it maps, and whether it aims at a period.
+SCRIPTS = {
+    "fast": ("map -B 0.9", False),  # as fast as the gates allow
+    "lean": ("amap -m", True),  # as small as the gates allow, whatever the period
+    "clock": ("map -a -B 0.9", True),  # small gates, sized up to meet a period
+    "clock-lean": ("amap -m", True),
+}
+
+#: Time that no path takes, in ps.
+_NO_HURRY = 1_000_000
+
+
+def script(name: str, delay_ps: float | None = None) -> str:
+    """Return the ABC script ``name``, which sizes gates for paths of ``delay_ps``."""
+    mapping, aims = SCRIPTS[name]
+    delay = f" -D {delay_ps or _NO_HURRY:.0f}" if aims else ""
+    return _MAP.format(map=mapping, delay=delay)
