@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lamina_gen.synth import tools
+from lamina_gen.synth import netlist, tools
 from lamina_gen.synth.cache import cached
-from lamina_gen.synth.liberty import Library, Register
+from lamina_gen.synth.liberty import Cell, Library, Register
 from lamina_gen.synth.source import Source
-from lamina_gen.synth.technology import wrappers
+from lamina_gen.synth.technology import smallest_buffer, wrappers
 
 __all__ = ["Front", "Mapped", "unpacked"]
 
@@ -29,18 +29,22 @@ setattr -unset init w:*
 dfflibmap -liberty {liberty}{avoid_registers}
 opt -fast
 clean -purge
+rename -wire -suffix _register {registers}
 write_rtlil front.il
 """
 
 _BACK = """\
 read_rtlil {front}
-abc -liberty {liberty} -script abc.script{avoid}
+abc -liberty {liberty} -script abc.script -constr abc.constr{avoid}
 setundef -zero
 splitnets
 clean -purge
 write_verilog -noattr -noexpr -nohex netlist.v
 tee -q -o cells.json stat -json
 """
+
+#: What else decides the result.
+_CODE = (Path(__file__), Path(netlist.__file__))
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,13 @@ class Front:
         technology = wrappers(self.library)[0]
         # The unpacked library is named by its content.
         name = self.liberty.parent.name
-        return (version, _FRONT, source.logic, technology, *source.macros, name)
+        scripts = (
+            _FRONT,
+            _BACK,
+            self._avoid(registers=True),
+            *(path.read_text() for path in _CODE),
+        )
+        return (version, *scripts, source.logic, technology, *source.macros.values(), name)
 
     def folder(self, line: tools.Line | None = None) -> Path:
         """Return the folder with front.il: registers mapped, logic not yet."""
@@ -73,10 +83,14 @@ class Front:
             top=self.top,
             liberty=self.liberty,
             avoid_registers=self._avoid(registers=True),
+            registers=" ".join(f"t:{cell.name}" for cell in self._registers()),
             definitions=" ".join(self.source.definitions),
             macros="read_verilog -lib macros.v" if self.source.macros else "",
         )
         tools.run_yosys(run, work, f"Synthesis of {self.top}", line)
+
+    def _registers(self) -> list[Cell]:
+        return [cell for cell in self.library.cells.values() if cell.sequential]
 
     def _avoid(self, registers: bool = False) -> str:
         """Return options of Yosys that keep cells out.
@@ -96,16 +110,16 @@ class Front:
 
         def make(work: Path) -> None:
             (work / "abc.script").write_text(script)
+            # Without a driver, registers and ports could drive any load, and get no buffers.
+            (work / "abc.constr").write_text(f"set_driving_cell {smallest_buffer(self.library)}\n")
             run = _BACK.format(front=front / "front.il", liberty=self.liberty, avoid=self._avoid())
             tools.run_yosys(run, work, f"Mapping {self.top} to cells", line)
-            netlist = (work / "netlist.v").read_text()
-            # OpenSTA does not know the word; a netlist of gates does not need it.
-            netlist = re.sub(r"^(\s*(?:input|output|wire))( signed)\b", r"\1", netlist, flags=re.M)
-            (work / "gates.v").write_text(netlist)
+            gates = netlist.plain((work / "netlist.v").read_text())
+            (work / "gates.v").write_text(gates)
             macros = "\n".join(self.source.macros.values())
-            (work / "netlist.v").write_text(netlist + ("\n" + macros if macros else ""))
+            (work / "netlist.v").write_text(gates + ("\n" + macros if macros else ""))
 
-        folder = cached(f"{self.top}-cells", (*self.key(), _BACK, script), make)
+        folder = cached(f"{self.top}-cells", (*self.key(), script), make)
         return Mapped(self.top, self.library, folder)
 
 

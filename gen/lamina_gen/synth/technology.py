@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 from importlib import resources
 
-from lamina_gen.synth.functions import to_verilog
+from lamina_gen.synth.functions import truth_table
 from lamina_gen.synth.liberty import Cell, Library
 
-__all__ = ["behavioural", "check_usable", "wrappers"]
+__all__ = ["behavioural", "check_usable", "smallest_buffer", "wrappers"]
 
 
 def behavioural() -> dict[str, str]:
@@ -40,13 +40,31 @@ def wrappers(library: Library) -> tuple[str, dict[str, str]]:
 def check_usable(library: Library, path: object) -> None:
     """Raise ValueError unless the library has what mapping to gates needs."""
     cells = [cell for cell in library.cells.values() if not cell.dont_use]
-    one = [cell for cell in cells if len(cell.inputs) == 1 and not cell.sequential]
-    tables = {table for cell in one for _, table in _tables(cell)}
-    flops = any(register.kind == "ff" for cell in cells for register in cell.registers)
-    needed = {"an inverter": 0b01 in tables, "a buffer": 0b10 in tables, "a flip-flop": flops}
+    needed = {
+        "an inverter": bool(_gates(library, 0b01)),
+        "a buffer": bool(_gates(library, 0b10)),
+        "a flip-flop": any(register.kind == "ff" for cell in cells for register in cell.registers),
+    }
     missing = [name for name, there in needed.items() if not there]
     if missing:
         raise ValueError(f"{path} must have {' and '.join(missing)} free to use, but has none.")
+
+
+def smallest_buffer(library: Library) -> str:
+    """Return the name of the smallest buffer."""
+    return min(_gates(library, 0b10), key=lambda cell: (cell.area, cell.name)).name
+
+
+def _gates(library: Library, table: int) -> list[Cell]:
+    """Return the gates of one input whose truth table is ``table``."""
+    return [
+        cell
+        for cell in library.cells.values()
+        if len(cell.inputs) == 1
+        and not cell.sequential
+        and not cell.dont_use
+        and [found for _, found in _tables(cell)] == [table]
+    ]
 
 
 # Ports of the wrappers in the order of the truth tables below; a select is one bit for all.
@@ -117,19 +135,10 @@ def _tables(cell: Cell, order: tuple[str, ...] | None = None) -> list[tuple[str,
         function = cell.pins[pin].function
         if function and not cell.pins[pin].three_state:
             try:
-                tables.append((pin, _truth_table(function, order or tuple(cell.inputs))))
-            except (ValueError, NameError):  # of the state of a register, for one
+                tables.append((pin, truth_table(function, list(order or cell.inputs))))
+            except (ValueError, KeyError):  # of the state of a register, for one
                 continue
     return tables
-
-
-def _truth_table(function: str, inputs: tuple[str, ...]) -> int:
-    """Return the truth table of a Liberty function; bit i of a row's number is input i."""
-    ones = (1 << (1 << len(inputs))) - 1
-    values = {name: _variable(index, len(inputs)) for index, name in enumerate(inputs)}
-    # With all its parentheses, Verilog is Python.
-    text = to_verilog(function).replace("1'b0", "0").replace("1'b1", str(ones))
-    return eval(text, {"__builtins__": {}}, values) & ones
 
 
 def _wrapper(name: str, cell: Cell, pins: dict[str, str]) -> str:
