@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,14 +61,18 @@ def timing(netlist: Path, top: str, liberty: Path, clocked: bool) -> Timing | No
     return _slowest(output)
 
 
-def run_sta(script: str, what: str) -> str:
-    """Run an OpenSTA script, without the user's own start-up file; return what it wrote."""
+def run_sta(script: str, what: str, files: Mapping[str, str] | None = None) -> str:
+    """Run an OpenSTA script, without the user's own start-up file; return what it wrote.
+
+    ``files`` (name: text) lie in the folder that it runs in.
+    """
     found = tools.find_sta()
     if found is None:
         raise tools.ToolError(MISSING)
     with tempfile.TemporaryDirectory(prefix="lamina-sta-") as name:
         folder = Path(name)
-        (folder / "run.tcl").write_text(script)
+        for file, text in {**(files or {}), "run.tcl": script}.items():
+            (folder / file).write_text(text)
         command = [str(found[0]), "-no_init", "-no_splash", "-exit", "run.tcl"]
         output = tools.call(command, folder, what, "sta.log")
     if error := re.search(r"^Error:.*", output, re.M):
