@@ -56,6 +56,7 @@ _ENTRIES: tuple[Entry, ...] = (
     Entry("anda.accumulator", "compute", "lamina.anda.accumulator:Accumulator"),
     Entry("pacq.multiplier", "compute", "lamina.pacq.multiplier:Multiplier"),
     Entry("pacq.dot", "compute", "lamina.pacq.dot:Dot"),
+    Entry("baseline.figna", "compute", "lamina.baseline.figna:Figna"),
     Entry("anda.compressor", "output", "lamina.anda.compressor:Compressor"),
     Entry("arith.adder_tree", "arith", "lamina.arith.adder_tree:AdderTree"),
     Entry("arith.leading_zeros", "arith", "lamina.arith.leading_zeros:LeadingZeros"),

@@ -10,11 +10,11 @@ from functools import reduce
 from itertools import count
 from operator import xor
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 
 from lamina.cells import full_adder, half_adder
 
-__all__ = ["compress", "compress_rows"]
+__all__ = ["carry_save", "compress", "compress_rows"]
 
 #: Delays of a full or half adder in arbitrary units; only their order steers the tree.
 SUM_DELAY = 3
@@ -50,6 +50,18 @@ def compress(m: Module, platform, columns: Sequence[Sequence[Value]]) -> Value:
     column and is taken modulo 2^len(columns); for two's complement operands extend their signs, or
     fold the correction into constant bits. Combinational; the adders go into ``m``.
     """
+    return Cat(bit for (bit,) in _reduce(m, platform, columns, 1))
+
+
+def carry_save(m: Module, platform, columns: Sequence[Sequence[Value]]) -> tuple[Value, Value]:
+    """As `compress`, but stop at two rows whose sum that is: no carry runs along them."""
+    reduced = _reduce(m, platform, columns, 2)
+    padded = [[*bits, Const(0, 1)] for bits in reduced]
+    return Cat(bits[0] for bits in padded), Cat(bits[1] for bits in padded)
+
+
+def _reduce(m: Module, platform, columns, rows: int) -> list[list[Value]]:
+    """Return 1 to ``rows`` (1 or 2) bits for each column."""
     result = []
     carries: list[tuple[int, Value]] = []
     for weight, bits in enumerate(columns):
@@ -59,17 +71,19 @@ def compress(m: Module, platform, columns: Sequence[Sequence[Value]]) -> Value:
         carries = []
         if weight == len(columns) - 1:
             # Nothing is above the last column, so its adders would waste their carries.
-            result.append(_named(m, reduce(xor, column.pop(len(column))[1], 0)))
+            result.append([_named(m, reduce(xor, column.pop(len(column))[1], 0))])
             break
-        while len(column) > 1:
-            # An even count needs one half adder. Early, so that the late bits meet full adders.
-            time, operands = column.pop(3 if len(column) % 2 else 2)
-            adder = full_adder if len(operands) == 3 else half_adder
+        while len(column) > rows:
+            # To end with one bit, an even count needs one half adder. Early, so that the late bits
+            # meet full adders.
+            halve = rows == 1 and len(column) % 2 == 0
+            time, operands = column.pop(2 if halve else 3)
+            adder = half_adder if halve else full_adder
             total, carry = adder(m, platform, *operands)
             column.push(time + SUM_DELAY, total)
             carries.append((time + CARRY_DELAY, carry))
-        result.append(column.pop(1)[1][0] if len(column) else _named(m, 0))
-    return Cat(result)
+        result.append(column.pop(len(column))[1] or [_named(m, 0)])
+    return result
 
 
 def _named(m: Module, value) -> Signal:
