@@ -8,12 +8,14 @@ from typing import Any
 
 from lamina_gen.emit import Emission, emit
 from lamina_gen.registry import find, make_parameters
+from lamina_gen.synth.asic import synthesize_cells
+from lamina_gen.synth.fpga import synthesize_fpga
 from lamina_gen.synth.report import Report
 
 __all__ = ["TARGETS", "Design", "Report", "synthesize"]
 
 #: What a module can be synthesized for.
-TARGETS = ("cells", "ecp5")
+TARGETS = ("cells", "ecp5", "ice40", "xilinx", "gowin")
 
 Progress = Callable[[str, float], None]
 
@@ -47,12 +49,14 @@ def synthesize(
     *,
     liberty: Path | None = None,
     clock_ps: float | None = None,
+    dsp: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Synthesize ``module`` with the parameters ``settings`` for ``target``, one of `TARGETS`.
 
     ``liberty`` and ``clock_ps`` are for the target cells: the library, by default Debian's
-    osu018, and a period at which the area is wanted as well. Finished steps are kept under
+    osu018, and a period at which the area is wanted as well. ``dsp`` lets multipliers go to the
+    DSP blocks of an FPGA; without, logic is compared with logic. Finished steps are kept under
     $LAMINA_CACHE/synth, by default build/synth, and not done again.
 
     Raises ValueError or TypeError with a sentence for bad arguments, ToolError for a tool that is
@@ -62,11 +66,13 @@ def synthesize(
         raise ValueError(f"The target must be one of {', '.join(TARGETS)}, not {target!r}.")
     if target != "cells" and (liberty is not None or clock_ps is not None):
         raise ValueError("A Liberty file and a clock are for the target cells only.")
+    if dsp and target not in ("ecp5", "ice40", "xilinx"):
+        raise ValueError(f"The target {target} must be ecp5, ice40 or xilinx to use DSP blocks.")
     if clock_ps is not None and clock_ps <= 0:
         raise ValueError(f"The clock must be a period above 0 ps, not {clock_ps}.")
     entry = find(module)
     design = Design(emit(entry, make_parameters(entry, settings)))
     report = progress or (lambda text, fraction: None)
-    from lamina_gen.synth.asic import synthesize_cells
-
-    return synthesize_cells(design, liberty, clock_ps, report)
+    if target == "cells":
+        return synthesize_cells(design, liberty, clock_ps, report)
+    return synthesize_fpga(design, target, dsp, report)

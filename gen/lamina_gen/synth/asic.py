@@ -72,7 +72,7 @@ def synthesize_cells(
     top = design.emission.entry.top
     front = Front(top, source, library, unpacked(path))
     report(f"{top}: Yosys reads the Verilog", 0.0)
-    front.folder(lambda line: _show(line, report, top))
+    front.folder(tools.passes(top, report))
 
     def point(name: str, delay_ps: float | None = None) -> _Point:
         mapped = front.map(abc.script(name, delay_ps))
@@ -173,10 +173,3 @@ def _versions(path: Path, library: str) -> dict[str, str]:
     if found := tools.find_sta():
         versions["opensta"] = found[1]
     return versions
-
-
-def _show(line: str, report: Callable[[str, float], None], top: str) -> None:
-    """Report the passes that Yosys names in its log."""
-    number, _, rest = line.partition(". Executing ")
-    if rest and number.replace(".", "").isdigit():
-        report(f"{top}: {rest.strip()[:60]}", 0.1)

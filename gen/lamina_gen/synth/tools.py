@@ -11,7 +11,16 @@ from pathlib import Path
 
 from lamina_sim.verilated.toolchain import ToolError
 
-__all__ = ["Line", "call", "find_sta", "package_version", "require_package", "run_yosys"]
+__all__ = [
+    "Line",
+    "call",
+    "find_sta",
+    "package_version",
+    "passes",
+    "quote",
+    "require_package",
+    "run_yosys",
+]
 
 #: Called with each line of a tool's log.
 Line = Callable[[str], None]
@@ -72,6 +81,17 @@ def run_yosys(script: str, folder: Path, what: str, line: Line | None = None) ->
         "from pyosys import libyosys as yosys; yosys.run_pass('script yosys.ys', yosys.Design())"
     )
     return call([sys.executable, "-c", program], folder, what, "yosys.log", line)
+
+
+def passes(top: str, report: Callable[[str, float], None]) -> Line:
+    """Return what shows ``report`` the passes that Yosys names in its log."""
+
+    def line(text: str) -> None:
+        number, found, name = text.partition(". Executing ")
+        if found and number.replace(".", "").isdigit():
+            report(f"{top}: {name.strip()[:60]}", 0.1)
+
+    return line
 
 
 def require_package(name: str, purpose: str) -> None:
