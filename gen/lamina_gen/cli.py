@@ -17,6 +17,7 @@ COMMANDS = {
     "describe": "Show a module's ports, parameters, latency, throughput and storage.",
     "generate": "Write a module as Verilog, with its description.",
     "sweep": "Explore a design space: modules, parameters and targets, on Dask.",
+    "synth": "Synthesize a module: its size and speed in cells or on an FPGA.",
     "gemm": "Multiply your arrays on the hardware, in Verilator.",
     "demo": "Run a layer of the bundled model on the hardware, in Verilator.",
     "bench": "Measure the figures that the documentation quotes.",
