@@ -21,7 +21,7 @@ lint: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 bench: $(STAMP)
-	@$(BIN)/lamina bench all
+	@$(BIN)/lamina bench all --docs docs
 
 setup: $(STAMP)
 

@@ -4,21 +4,30 @@ Figures that depend on a parameter are dicts keyed by its value; tables are list
 """
 
 import importlib
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 __all__ = ["BENCHES", "run"]
+
+#: As `lamina_gen.build.Progress`, whose import would make `lamina bench --help` slow.
+Progress = Callable[[str, float], None]
 
 #: Name: the function, imported when it is called, and what it measures.
 BENCHES = {
     "modules": ("lamina_gen.bench.modules:measure", "latency, throughput, storage of all modules"),
     "fetcher": ("lamina_gen.bench.hardware:measure_fetcher", "beats per cycle of store.fetcher"),
     "element": ("lamina_gen.bench.hardware:measure_element", "cycles per group of anda.element"),
+    "pe": ("lamina_gen.bench.pe:measure", "area, period, energy, FPGA: elements and baselines"),
     "driver": ("lamina_gen.bench.driver:measure", "vectors per second of the bulk driver"),
     "golden": ("lamina_gen.bench.golden:measure", "speed of the golden models"),
 }
 
 
-def run(name: str) -> dict[str, Any]:
-    """Run the bench ``name`` and return its figures."""
+def run(name: str, progress: Progress | None = None) -> dict[str, Any]:
+    """Run the bench ``name`` and return its figures; one that takes long moves ``progress``."""
     module, _, function = BENCHES[name][0].partition(":")
-    return getattr(importlib.import_module(module), function)()
+    measure = getattr(importlib.import_module(module), function)
+    if "progress" in inspect.signature(measure).parameters:
+        return measure(progress=progress)
+    return measure()

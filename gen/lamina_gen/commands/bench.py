@@ -1,6 +1,8 @@
 """`lamina bench`."""
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,7 +13,17 @@ __all__ = ["command"]
 @click.command("bench")
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-def command(name: str, as_json: bool) -> None:
+@click.option(
+    "--liberty",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Cell library of `pe`; else $LAMINA_LIBERTY, else Debian's osu018 where it is installed.",
+)
+@click.option(
+    "--docs",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Bring the tables and plots of this folder up to date with what `pe` measures.",
+)
+def command(name: str, as_json: bool, liberty: Path | None, docs: Path | None) -> None:
     """Measure the figures that the documentation quotes.
 
     NAME is a bench or `all`; `lamina bench list` names them.
@@ -19,9 +31,10 @@ def command(name: str, as_json: bool) -> None:
     \b
     Example:
       lamina bench golden --json
+      lamina bench pe --liberty my.lib --json
     """
     from lamina_gen.bench import BENCHES, run
-    from lamina_gen.console import output, status
+    from lamina_gen.console import output, progress
 
     if name == "list":
         for bench, (_, summary) in BENCHES.items():
@@ -30,12 +43,18 @@ def command(name: str, as_json: bool) -> None:
     if name != "all" and name not in BENCHES:
         choices = ", ".join([*BENCHES, "all", "list"])
         raise ValueError(f"There is no bench {name!r}; it must be one of {choices}.")
+    if liberty:
+        os.environ["LAMINA_LIBERTY"] = str(liberty)
     results = {}
     for bench in BENCHES if name == "all" else [name]:
-        with status(f"Measuring {bench}"):
-            results[bench] = run(bench)
+        with progress(f"Measuring {bench}") as report:
+            results[bench] = run(bench, report)
         if not as_json:
             _show(output(), bench, results[bench])
+    if docs and "pe" in results:
+        from lamina_gen.bench.results import record
+
+        record(results["pe"], docs)
     if as_json:
         click.echo(json.dumps(results if name == "all" else results[name]))
 
@@ -50,9 +69,11 @@ def _show(console: Any, bench: str, result: dict[str, Any]) -> None:
     if table.row_count:
         console.print(table)
     if rows := result.get("rows"):
-        table = Table(*rows[0], box=None, pad_edge=False)
+        # What has an inner structure is for JSON.
+        shown = [name for name, value in rows[0].items() if not isinstance(value, dict | list)]
+        table = Table(*shown, box=None, pad_edge=False)
         for row in rows:
-            table.add_row(*map(_text, row.values()))
+            table.add_row(*(_text(row[name]) for name in shown))
         console.print(table)
     console.print()
 

@@ -12,6 +12,7 @@ from lamina.anda.plane_sum import PlaneSum, PlaneSumParameters
 from lamina.anda.row import Row, RowParameters
 from lamina.cell import Cell
 from lamina.formats.anda import (
+    GROUP,
     MANTISSA_BITS_MAX,
     column_weights_layout,
     group_descriptor_layout,
@@ -46,6 +47,10 @@ class ElementParameters:
     def cycles(self, mantissa_bits: int) -> int:
         """Cycles that a group takes in steady state: one per word, one per plane."""
         return mantissa_bits + 1
+
+    def macs_per_cycle(self, mantissa_bits: int) -> float:
+        """Multiply-accumulates a cycle in steady state, of all columns."""
+        return GROUP * self.columns / self.cycles(mantissa_bits)
 
     @property
     def operands(self) -> OperandBufferParameters:

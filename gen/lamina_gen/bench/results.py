@@ -1,0 +1,194 @@
+"""docs/results.md: the tables and plots that `make bench` brings up to date.
+
+Each library that was measured has a file docs/results/pe-LIBRARY.json, as `lamina bench pe --json`
+printed it; the page between its markers and the plots are made of these files alone.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lamina_gen import plots
+
+__all__ = ["PAPER", "load", "record", "render", "write"]
+
+#: Figure 15 of the Anda paper: area and energy efficiency per operation, FP-FP = 1.
+PAPER = {
+    "FP-FP": (1.00, 1.00),
+    "FP-INT": (1.59, 1.93),
+    "iFPU": (3.78, 3.51),
+    "FIGNA": (5.58, 5.87),
+    "FIGNA-M11": (6.55, 8.03),
+    "FIGNA-M8": (8.09, 10.49),
+    "Anda M13": (4.96, 5.74),
+    "Anda M12": (5.34, 6.18),
+    "Anda M11": (5.79, 6.69),
+    "Anda M10": (6.31, 7.30),
+    "Anda M9": (6.95, 8.03),
+    "Anda M8": (7.72, 8.93),
+    "Anda M7": (8.68, 10.04),
+    "Anda M6": (9.92, 11.48),
+    "Anda M5": (11.58, 13.39),
+    "Anda M4": (13.89, 16.07),
+}
+
+_PAGE, _DATA, _PLOTS = "results.md", "results", "plots"
+_BEGIN, _END = "<!-- pe: made by `make bench` -->", "<!-- end of pe -->"
+_COLUMNS = (
+    ("element", "name", ""),
+    ("M", "mantissa_bits", "d"),
+    ("MAC/cycle", "macs_per_cycle", ".4g"),
+    ("um2 per MAC/cycle", "area_um2_per_mac_per_cycle", ",.0f"),
+    ("period ps", "min_period_ps", ",.0f"),
+    ("area x", "area_ratio", ".2f"),
+    ("area x at the lane's clock", "area_at_clock_ratio", ".2f"),
+    ("area x time x", "area_time_ratio", ".2f"),
+    ("paper: area x", "paper_area", ".2f"),
+    ("pJ per MAC", "energy_pj_per_mac", ".3g"),
+    ("energy x", "energy_ratio", ".2f"),
+    ("paper: energy x", "paper_energy", ".2f"),
+)
+_FPGA = (
+    ("element", "name", ""),
+    ("M", "mantissa_bits", "d"),
+    ("MAC/cycle", "macs_per_cycle", ".4g"),
+    ("LUT4", "lut4", ",.0f"),
+    ("FF", "ff", ",.0f"),
+    ("DSP", "dsp", ",.0f"),
+    ("fmax MHz", "fmax_mhz", ".0f"),
+    ("LUT4 per MAC/cycle", "lut4_per_mac_per_cycle", ".4g"),
+    ("LUT4 x", "lut4_ratio", ".2f"),
+)
+#: Plots, by the ratio that they show.
+_CELLS, _LUTS = ("area", "energy"), ("lut4",)
+#: Text of a figure that nobody measured, and of one that there cannot be.
+_MISSING, _NONE = "not measured", "-"
+_OPTIONAL = {"mantissa_bits", "paper_area", "paper_energy"}
+
+
+def record(result: dict[str, Any], docs: Path) -> None:
+    """Keep what `bench pe` measured, then write page and plots anew."""
+    name = re.sub(r"[^a-z0-9]+", "_", (result["library"] or "fpga").lower()).strip("_")
+    folder = docs / _DATA
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"pe-{name}.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
+    write(docs)
+
+
+def load(docs: Path) -> dict[str, dict[str, Any]]:
+    """Return what was measured by the file's name."""
+    return {
+        path.stem: json.loads(path.read_text()) for path in sorted((docs / _DATA).glob("pe-*.json"))
+    }
+
+
+def write(docs: Path) -> None:
+    """Write the page and the plots from the files."""
+    page = docs / _PAGE
+    page.write_text(render(page.read_text(), load(docs)))
+    (docs / _PLOTS).mkdir(exist_ok=True)
+    for name, result in load(docs).items():
+        for kind in _plotted(result, _CELLS + _LUTS):
+            _plot(result, kind, docs / _PLOTS / f"{name}-{kind}.svg")
+
+
+def render(page: str, results: dict[str, dict[str, Any]]) -> str:
+    """Return ``page`` with what is between its markers made of ``results``."""
+    before, begin, rest = page.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise ValueError(f"{_PAGE} must have the markers {_BEGIN} and {_END}.")
+    sections = [text for name, result in results.items() for text in _library(name, result)]
+    sections += _ecp5(results)
+    return (
+        "\n".join([before + _BEGIN, "", *(sections or ["Nothing measured yet.", ""]), _END]) + after
+    )
+
+
+def _library(name: str, result: dict[str, Any]) -> Iterable[str]:
+    """Yield the section of one cell library."""
+    if not result["library"]:
+        return
+    yield f"### {result['library']}"
+    yield ""
+    yield f"The least period of the FP-FP lane, {result['clock_ps']:,.0f} ps, is the equal clock."
+    yield ""
+    yield from _table(_COLUMNS, [row | _published(row["paper"]) for row in result["rows"]])
+    yield from (f"![{kind}]({_PLOTS}/{name}-{kind}.svg)" for kind in _plotted(result, _CELLS))
+    yield ""
+    yield from _colophon(result)
+
+
+def _ecp5(results: dict[str, dict[str, Any]]) -> Iterable[str]:
+    """Yield the section of the FPGA, which no cell library concerns: of one measurement."""
+    for name, result in results.items():
+        if any(row["lut4"] is not None for row in result["rows"]):
+            yield "### ECP5, LFE5U-85F, speed 6"
+            yield ""
+            yield from _table(_FPGA, result["rows"])
+            yield from (
+                f"![{kind}]({_PLOTS}/{name}-{kind}.svg)" for kind in _plotted(result, _LUTS)
+            )
+            yield ""
+            yield from _colophon(result)
+            return
+
+
+def _colophon(result: dict[str, Any]) -> Iterable[str]:
+    versions = ", ".join(f"{tool} {version}" for tool, version in sorted(result["tools"].items()))
+    yield f"Made with {versions}."
+    yield ""
+    yield from (f"- {note}" for note in result["notes"])
+    yield ""
+
+
+def _published(line: str | None) -> dict[str, float]:
+    if line is None:
+        return {}
+    return dict(zip(("paper_area", "paper_energy"), PAPER[line], strict=True))
+
+
+def _table(columns: tuple[tuple[str, str, str], ...], rows: list[dict[str, Any]]) -> Iterable[str]:
+    yield "| " + " | ".join(title for title, _, _ in columns) + " |"
+    yield "|---" * len(columns) + "|"
+    for row in rows:
+        cells = []
+        for _, figure, form in columns:
+            value = row.get(figure)
+            missing = _NONE if figure in _OPTIONAL else _MISSING
+            cells.append(missing if value is None else format(value, form))
+        yield "| " + " | ".join(cells) + " |"
+    yield ""
+
+
+def _plotted(result: dict[str, Any], kinds: Sequence[str]) -> list[str]:
+    """Return those of ``kinds`` that there are figures of."""
+    return [
+        kind
+        for kind in kinds
+        if any(row[f"{kind}_ratio"] and row["mantissa_bits"] for row in result["rows"])
+    ]
+
+
+def _plot(result: dict[str, Any], kind: str, path: Path) -> None:
+    """Draw a ratio over the mantissa length, the paper's beside ours."""
+    chart, axes = plots.figure()
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for row in result["rows"]:
+        if row["mantissa_bits"] and row[f"{kind}_ratio"]:
+            lines.setdefault(row["name"], []).append((row["mantissa_bits"], row[f"{kind}_ratio"]))
+    for name, points in lines.items():
+        axes.plot(*zip(*sorted(points), strict=True), marker="o", label=name)
+    if kind in _CELLS:
+        which = _CELLS.index(kind)
+        anda = [(m, PAPER[f"Anda M{m}"][which]) for m in range(4, 14)]
+        figna = [(8, "FIGNA-M8"), (11, "FIGNA-M11"), (13, "FIGNA")]
+        axes.plot(*zip(*anda, strict=True), "--", color="0.5", label="Anda, paper")
+        places = [(m, PAPER[line][which]) for m, line in figna]
+        axes.plot(*zip(*places, strict=True), ":", color="0.5", label="FIGNA, paper")
+    axes.set(xlabel="mantissa bits M", ylabel=f"{kind} per MAC: FP-FP lane over element")
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=7)
+    plots.save(chart, path)

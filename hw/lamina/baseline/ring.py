@@ -1,0 +1,112 @@
+"""Accumulators that live in the registers of the adder that they are added by."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.arith.fp32_add import Fp32Add, Fp32AddParameters
+from lamina.formats.anda import output_layout
+from lamina.formats.baseline import lane_step_layout
+from lamina.formats.ieee import FP32
+from lamina.parameters import check_range
+
+__all__ = ["Ring", "RingParameters"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RingParameters:
+    """``stages_per_rank``: registers in the adder, as in `PipelineParameters`; 9 leave one."""
+
+    stages_per_rank: int = 1
+
+    def __post_init__(self):
+        check_range("stages_per_rank", self.stages_per_rank, 1, 16)
+
+    @property
+    def add(self) -> Fp32AddParameters:
+        """Parameters of the adder; its tag says that a sum is finished."""
+        return Fp32AddParameters(tag_bits=1, stages_per_rank=self.stages_per_rank)
+
+    @property
+    def slots(self) -> int:
+        """Sums under way: one in each rank of the adder."""
+        return self.add.latency
+
+    @property
+    def index_bits(self) -> int:
+        """Width of a sum's index."""
+        return max(1, (self.slots - 1).bit_length())
+
+    @property
+    def input_layout(self) -> data.StructLayout:
+        """Payload of ``i``."""
+        return lane_step_layout({"value": unsigned(FP32.width)}, self.index_bits)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a term taken to its sum valid."""
+        return self.add.latency
+
+    @property
+    def throughput(self) -> str:
+        """Rate in steady state."""
+        return f"one term a cycle, of {self.slots} sums in turn"
+
+    @property
+    def storage_bits(self) -> int:
+        """The adder, and which sum is due."""
+        return self.add.storage_bits + (self.slots - 1).bit_length()
+
+
+class Ring(wiring.Component):
+    """Add FP32 terms to ``parameters.slots`` sums: acc[index] = FP32(acc[index] + value).
+
+    Members
+    -------
+    i : In(stream of `lane_step_layout` with ``value``: FP32)
+        ``index`` below ``parameters.slots``. A term is taken when its sum comes by.
+    o : Out(stream of `output_layout`)
+        Finished sums.
+
+    Timing
+    ------
+    Each sum comes by every ``slots`` cycles: terms that go round the indices are taken one a cycle.
+    All ranks advance together and stand still only while a finished sum waits at ``o``.
+
+    Numerics: one rounding to nearest even a term; see `Fp32Add`. A sum that gets no term in a round
+    gets +0, which changes none: -0 never comes up.
+    """
+
+    def __init__(self, parameters: RingParameters):
+        self.parameters = p = parameters
+        super().__init__(
+            {
+                "i": In(stream.Signature(p.input_layout)),
+                "o": Out(stream.Signature(output_layout(p.index_bits))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+        m.submodules.add = add = Fp32Add(p.add)
+        term = self.i.payload
+        slot, meets = Signal(range(p.slots)), Signal()
+        with m.If(add.i.ready):
+            m.d.sync += slot.eq(Mux(slot == p.slots - 1, 0, slot + 1))
+        m.d.comb += [
+            self.i.ready.eq(add.i.ready & (term.index == slot)),
+            meets.eq(self.i.valid & (term.index == slot)),
+            add.i.valid.eq(1),
+            add.i.payload.a.eq(Mux(meets & term.begin, 0, add.o.payload.value)),
+            add.i.payload.b.eq(Mux(meets, term.value, 0)),
+            add.i.payload.tag.eq(meets & term.end),
+            add.o.ready.eq(self.o.ready | ~add.o.payload.tag),
+            self.o.valid.eq(add.o.valid & add.o.payload.tag),
+            self.o.payload.value.eq(add.o.payload.value),
+            # The adder is as many ranks long as there are sums: what leaves is the sum due.
+            self.o.payload.index.eq(slot),
+        ]
+        return m

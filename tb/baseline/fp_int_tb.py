@@ -1,0 +1,19 @@
+"""baseline.fp_int in cocotb; numbers in bulk are test_fp_int.py's."""
+
+import cocotb
+
+from lamina_sim.golden import baseline
+from tb.baseline.lane_bench import LaneBench
+from tb.baseline.steps import half_and_weight
+
+bench = LaneBench(baseline.fp_int, half_and_weight)
+
+
+@cocotb.test()
+async def grid(dut):
+    await bench.grid(dut)
+
+
+@cocotb.test()
+async def reset_in_mid_stream(dut):
+    await bench.reset_in_mid_stream(dut)
