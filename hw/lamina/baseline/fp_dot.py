@@ -200,7 +200,7 @@ class FpDotParameters(LaneParameters):
 class FpDot(Lane):
     """Fused dot products of FP16 vectors, accumulated in FP32: ``lanes`` products a cycle.
 
-    Ports and timing: `Lane`, with arrays of FP16 ``a`` and ``b``; a group of 64 is 64 / lanes steps.
+    Ports and timing: `Lane`, with FP16 arrays ``a`` and ``b``: a group is 64 / lanes steps.
 
     Numerics
     --------

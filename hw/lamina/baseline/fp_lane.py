@@ -32,7 +32,7 @@ class _ProductParameters(PipelineParameters):
 
 
 def _unpack(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """Find significands and exponent: a stage of its own, as an FPGA's multiplier fills the next."""
+    """Find significands and exponent, before the stage that an FPGA's multiplier fills."""
     a, b = unpack(FP16, x.a), unpack(FP16, x.b)
     return {
         "sign": a.sign ^ b.sign,
