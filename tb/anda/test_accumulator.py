@@ -97,10 +97,12 @@ def test_bf16_exponents(rng):
     assert len(result["o"]) == ROWS
 
 
-def test_rate(rng):
+@pytest.mark.parametrize("stages_per_rank", [1, 9])
+def test_rate(rng, stages_per_rank):
     """One column a cycle over enough outputs; one output alone every accumulate_latency cycles."""
-    p = parameters("anda.accumulator", **SETTINGS)
-    model = bulk_model("anda.accumulator", **SETTINGS)
+    settings = SETTINGS | {"stages_per_rank": stages_per_rank}
+    p = parameters("anda.accumulator", **settings)
+    model = bulk_model("anda.accumulator", **settings)
     enough = -(-p.accumulate_latency // p.columns)
     for outputs, spacing in ((enough, p.columns), (1, p.accumulate_latency)):
         taken = check(model, draw(rng, outputs, 500, p.columns)).accepted["i"]
@@ -108,9 +110,11 @@ def test_rate(rng):
         assert spacing <= spent <= 1.01 * spacing
 
 
-def test_latency(rng):
-    p = parameters("anda.accumulator", **SETTINGS)
-    result = check(bulk_model("anda.accumulator", **SETTINGS), draw(rng, 1, 1, p.columns))
+@pytest.mark.parametrize("stages_per_rank", [1, 9])
+def test_latency(rng, stages_per_rank):
+    settings = SETTINGS | {"stages_per_rank": stages_per_rank}
+    p = parameters("anda.accumulator", **settings)
+    result = check(bulk_model("anda.accumulator", **settings), draw(rng, 1, 1, p.columns))
     # A beat is accepted with its last column; the first one came in before.
     first = result.accepted["i"][0] - (p.columns - 1)
     assert result["o"].cycles[0] - first == p.latency

@@ -8,17 +8,18 @@ keep up with them.
 from dataclasses import dataclass, field
 from typing import Any
 
-from lamina_gen.registry import MODULES, find, make_parameters
+from lamina_gen.registry import find, make_parameters
 
 __all__ = ["CONTENDERS", "FP_FP", "MANTISSA_BITS", "Contender", "Part"]
 
 MANTISSA_BITS = (4, 6, 8, 11)
 
-#: Columns that share one row of activations, in all elements that have columns.
-_COLUMNS = 8
-
-#: INT4 weights without zero points, as in the papers; few sums, as their memory is not measured.
-_ELEMENT = {"columns": _COLUMNS, "index_bits": 6, "zero_points": False}
+#: By target: columns that share a row of activations (a placed FPGA design with more takes hours),
+#: rows whose sums take turns, as many as hide the latency of the addition, and as a power of two,
+#: and stages in a rank of registers, for all of which silicon has time in a cycle of an FP32 adder.
+_COLUMNS = {"cells": 8, "ecp5": 2}
+_INDEX_BITS = {"cells": 2, "ecp5": 4}
+_RANKS = {"cells": 9, "ecp5": 1}
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,19 @@ class Part:
     settings: dict[str, Any]
     count: int = 1
 
+    @property
+    def parameters(self) -> Any:
+        """The parameters that the module is built with."""
+        return make_parameters(find(self.module), self.settings)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
     """One line of the table.
 
     ``mantissa_bits``: of the activations' integers; None where they stay FP16. ``paper``: the line
-    of the Anda paper's table that it stands for, if there is one.
+    of the Anda paper's table that it stands for, if there is one. ``ranks``: stages in a rank on
+    cells; None if the module has no such parameter.
     """
 
     name: str
@@ -43,36 +50,42 @@ class Contender:
     settings: dict[str, Any] = field(default_factory=dict)
     mantissa_bits: int | None = None
     paper: str | None = None
+    ranks: int | None = _RANKS["cells"]
 
-    @property
-    def parameters(self) -> Any:
-        """The parameters that the module is built with."""
-        return make_parameters(find(self.module), self.settings)
+    def element(self, target: str) -> Part:
+        """Return what makes the sums, or for integer elements all but the last part of them."""
+        settings = dict(self.settings)
+        if self.mantissa_bits is not None:
+            # INT4 weights without zero points, as in the papers.
+            settings |= {"columns": _COLUMNS[target], "index_bits": _INDEX_BITS[target]}
+            settings["zero_points"] = False
+        if self.ranks is not None:
+            settings["stages_per_rank"] = self.ranks if target == "cells" else _RANKS[target]
+        return Part(self.module, settings)
 
-    @property
-    def cycles(self) -> int:
-        """Cycles that a group takes, at this mantissa length."""
-        return _cycles(self.parameters, self.mantissa_bits)
+    def cycles(self, target: str) -> int:
+        """Cycles that an integer element takes for a group at this mantissa length."""
+        return _cycles(self.element(target).parameters, self.mantissa_bits)
 
-    @property
-    def macs_per_cycle(self) -> float:
+    def macs_per_cycle(self, target: str) -> float:
         """Multiply-accumulates a cycle in steady state."""
-        rate = self.parameters.macs_per_cycle
+        rate = self.element(target).parameters.macs_per_cycle
         return float(rate(self.mantissa_bits) if callable(rate) else rate)
 
-    @property
-    def parts(self) -> list[Part]:
-        """The element and the accumulators that keep up with it at the shortest mantissa.
+    def parts(self, target: str) -> list[Part]:
+        """Return the element and the accumulators that keep up with it at the shortest mantissa.
 
         An accumulator takes one column a cycle, so it serves as many as a group takes cycles.
         """
-        element = Part(self.module, self.settings)
-        if "columns" not in self.settings:
+        element = self.element(target)
+        if self.mantissa_bits is None:
             return [element]
-        cycles = _cycles(self.parameters, min(MANTISSA_BITS))
-        served = max(n for n in range(1, cycles + 1) if _COLUMNS % n == 0)
-        settings = {"columns": served, "index_bits": _ELEMENT["index_bits"]}
-        return [element, Part("anda.accumulator", settings, _COLUMNS // served)]
+        columns = element.settings["columns"]
+        cycles = _cycles(element.parameters, min(MANTISSA_BITS))
+        served = max(n for n in range(1, cycles + 1) if columns % n == 0)
+        settings = {"columns": served, "index_bits": element.settings["index_bits"]}
+        settings["stages_per_rank"] = _RANKS[target]
+        return [element, Part("anda.accumulator", settings, columns // served)]
 
 
 def _cycles(parameters: Any, mantissa_bits: int | None) -> int:
@@ -90,35 +103,36 @@ def _figna(mantissa_bits: int, structure: str) -> Contender:
     return Contender(
         name=f"FIGNA {structure}",
         module="baseline.figna",
-        settings=_ELEMENT | {"mantissa_bits": mantissa_bits, "structure": structure},
+        settings={"mantissa_bits": mantissa_bits, "structure": structure},
         mantissa_bits=mantissa_bits,
         paper=papers.get(mantissa_bits) if structure == "plain" else None,
+        # One rank for all 7 stages of the plain sum; the dense one has 2, too slow for one.
+        ranks=7 if structure == "plain" else 1,
     )
 
 
-_ALL = (
+def _anda(mantissa_bits: int) -> Contender:
+    return Contender(
+        name="Anda",
+        module="anda.element",
+        mantissa_bits=mantissa_bits,
+        paper=f"Anda M{mantissa_bits}",
+        ranks=None,
+    )
+
+
+#: In the order of the table.
+CONTENDERS = (
     FP_FP,
     Contender(name="FP-FP dot", module="baseline.fp_dot"),
     Contender(name="FP-INT", module="baseline.fp_int", paper="FP-INT"),
     Contender(
         name="iFPU",
         module="baseline.ifpu",
-        settings=_ELEMENT | {"mantissa_bits": 13},
+        settings={"mantissa_bits": 13},
         mantissa_bits=13,
         paper="iFPU",
     ),
     *(_figna(bits, structure) for structure in ("plain", "dense") for bits in (13, 11, 8, 6, 4)),
-    *(
-        Contender(
-            name="Anda",
-            module="anda.element",
-            settings=_ELEMENT,
-            mantissa_bits=bits,
-            paper=f"Anda M{bits}",
-        )
-        for bits in reversed(MANTISSA_BITS)
-    ),
+    *(_anda(bits) for bits in reversed(MANTISSA_BITS)),
 )
-
-#: In the order of the table.
-CONTENDERS = tuple(contender for contender in _ALL if contender.module in MODULES)

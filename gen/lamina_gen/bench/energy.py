@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from lamina_gen.bench import operands
 from lamina_gen.bench.contenders import Contender, Part
 from lamina_gen.emit import emit
-from lamina_gen.registry import find, make_parameters
+from lamina_gen.registry import find
 from lamina_gen.synth import Report
 from lamina_gen.synth.power import count_activity, measure_power
 
@@ -23,14 +23,13 @@ def energy_pj(contender: Contender, reports: Sequence[Report], clock_ps: float) 
     """
     return sum(
         _energy_pj(contender, part, report, clock_ps)
-        for part, report in zip(contender.parts, reports, strict=True)
+        for part, report in zip(contender.parts("cells"), reports, strict=True)
     )
 
 
 def _energy_pj(contender: Contender, part: Part, report: Report, clock_ps: float) -> float:
     stimulus, stall = _stimulus(contender, part)
-    entry = find(part.module)
-    description = json.loads(emit(entry, make_parameters(entry, part.settings)).files["json"])
+    description = json.loads(emit(find(part.module), part.parameters).files["json"])
     assert report.netlist is not None
     assert report.liberty is not None
     activity = count_activity(
@@ -49,11 +48,11 @@ def _stimulus(contender: Contender, part: Part) -> tuple[operands.Stimulus, dict
     """Return the operands of a part, and how often it has none."""
     bits = contender.mantissa_bits
     if bits is None:
-        lanes = getattr(contender.parameters, "lanes", 1)
-        return operands.lane(lanes, part.module != "baseline.fp_int"), {}
+        lanes, slots = getattr(part.parameters, "lanes", 1), part.parameters.slots
+        return operands.lane(lanes, slots, part.module != "baseline.fp_int"), {}
     if part.module == contender.module:
         return operands.element(part.module, part.settings, bits), {}
     columns = part.settings["columns"]
     # Per group an accumulator works `columns` cycles and then waits for the element.
-    idle = max(0.0, contender.cycles - columns)
+    idle = max(0, contender.cycles("cells") - columns)
     return operands.accumulator(columns, bits), {"i": idle / (1 + idle)}

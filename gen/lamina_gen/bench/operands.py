@@ -1,7 +1,6 @@
 """Real operands for power: a product of the bundled model, as the streams of each element.
 
-Weights stay while 16 rows of activations pass, in all elements alike; the rows' sums take turns, so
-that no adder waits for itself.
+Weights of integer elements stay while four rows of activations pass, whose sums take turns.
 """
 
 from dataclasses import dataclass
@@ -12,10 +11,10 @@ import numpy as np
 from lamina_gen.demo import layer_operands
 from lamina_sim.golden import anda, baseline
 
-__all__ = ["Stimulus", "accumulator", "element"]
+__all__ = ["ROWS", "Stimulus", "accumulator", "element", "lane"]
 
-#: Of the product: its first rows (characters) and column blocks, and all its groups along k.
-_ROWS, _BLOCKS, _GROUP = 16, 4, 64
+#: Rows (characters) of the product that are used, those that take turns, blocks of columns.
+ROWS, _TURN, _BLOCKS, _GROUP = 16, 4, 4, 64
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,10 @@ class Stimulus:
 
 @dataclass(frozen=True)
 class _Groups:
-    """Groups in the order in which they are multiplied, and sets of weights as they are loaded.
+    """Groups in the order in which they are multiplied: by column block, rows in turn, k, row.
 
     ``activations`` float16 [groups, 64]; ``codes`` int8 [sets, columns, 64]; ``scales`` float16
-    [sets, columns]; one set for each `_ROWS` groups. ``fields``: what goes with each group.
+    [sets, columns]; one set for each `_TURN` groups. ``fields``: what goes with each group.
     """
 
     activations: np.ndarray
@@ -43,29 +42,27 @@ class _Groups:
 
 def _groups(columns: int) -> _Groups:
     product = layer_operands()[0]
-    x = product["activations"][:_ROWS].reshape(_ROWS, -1, _GROUP)
-    chunks = x.shape[1]
-    codes = product["codes"].reshape(chunks, _GROUP, -1)[:, :, : _BLOCKS * columns]
-    codes = codes.reshape(chunks, _GROUP, _BLOCKS, columns).transpose(2, 0, 3, 1)
-    per_scale = product["scale_group"] // _GROUP
-    scales = np.repeat(product["scales"], per_scale, axis=0)[:chunks, : _BLOCKS * columns]
-    scales = scales.reshape(chunks, _BLOCKS, columns).transpose(1, 0, 2)
-    shape = (_BLOCKS, chunks, _ROWS)
-    chunk, row = (
-        np.broadcast_to(np.arange(chunks)[:, None], shape),
-        np.broadcast_to(np.arange(_ROWS), shape),
-    )
+    x = product["activations"][:ROWS].reshape(ROWS // _TURN, _TURN, -1, _GROUP)
+    turns, chunks = x.shape[0], x.shape[2]
+    used = _BLOCKS * columns
+    codes = product["codes"][:, :used].reshape(chunks, _GROUP, _BLOCKS, columns)
+    scales = np.repeat(product["scales"], product["scale_group"] // _GROUP, axis=0)
+    scales = scales[:chunks, :used].reshape(chunks, _BLOCKS, columns)
+    shape = (_BLOCKS, turns, chunks, _TURN)
+    chunk, row = np.indices(shape)[2:].reshape(2, -1)
     fields = {
-        "index": row.ravel(),
-        "load": (row == 0).astype(np.int64).ravel(),
-        "begin": (chunk == 0).astype(np.int64).ravel(),
-        "end": (chunk == chunks - 1).astype(np.int64).ravel(),
+        "index": row,
+        "load": (row == 0).astype(np.int64),
+        "begin": (chunk == 0).astype(np.int64),
+        "end": (chunk == chunks - 1).astype(np.int64),
     }
-    activations = np.broadcast_to(x.transpose(1, 0, 2), (*shape, _GROUP)).reshape(-1, _GROUP)
+    activations = np.broadcast_to(x.transpose(0, 2, 1, 3), (*shape, _GROUP)).reshape(-1, _GROUP)
+    sets = (_BLOCKS, turns, chunks, columns)
+    per_set = codes.transpose(2, 0, 3, 1)[:, None]
     return _Groups(
         activations,
-        codes.reshape(-1, columns, _GROUP),
-        scales.reshape(-1, columns),
+        np.broadcast_to(per_set, (*sets, _GROUP)).reshape(-1, columns, _GROUP),
+        np.broadcast_to(scales.transpose(1, 0, 2)[:, None], sets).reshape(-1, columns),
         fields,
     )
 
@@ -75,35 +72,31 @@ def element(module: str, settings: dict[str, Any], mantissa_bits: int) -> Stimul
     columns = settings["columns"]
     groups = _groups(columns)
     encoded = anda.encode(groups.activations, mantissa_bits)
+    beats: dict[str, np.ndarray] = {"exponent": encoded.exponent.ravel(), **groups.fields}
     if module == "anda.element":
-        exponent, planes = anda.to_planes(encoded)
-        first = {"exponent": exponent.ravel(), **groups.fields}
+        _, planes = anda.to_planes(encoded)
         words = planes.reshape(-1, mantissa_bits + 1)
-        beats = {name: np.repeat(value, mantissa_bits + 1) for name, value in first.items()}
         place = np.tile(np.arange(mantissa_bits + 1), len(words))
-        beats |= {"word": words.ravel()}
-        beats |= {"first": (place == 0).astype(np.int64)}
-        beats |= {"last": (place == mantissa_bits).astype(np.int64)}
+        beats = {name: np.repeat(value, mantissa_bits + 1) for name, value in beats.items()}
+        beats["word"] = words.ravel()
+        beats["first"] = (place == 0).astype(np.int64)
+        beats["last"] = (place == mantissa_bits).astype(np.int64)
     else:
-        values = encoded.integers.reshape(-1, _GROUP)
-        beats = {"values": values, "exponent": encoded.exponent.ravel(), **groups.fields}
-    count = len(groups.activations)
-    return Stimulus({"i": beats, "i_weights": _weights(groups)}, count, count * _GROUP * columns)
-
-
-def _weights(groups: _Groups) -> dict[str, np.ndarray]:
-    return {
+        beats["values"] = encoded.integers.reshape(-1, _GROUP)
+    weights = {
         "codes": groups.codes.astype(np.int64),
         "zeros": np.zeros(groups.scales.shape, np.int64),
         "scales": groups.scales.view(np.uint16).astype(np.int64),
     }
+    count = len(groups.activations)
+    return Stimulus({"i": beats, "i_weights": weights}, count, count * _GROUP * columns)
 
 
 def accumulator(columns: int, mantissa_bits: int) -> Stimulus:
     """Return the sums that an `anda.accumulator` gets from the same product."""
     groups = _groups(columns)
     encoded = anda.encode(groups.activations, mantissa_bits)
-    sets = np.arange(len(groups.activations)) // _ROWS
+    sets = np.arange(len(groups.activations)) // _TURN
     values = encoded.integers.reshape(-1, 1, _GROUP)
     beats = {
         "sums": baseline.figna(values, groups.codes[sets]),
@@ -116,30 +109,34 @@ def accumulator(columns: int, mantissa_bits: int) -> Stimulus:
     return Stimulus({"i": beats}, ends, len(sets) * _GROUP * columns)
 
 
-def lane(lanes: int, dequantized: bool) -> Stimulus:
-    """Return the steps of floating-point ``lanes``: FP16 weights if ``dequantized``, else codes."""
+def lane(lanes: int, slots: int, dequantized: bool) -> Stimulus:
+    """Return the steps of floating-point ``lanes``, ``slots`` rows in turn.
+
+    Weights are FP16, code * scale, if ``dequantized``, else the codes.
+    """
     product = layer_operands()[0]
-    x, codes = product["activations"][:_ROWS], product["codes"][:, :_BLOCKS]
-    steps = x.shape[1] // lanes
-    a = x.reshape(_ROWS, steps, lanes).transpose(1, 0, 2).view(np.uint16)
+    turns = ROWS // slots
+    x, codes = product["activations"][: turns * slots], product["codes"][:, :_BLOCKS]
     weights = codes.astype(np.int64)
     if dequantized:
         scales = np.repeat(product["scales"][:, :_BLOCKS], product["scale_group"], axis=0)
         rounded = (codes.astype(np.float32) * scales[: len(codes)]).astype(np.float16)
         weights = rounded.view(np.uint16).astype(np.int64)
-    shape = (_BLOCKS, steps, _ROWS)
-    b = weights.T.reshape(_BLOCKS, steps, 1, lanes)
+    steps = x.shape[1] // lanes
+    shape = (_BLOCKS, turns, steps, slots)
+    bits = x.view(np.uint16).astype(np.int64).reshape(turns, slots, steps, lanes)
     operands = {
-        "a": np.broadcast_to(a.astype(np.int64), (*shape, lanes)).reshape(-1, lanes),
-        "b": np.broadcast_to(b, (*shape, lanes)).reshape(-1, lanes),
+        "a": np.broadcast_to(bits.transpose(0, 2, 1, 3), (*shape, lanes)).reshape(-1, lanes),
+        "b": np.broadcast_to(
+            weights.T.reshape(_BLOCKS, 1, steps, 1, lanes), (*shape, lanes)
+        ).reshape(-1, lanes),
     }
-    if lanes == 1:
-        operands = {name: value.ravel() for name, value in operands.items()}
-    step = np.broadcast_to(np.arange(steps)[:, None], shape).ravel()
-    beats = {
-        **operands,
-        "index": np.broadcast_to(np.arange(_ROWS), shape).ravel(),
+    step, row = np.indices(shape)[2:].reshape(2, -1)
+    place = {
+        "index": row,
         "begin": (step == 0).astype(np.int64),
         "end": (step == steps - 1).astype(np.int64),
     }
-    return Stimulus({"i": beats}, _BLOCKS * _ROWS, len(step) * lanes)
+    # One lane has plain operands, not arrays of one.
+    flat = {name: value[:, 0] if lanes == 1 else value for name, value in operands.items()}
+    return Stimulus({"i": flat | place}, _BLOCKS * turns * slots, len(step) * lanes)

@@ -31,7 +31,7 @@ def measure(progress: Progress | None = None) -> dict[str, Any]:
     """
     liberty = os.environ.get("LAMINA_LIBERTY")
     flow = _Flow(Path(liberty) if liberty else None, progress or (lambda what, fraction: None))
-    base = flow.cells(FP_FP.parts[0], None)
+    base = flow.cells(FP_FP.element("cells"), None)
     clock_ps = base.figures["min_period_ps"] if base else None
     rows = []
     for number, contender in enumerate(CONTENDERS):
@@ -81,37 +81,57 @@ class _Flow:
 
 
 def _row(contender: Contender, flow: _Flow, clock_ps: float | None) -> dict[str, Any]:
-    parts, macs = contender.parts, contender.macs_per_cycle
-    cells = [flow.cells(part, clock_ps) for part in parts]
-    ecp5 = [flow.ecp5(part) for part in parts]
-    area, at_clock = _total(cells, parts, "area_um2"), _total(cells, parts, "area_at_clock_um2")
-    period = _worst(cells, "min_period_ps", max)
-    lut4 = _total(ecp5, parts, "lut4")
-    return {
+    row: dict[str, Any] = {
         "name": contender.name,
         "module": contender.module,
-        "parameters": contender.settings,
-        "parts": [[part.count, part.module, part.settings] for part in parts],
         "paper": contender.paper,
         "mantissa_bits": contender.mantissa_bits,
+        "parameters": contender.element("cells").settings,
+    }
+    parts, macs = contender.parts("cells"), contender.macs_per_cycle("cells")
+    reports = [flow.cells(part, clock_ps) for part in parts]
+    area, period = _total(reports, parts, "area_um2"), _worst(reports, "min_period_ps", max)
+    row |= {
         "macs_per_cycle": round(macs, 3),
         "area_um2": area,
         "area_um2_per_mac_per_cycle": _per(area, macs),
-        "area_at_clock_um2_per_mac_per_cycle": _per(at_clock, macs),
+        "area_at_clock_um2_per_mac_per_cycle": _per(
+            _total(reports, parts, "area_at_clock_um2"), macs
+        ),
+        "meets_clock": _worst(reports, "meets_clock", min),
         "min_period_ps": period,
         "area_time_um2_ns_per_mac": _per(area and period and area * period / 1000, macs),
-        "energy_pj_per_mac": _energy(contender, cells, flow, clock_ps),
-        "lut4": lut4,
-        "ff": _total(ecp5, parts, "ff"),
-        "dsp": _total(ecp5, parts, "dsp"),
-        "fmax_mhz": _worst(ecp5, "fmax_mhz", min),
-        "lut4_per_mac_per_cycle": _per(lut4, macs),
-        "macro_bits": _total(cells, parts, "macro_bits"),
+        "energy_pj_per_mac": _energy(contender, reports, flow, clock_ps),
+        "macro_bits": _total(reports, parts, "macro_bits"),
+        "parts": [part.__dict__ for part in parts],
     }
+    parts, macs = contender.parts("ecp5"), contender.macs_per_cycle("ecp5")
+    reports = [flow.ecp5(part) for part in parts]
+    lut4 = _lut4(reports, parts)
+    row |= {
+        "macs_per_cycle_ecp5": round(macs, 3),
+        "lut4": lut4,
+        "ff": _total(reports, parts, "ff"),
+        "dsp": _total(reports, parts, "dsp"),
+        "bram": _total(reports, parts, "bram"),
+        "fmax_mhz": _worst(reports, "fmax_mhz", min),
+        "lut4_per_mac_per_cycle": _per(lut4, macs),
+        "parts_ecp5": [part.__dict__ for part in parts],
+    }
+    return row
+
+
+def _lut4(reports: Sequence[Report | None], parts: list[Part]) -> float | None:
+    """Return the LUT4 that all instances take, those in carry chains and small memories too."""
+    taken = {"lut4": 1, "ccu2c": 2, "dpr16x4": 4}
+    totals = {figure: _total(reports, parts, figure) for figure in taken}
+    if None in totals.values():
+        return None
+    return sum(times * (totals[figure] or 0) for figure, times in taken.items())
 
 
 def _energy(
-    contender: Contender, cells: list[Report | None], flow: _Flow, clock_ps: float | None
+    contender: Contender, cells: Sequence[Report | None], flow: _Flow, clock_ps: float | None
 ) -> float | None:
     reports = [report for report in cells if report is not None]
     if clock_ps is None or len(reports) < len(cells):

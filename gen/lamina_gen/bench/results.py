@@ -53,10 +53,11 @@ _COLUMNS = (
 _FPGA = (
     ("element", "name", ""),
     ("M", "mantissa_bits", "d"),
-    ("MAC/cycle", "macs_per_cycle", ".4g"),
+    ("MAC/cycle", "macs_per_cycle_ecp5", ".4g"),
     ("LUT4", "lut4", ",.0f"),
     ("FF", "ff", ",.0f"),
     ("DSP", "dsp", ",.0f"),
+    ("block RAM", "bram", ",.0f"),
     ("fmax MHz", "fmax_mhz", ".0f"),
     ("LUT4 per MAC/cycle", "lut4_per_mac_per_cycle", ".4g"),
     ("LUT4 x", "lut4_ratio", ".2f"),

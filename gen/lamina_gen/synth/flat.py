@@ -35,21 +35,23 @@ class Instance:
 class FlatNetlist:
     """``ports``: (name, direction, wires from the least significant bit); ``wires``: all names.
 
-    ``macros`` is the behavioural Verilog of the memories, which are instances as the cells are.
+    ``macros`` has the behavioural Verilog of the memories, which are instances as the cells are.
     """
 
     top: str
     ports: list[tuple[str, str, list[str]]]
     instances: list[Instance]
     wires: list[str]
-    macros: str
+    macros: dict[str, str]
 
     def verilog(self) -> str:
         """Return the netlist as Verilog, without the macros."""
         body = list(self._declarations())
         for instance in self.instances:
             pins = ", ".join(f".{pin}({wire})" for pin, wire in instance.pins.items())
-            body.append(f"{instance.kind} {instance.name} ({pins});")
+            plain = re.fullmatch(r"\w+", instance.kind)
+            kind = instance.kind if plain else f"\\{instance.kind} "
+            body.append(f"{kind} {instance.name} ({pins});")
         lines = "".join(f"  {line}\n" for line in body)
         names = ", ".join(name for name, *_ in self.ports)
         return f"module {self.top} ({names});\n{lines}endmodule\n"
@@ -79,16 +81,21 @@ def flatten(netlist: Path, library: Library, top: str) -> FlatNetlist:
     """Flatten the Verilog file ``netlist``, kept under the hash of its text.
 
     Modules of it that are not made of cells, but behavioural, are memory macros and stay whole.
-    Raises ToolError with Yosys's words if it holds a cell that the library does not have.
+    Raises ToolError with Yosys's words if it holds a cell that the library does not have,
+    ValueError if the top is itself such a macro.
     """
     text = netlist.read_text()
-    macros = [
-        match[0] for match in _MODULE.finditer(text) if re.search(r"^\s*reg\b", match[0], re.M)
-    ]
-    for macro in macros:
+    macros = {
+        match[1].removeprefix("\\"): match[0]
+        for match in _MODULE.finditer(text)
+        if re.search(r"^\s*reg\b", match[0], re.M)
+    }
+    if top in macros:
+        raise ValueError(f"{top} must be made of cells, but is a memory macro.")
+    for macro in macros.values():
         text = text.replace(macro, "")
     stubs = "".join(map(_stub, used_cells(text, library).values()))
-    stubs += "".join(map(_ports_only, macros))
+    stubs += "".join(map(_ports_only, macros.values()))
     script = (
         "read_verilog -lib cells.v\nread_verilog netlist.v\n"
         f"hierarchy -check -top {top}\nflatten\nclean\nwrite_json flat.json\n"
@@ -100,7 +107,7 @@ def flatten(netlist: Path, library: Library, top: str) -> FlatNetlist:
         run_yosys(script, folder, f"Flattening of {top}")
 
     folder = cached(f"{top}-flat", (text, stubs, script, package_version("pyosys")), make)
-    return _read_json(folder / "flat.json", top, "\n".join(macros))
+    return _read_json(folder / "flat.json", top, macros)
 
 
 def _stub(cell: Cell) -> str:
@@ -114,7 +121,7 @@ def _ports_only(module: str) -> str:
     return header + "".join(ports) + "endmodule\n"
 
 
-def _read_json(path: Path, top: str, macros: str) -> FlatNetlist:
+def _read_json(path: Path, top: str, macros: dict[str, str]) -> FlatNetlist:
     module = json.loads(path.read_text())["modules"][top]
     names: dict[int, str] = {}
 
@@ -134,7 +141,7 @@ def _read_json(path: Path, top: str, macros: str) -> FlatNetlist:
     instances = [
         Instance(
             f"g{index}",
-            cell["type"] if re.fullmatch(r"\w+", cell["type"]) else f"\\{cell['type']} ",
+            cell["type"],
             {name: pin(bits) for name, bits in cell["connections"].items() if bits},
             path,
         )

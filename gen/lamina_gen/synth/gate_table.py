@@ -1,5 +1,6 @@
 """A flat netlist as the tables that netlist.cpp simulates."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,14 @@ from lamina_gen.synth.flat import FlatNetlist, Instance
 from lamina_gen.synth.functions import names, truth_table
 from lamina_gen.synth.liberty import Cell, Library, Register
 
-__all__ = ["GATE", "REGISTER", "GateTable", "gate_table"]
+__all__ = ["GATE", "MEMORY", "REGISTER", "GateTable", "gate_table"]
 
 GATE = np.dtype([("table", "u8"), ("inputs", "i4", 6), ("output", "i4"), ("padding", "i4")])
 REGISTER = np.dtype([("data", "i4"), ("state", "i4")])
+MEMORY = np.dtype(
+    [(name, "i4") for name in ("write_enable", "read_enable", "address_bits", "width")]
+    + [("depth", "i8"), ("first", "i8")]
+)
 
 _CONSTANTS = {"1'b0": 0, "1'b1": 1}
 
@@ -26,6 +31,8 @@ class GateTable:
     numbers: Mapping[str, int]
     gates: NDArray[Any]
     registers: NDArray[Any]
+    memories: NDArray[Any]
+    memory_wires: NDArray[np.int32]
     wires: int
 
 
@@ -42,33 +49,91 @@ def gate_table(flat: FlatNetlist, library: Library, clock: str | None) -> GateTa
     """Turn a netlist into tables.
 
     Raises ValueError for what they cannot express: latches and clock gates, registers on another
-    clock or edge or with a clear or preset in use, cells of more than six inputs, loops.
+    clock or edge or with a clear or preset in use, cells of more than six inputs, loops, memories
+    that are not of `lamina.stream.memory`.
     """
+    shapes = {name: _memory_shape(text) for name, text in flat.macros.items()}
     numbers = {wire: number for number, wire in enumerate(flat.wires, start=2)} | _CONSTANTS
     clocks = {wires[0] for name, _, wires in flat.ports if name == clock}
     gates: list[_Gate] = []
     registers: list[tuple[int, int]] = []
+    memories: list[tuple[int, ...]] = []
+    memory_wires: list[int] = []
     extra = len(flat.wires) + 2  # wires of our own: the states, and what they become
     for instance in flat.instances:
+        if instance.kind in shapes:
+            row, wires = _memory(shapes[instance.kind], instance, numbers)
+            memories.append((*row, len(memory_wires)))
+            memory_wires += wires
+            continue
         cell = library.cells[instance.kind]
-        wires = {pin: numbers[wire] for pin, wire in instance.pins.items()}
+        pins = {pin: numbers[wire] for pin, wire in instance.pins.items()}
         try:
             for register in _registers(cell, instance, clocks):
                 assert register.data is not None
-                wires[register.state], data = extra, extra + 1
-                gates.append(_gate(register.data, wires, data))
-                gates.append(_gate(f"!{register.state}", wires, extra + 2))
-                wires[register.inverse] = extra + 2
-                registers.append((data, wires[register.state]))
+                pins[register.state], data = extra, extra + 1
+                gates.append(_gate(register.data, pins, data))
+                gates.append(_gate(f"!{register.state}", pins, extra + 2))
+                pins[register.inverse] = extra + 2
+                registers.append((data, pins[register.state]))
                 extra += 3
-            gates += _outputs(cell, wires)
+            gates += _outputs(cell, pins)
         except ValueError as error:
             raise ValueError(f"Cell {instance.path} ({cell.name}): {error}") from None
     table = np.zeros(len(gates), GATE)
-    for row, gate in zip(table, _in_order(gates), strict=True):
-        row["table"], row["output"] = gate.table, gate.output
-        row["inputs"][: len(gate.inputs)] = gate.inputs
-    return GateTable(numbers, table, np.array(registers, REGISTER), extra)
+    for entry, gate in zip(table, _in_order(gates), strict=True):
+        entry["table"], entry["output"] = gate.table, gate.output
+        entry["inputs"][: len(gate.inputs)] = gate.inputs
+    return GateTable(
+        numbers=numbers,
+        gates=table,
+        registers=np.array(registers, REGISTER),
+        memories=np.array(memories, MEMORY),
+        memory_wires=np.array(memory_wires, np.int32),
+        wires=extra,
+    )
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What Verilog says of a memory: its size, and the ports by what they are for."""
+
+    width: int
+    depth: int
+    ports: dict[str, str]
+
+
+_MEMORY = re.compile(
+    r"^  reg (?:\[(?P<top>\d+):0\] )?(?P<rows>\w+) \[(?P<last>\d+):0\];.*"
+    r"if \((?P<write_enable>\w+)\)\s+(?P=rows)\[(?P<write_address>\w+)\] <= (?P<write_data>\w+);.*"
+    r"if \((?P<read_enable>\w+)\) begin\s+(?P<state>\w+) <= (?P=rows)\[(?P<read_address>\w+)\];.*"
+    r"assign (?P<read_data>\w+) = (?P=state);",
+    re.M | re.S,
+)
+
+
+def _memory_shape(verilog: str) -> _Shape:
+    match = _MEMORY.search(verilog)
+    if match is None:
+        raise ValueError("A memory macro must have one write and one read port, both enabled.")
+    ports = match.groupdict()
+    return _Shape(int(ports.pop("top") or 0) + 1, int(ports.pop("last")) + 1, ports)
+
+
+def _memory(
+    shape: _Shape, instance: Instance, numbers: Mapping[str, int]
+) -> tuple[tuple[int, ...], list[int]]:
+    """The row of a memory in the table, but for its first wire, and its wires."""
+
+    def wires(use: str) -> list[int]:
+        """Numbers of the wires of a port; in Verilog's braces the least significant is last."""
+        names = instance.pins[shape.ports[use]].strip("{}").split(", ")
+        return [numbers[name] for name in reversed(names)]
+
+    write, read = wires("write_address"), wires("read_address")
+    enables = (*wires("write_enable"), *wires("read_enable"))
+    row = (*enables, len(read), shape.width, shape.depth)
+    return row, [*write, *read, *wires("write_data"), *wires("read_data")]
 
 
 def _registers(cell: Cell, instance: Instance, clocks: set[str]) -> Iterator[Register]:

@@ -5,9 +5,9 @@
 
 There are two engines that share nothing but the library's functions. `GateModel` interprets tables
 (netlist.cpp): it starts at once and counts what every wire does. `compiled_gates` has Verilator
-compile the netlist with Verilog models of the cells, which takes 1 CPU second for about 400 cells
-and can do what tables cannot: latches, clock gates, memory macros. Neither knows delays: glitches
-do not show.
+compile the netlist with Verilog models of the cells, which takes a CPU second for every 500 cells
+or so, and can do what tables cannot: latches, clock gates, memories of any kind. Neither knows
+delays: glitches do not show.
 """
 
 import ctypes
@@ -37,9 +37,7 @@ __all__ = ["GateModel", "compiled_gates", "gate_model"]
 Description = Path | str | Mapping[str, Any]
 
 
-def gate_model(
-    netlist: Path | str, liberty: Path | str, description: Description
-) -> verilated.Model:
+def gate_model(netlist: Path | str, liberty: Path | str, description: Description) -> "GateModel":
     """Build the bulk model of a netlist of library cells.
 
     Registers start at random values, drawn from the seed of the run: silicon has no others, and a
@@ -56,24 +54,27 @@ def gate_model(
 
     Returns
     -------
-    A :class:`GateModel`, or that of `compiled_gates` if the netlist has memory macros.
+    A :class:`GateModel`. `compiled_gates` gives another kind, for what tables cannot express.
 
     Raises
     ------
     ValueError
-        A file is missing, or a cell has no function that could be simulated.
+        A file is missing, or the netlist has what tables cannot express (`gate_table`).
     ToolError
-        Yosys, Verilator or g++ is missing or fails; a cell is not in the library.
+        Yosys or g++ is missing or fails; a cell is not in the library.
     """
     facts, library = _description(description), read_liberty(liberty)
     flat = flatten(Path(netlist), library, facts["top"])
-    return _compile(flat, library, facts) if flat.macros else GateModel(flat, library, facts)
+    return GateModel(flat, library, facts)
 
 
 def compiled_gates(
     netlist: Path | str, liberty: Path | str, description: Description
 ) -> verilated.Model:
-    """Build the bulk model of a netlist by Verilator; as `gate_model` in all else."""
+    """Build the bulk model of a netlist by Verilator; parameters as for `gate_model`.
+
+    Raises ValueError for a cell whose function the library does not give, ToolError as it does.
+    """
     facts, library = _description(description), read_liberty(liberty)
     return _compile(flatten(Path(netlist), library, facts["top"]), library, facts)
 
@@ -87,7 +88,7 @@ def _description(description: Description) -> dict[str, Any]:
 def _compile(flat: FlatNetlist, library: Library, description: dict[str, Any]) -> verilated.Model:
     kinds = {instance.kind for instance in flat.instances}
     cells = (cell for cell in library.cells.values() if cell.name in kinds)
-    files = {"v": flat.verilog() + cell_models(cells) + flat.macros}
+    files = {"v": flat.verilog() + "".join([cell_models(cells), *flat.macros.values()])}
     files["json"] = json.dumps(description)
 
     def make(folder: Path) -> None:
@@ -103,8 +104,12 @@ class _NetlistPointers(ctypes.Structure):
     """netlist.cpp Netlist."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("wires", "gates", "registers", "signals")),
-        *((name, ctypes.c_void_p) for name in ("gate", "register", "first", "bits", "is_input")),
+        *(
+            (name, ctypes.c_int64)
+            for name in ("wires", "gates", "registers", "memories", "signals")
+        ),
+        *((name, ctypes.c_void_p) for name in ("gate", "register", "memory", "memory_wires")),
+        *((name, ctypes.c_void_p) for name in ("first", "bits", "is_input")),
         *((name, ctypes.c_int64) for name in ("clock", "reset")),
         *((name, ctypes.c_void_p) for name in ("toggles", "ones", "cycles")),
     )
@@ -157,11 +162,13 @@ class GateModel(verilated.Model):
             raise ValueError("A gate-level run by tables writes no trace: use compiled_gates.")
         signals = {name: number for number, name in enumerate(self._design.signals)}
         clock, reset = (self.description.get(name) for name in ("clock", "reset"))
-        arrays = (self._table.gates, self._table.registers, self._first, self._bits, self._inputs)
+        table = self._table
+        tables = (table.gates, table.registers, table.memories)
+        arrays = (*tables, table.memory_wires, self._first, self._bits, self._inputs)
         self._counts[:], self._cycles[:] = 0, 0
         # Kept as long as this model: the simulation reads and writes through them.
         self._pointers = _NetlistPointers(
-            self._table.wires, len(arrays[0]), len(arrays[1]), len(signals),
+            table.wires, *map(len, tables), len(signals),
             *(array.ctypes.data for array in arrays),
             *(-1 if name is None else signals[name] for name in (clock, reset)),
             *(array.ctypes.data for array in (*self._counts, self._cycles)),

@@ -2,6 +2,7 @@
 // hundred thousand gates starts at once, where Verilator and g++ need minutes to compile it, and
 // counting how often every wire changes costs next to nothing. gate_table.py writes the tables.
 #include <memory>
+#include <utility>
 
 #include "driver.h"
 
@@ -18,10 +19,20 @@ struct Register {  // mirrored by gate_table.REGISTER
     int32_t data, state;
 };
 
-struct Netlist {  // mirrored by gate_model.NetlistPointers
-    int64_t wires, gates, registers, signals;
+// Synchronous write and read port of the module's one clock; a row that is read while it is written
+// gives the old data. Its wires lie in memory_wires from `first` on: write address, read address,
+// write data, read data, each from the least significant bit.
+struct Memory {  // mirrored by gate_table.MEMORY
+    int32_t write_enable, read_enable, address_bits, width;
+    int64_t depth, first;
+};
+
+struct Netlist {  // mirrored by gates._NetlistPointers
+    int64_t wires, gates, registers, memories, signals;
     const Gate* gate;          // every gate behind those that drive it
     const Register* reg;
+    const Memory* memory;
+    const int32_t* memory_wires;
     const int32_t* first;      // [signals + 1] where a signal's wires begin in `bits`
     const int32_t* bits;       // wires of all signals, least significant first
     const uint8_t* is_input;   // [signals]
@@ -41,6 +52,8 @@ public:
         lamina::Random random(seed, 0);
         for (int64_t i = 0; i < n_.registers; ++i)
             value_[n_.reg[i].state] = random_initial ? random.next() & 1 : 0;
+        for (int64_t i = 0; i < n_.memories; ++i)
+            rows_.emplace_back(n_.memory[i].depth * n_.memory[i].width, 0);
         for (int64_t s = 0; s < n_.signals; ++s)
             storage_.emplace_back((width(s) + 31) / 32, 0);
     }
@@ -90,7 +103,30 @@ private:
     void edge() {
         count();
         for (int64_t i = 0; i < n_.registers; ++i) next_[i] = value_[n_.reg[i].data];
+        read_.clear();
+        for (int64_t i = 0; i < n_.memories; ++i) access(n_.memory[i], rows_[i]);
         for (int64_t i = 0; i < n_.registers; ++i) value_[n_.reg[i].state] = next_[i];
+        for (auto [wire, bit] : read_) value_[wire] = bit;
+    }
+
+    int64_t number(const int32_t* wires, int count) const {
+        int64_t result = 0;
+        for (int i = 0; i < count; ++i) result |= int64_t{value_[wires[i]]} << i;
+        return result;
+    }
+
+    // What is read is noted and takes effect with the registers.
+    void access(const Memory& memory, std::vector<uint8_t>& rows) {
+        const int32_t* wires = n_.memory_wires + memory.first;
+        const int64_t to = number(wires, memory.address_bits);
+        const int64_t from = number(wires + memory.address_bits, memory.address_bits);
+        const int32_t* write = wires + 2 * memory.address_bits;
+        const int32_t* read = write + memory.width;
+        if (value_[memory.read_enable])
+            for (int i = 0; i < memory.width; ++i)
+                read_.push_back({read[i], from < memory.depth ? rows[from * memory.width + i] : 0});
+        if (value_[memory.write_enable] && to < memory.depth)
+            for (int i = 0; i < memory.width; ++i) rows[to * memory.width + i] = value_[write[i]];
     }
 
     void count() {
@@ -110,6 +146,8 @@ private:
 
     const Netlist n_;
     std::vector<uint8_t> value_, before_, next_;
+    std::vector<std::vector<uint8_t>> rows_;
+    std::vector<std::pair<int32_t, uint8_t>> read_;
     std::vector<std::vector<uint32_t>> storage_;
     bool clock_ = false;
 };

@@ -26,18 +26,21 @@ class AccumulatorParameters:
 
     ``columns``, ``weight_bits``, ``index_bits``: of the elements that feed it; it keeps
     columns * 2^index_bits sums. ``format``: "fp16" or "bf16", of the activations.
+    ``stages_per_rank``: registers in the arithmetic, as in `PipelineParameters`.
     """
 
     columns: int = 1
     weight_bits: int = 4
     index_bits: int = 10
     format: str = "fp16"
+    stages_per_rank: int = 1
 
     def __post_init__(self):
         check_range("columns", self.columns, 1, 64)
         check_range("weight_bits", self.weight_bits, 2, 8)
         check_range("index_bits", self.index_bits, 1, 16)
         check_choice("format", self.format, tuple(FORMATS))
+        check_range("stages_per_rank", self.stages_per_rank, 1, 16)
 
     @property
     def outputs(self) -> int:
@@ -71,12 +74,13 @@ class AccumulatorParameters:
             width=group_sum_bits(self.weight_bits),
             exponent_bits=(-lowest - 1).bit_length() + 1,
             tag_bits=self.tag.size,
+            stages_per_rank=self.stages_per_rank,
         )
 
     @property
     def accumulate(self) -> ScaleAccumulateParameters:
         """Parameters of the scaled accumulation."""
-        return ScaleAccumulateParameters(outputs=self.outputs)
+        return ScaleAccumulateParameters(outputs=self.outputs, stages_per_rank=self.stages_per_rank)
 
     @property
     def accumulate_latency(self) -> int:
