@@ -14,10 +14,10 @@ __all__ = ["COMMANDS", "main"]
 #: when it is called, so that help and errors come at once.
 COMMANDS = {
     "list": "Show what can be generated, in the order in which data flows.",
-    "describe": "Show a module's ports, parameters, latency, throughput and storage.",
-    "generate": "Write a module as Verilog, with its description.",
-    "gemm": "Multiply your arrays on the hardware, in Verilator.",
-    "demo": "Run a layer of the bundled model on the hardware, in Verilator.",
+    "describe": "Show the ports, parameters, latency, throughput and storage of MODULE.",
+    "generate": "Write MODULE as Verilog, with its description.",
+    "gemm": "Multiply arrays on the hardware, in Verilator, and check the result.",
+    "demo": "Run one layer of the bundled model on the hardware, in Verilator.",
     "bench": "Measure the figures that the documentation quotes.",
 }
 

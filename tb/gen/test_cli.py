@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -50,7 +49,7 @@ def test_help_has_an_example(capfd, command):
 def test_help_agrees_with_the_overview(capfd, command):
     """The overview quotes each command's first sentence without importing it."""
     _, output, _ = run(capfd, command, "--help")
-    assert COMMANDS[command].rstrip(".").split()[0] in output
+    assert COMMANDS[command] in " ".join(output.split())
 
 
 def test_overview(capfd):
@@ -69,11 +68,9 @@ def test_overview_imports_no_heavy_package():
 
 
 def test_console_script_exit_code():
-    start = time.monotonic()
     done = subprocess.run([LAMINA, "describe", "no.module"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    print(f"{time.monotonic() - start:.2f} s")
 
 
 def test_list(capfd):
@@ -135,7 +132,9 @@ def test_generate_with_configuration(capfd, tmp_path):
 
 @pytest.mark.parametrize("config", configurations.names())
 def test_configurations_build(capfd, config):
-    for module in configurations.read(config):
+    tables = configurations.read(config)
+    assert tables
+    for module in tables:
         code, _, error = run(capfd, "describe", module, "--config", config)
         assert code == 0, error
 

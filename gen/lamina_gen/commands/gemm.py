@@ -43,7 +43,7 @@ def command(
     config: str,
     waves: bool,
 ) -> None:
-    """Multiply arrays on the generated hardware, in Verilator, and check it against golden.
+    """Multiply arrays on the hardware, in Verilator, and check the result.
 
     The weights go through the plane store, for Anda the activations through the compressor. The
     result is written only if every bit is the golden model's; if not, the exit code is 1.
