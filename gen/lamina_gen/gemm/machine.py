@@ -65,14 +65,6 @@ class Outcome:
         """Multiplications of the product per cycle."""
         return self.problem.macs / self.cycles
 
-    @property
-    def relative_error(self) -> float:
-        """Root mean square distance from the float64 product of all planes, over its own size."""
-        exact = self.problem.exact
-        size = float(np.sqrt(np.mean(exact**2)))
-        distance = float(np.sqrt(np.mean((self.result - exact) ** 2)))
-        return distance / size if size else distance
-
 
 class Machine:
     """A system of one engine, built once, that runs any number of problems.
