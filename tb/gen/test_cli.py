@@ -159,9 +159,11 @@ def test_generate_refuses(capfd, tmp_path, case):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("text", ["inputs = 3", "[broken", '["arith.adder_tree"]\ndepth = 3'])
+@pytest.mark.parametrize(
+    "text", [b"inputs = 3", b"[broken", b'["arith.adder_tree"]\ndepth = 3', b"\xff = 1"]
+)
 def test_generate_refuses_configuration(capfd, tmp_path, text):
-    (tmp_path / "mine.toml").write_text(text)
+    (tmp_path / "mine.toml").write_bytes(text)
     config = ["--config", tmp_path / "mine.toml"]
     refused(capfd, "generate", "arith.adder_tree", *config, "-o", tmp_path / "out")
     assert not (tmp_path / "out").exists()

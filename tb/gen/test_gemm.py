@@ -116,6 +116,7 @@ def test_bad_array(here, rng, capsys, engine, case):
         (["--scale-group", "96"], "scale_group must be a multiple of 64"),
         (["--config", "huge"], "configuration must be one of tiny"),
         (["-o", "nowhere/C.npy"], "No such file or directory"),
+        (["-o", "."], ".: Is a directory"),
         (["--scales", "missing.npy"], "missing.npy: No such file"),
         (["--engine", "tpu"], "'tpu' is not one of"),
     ],

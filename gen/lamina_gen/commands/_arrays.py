@@ -1,5 +1,6 @@
 """Arrays in and out of files: read with one sentence for each way to fail, written whole or not."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,8 +27,11 @@ def read_array(path: Path) -> np.ndarray:
 def write_array(path: Path) -> Iterator[Callable[[np.ndarray], None]]:
     """Yield what writes ``path``, which appears, whole, when the context ends without an error.
 
-    The folder is tried at once, so that an unwritable one is told before the work is done.
+    The folder is tried at once, so that an unwritable one is told before the work is done; so is
+    a folder in the place of the file. Raises OSError for both.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary, written = Path(name), False
 
