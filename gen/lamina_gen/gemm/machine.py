@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from lamina.formats.planes import TILE_COLUMNS, TILE_ROWS
 from lamina_gen.build import BUILD, Progress, build_model
 from lamina_gen.gemm.prepare import compress, store_planes
-from lamina_gen.gemm.problem import TILE_COLUMNS, TILE_ROWS, Problem
+from lamina_gen.gemm.problem import Problem
 from lamina_gen.gemm.schedule import Pass, group_words, orders, place, row_groups
 from lamina_gen.registry import find, make_parameters
 from lamina_sim.golden import store

@@ -7,13 +7,10 @@ import numpy as np
 
 from lamina_sim.golden import anda, pacq, store
 
-__all__ = ["ENGINES", "TILE_COLUMNS", "TILE_ROWS", "Problem"]
+__all__ = ["ENGINES", "Problem"]
 
 #: What computes: bit-serial on Anda's planes, or packed FP-INT products.
 ENGINES = ("anda", "pacq")
-
-#: A weight tile is one block of the store: 64 along k by 8 along n.
-TILE_ROWS, TILE_COLUMNS = 64, 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
