@@ -124,7 +124,13 @@ class Machine:
         store, stop excluded, that answer with an error. ``driver``: further arguments of
         `lamina_sim.verilated.Model.run`, ``stall`` and ``seed`` for instance, for every pass.
         """
-        image = store.to_image(store_planes(self.transposer, problem))
+        planes = store_planes(self.transposer, problem)
+        image = store.to_image(planes, self.parameters.blocks_per_row)
+        if image.size > 1 << self.parameters.address_bits:
+            raise ValueError(
+                f"The weights take {image.size} bytes, more than address_bits = "
+                f"{self.parameters.address_bits} reach."
+            )
         memory = Memory(data=image, latency=MEMORY_LATENCY, errors=errors)
         beats = self._activations(problem)
         model, passes = self.model, list(self._passes(problem))

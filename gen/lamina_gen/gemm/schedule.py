@@ -134,7 +134,7 @@ def _tile_scales(problem: Problem, columns: slice) -> dict[str, Any]:
 def _scale_group_of_step(problem: Problem, tiles: int) -> np.ndarray:
     """Scale group of each step of four along k; padding counts as the last group."""
     last = len(problem.scales) - 1
-    return np.minimum(np.arange(tiles * STEPS) * LANES // problem.scale_group, last)
+    return np.minimum(np.arange(tiles * STEPS) * LANES // problem.group, last)
 
 
 def _by_tile(values: np.ndarray, width: int) -> np.ndarray:
