@@ -65,7 +65,7 @@ def measure_gemm() -> dict[str, Any]:
     """Time a product of INT4 weights on the system `tiny` of each engine, builds left out."""
     rng = np.random.default_rng(1)
     m, n, k = 64, 1024, 1024
-    operands = {
+    operands: dict[str, Any] = {
         "activations": rng.standard_normal((m, k)).astype(np.float16),
         "codes": rng.integers(-8, 8, (k, n)).astype(np.int8),
         "scales": rng.random((k // 128, n)).astype(np.float16),
