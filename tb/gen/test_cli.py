@@ -196,8 +196,21 @@ def test_other_commands_refuse(capfd, arguments):
 
 
 def test_debug_shows_the_traceback(capfd):
-    with pytest.raises(ValueError, match="no module"):
-        main(["--debug", "describe", "no.module"])
+    assert main(["--debug", "describe", "no.module"]) == 2
+    error = capfd.readouterr().err
+    assert error.startswith("Traceback")
+    assert error.splitlines()[-1].startswith("lamina: There is no module 'no.module'")
+
+
+def test_defect_has_a_code_of_its_own(capfd, monkeypatch):
+    """Not 1: that says that hardware and golden model disagree."""
+    monkeypatch.setitem(BENCHES, "broken", ("tb.gen.test_cli:broken_bench", "for this test"))
+    assert main(["bench", "broken"]) == 70
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def broken_bench():
+    return {"ratio": 1 / 0}
 
 
 def test_bench_prints_one_object(capfd, monkeypatch):
