@@ -12,9 +12,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: Spelled in pieces, as this file must keep the rule too.
 FORBIDDEN = {
-    "host of a package registry": r"(pypi\.org|pythonhosted\.|npmjs\.|crates\.io|index-url)",
+    "host of a package registry": "|".join(
+        (
+            r"py" + r"pi\.org",
+            "python" + r"hosted\.",
+            "npm" + r"js\.",
+            "crates" + r"\.io",
+            "index" + "-url",
+        )
+    ),
     "path of one machine": r"(?<![\w.])/(home|work|root|Users)/\w",
-    "folder outside the repository": r"(?<![\w/-])(\.\./)?shared/\w",
+    "folder outside the repository": r"(?<![\w/-])(\.\./)?sha" + r"red/\w",
 }
 
 
@@ -47,9 +55,9 @@ def test_nothing_forbidden(kind):
 
 def test_forbidden_patterns_match():
     samples = {
-        "host of a package registry": "https://pypi.org/simple",
-        "path of one machine": "see /home/ann/lamina",
-        "folder outside the repository": "../shared/notes.md",
+        "host of a package registry": "https://py" + "pi.org/simple",
+        "path of one machine": "see /ho" + "me/ann/lamina",
+        "folder outside the repository": "../sha" + "red/notes.md",
     }
     for kind, sample in samples.items():
         assert re.search(FORBIDDEN[kind], sample)
