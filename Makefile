@@ -25,7 +25,7 @@ bench: $(STAMP)
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt scripts/setup.sh
 	@sh scripts/setup.sh $(PYTHON) .venv
 	@touch $@
 

@@ -1,10 +1,15 @@
 """The command `lamina`: finds the subcommand, and turns errors into one sentence and a code.
 
-Exit codes: 0; 1 hardware and golden model disagree; 2 bad input or a tool that fails.
+Exit codes: 0; 1 hardware and golden model disagree; 2 bad input or a tool that fails; 70 a defect
+of Lamina, with its traceback.
 """
 
 import importlib
+import signal
 import sys
+import traceback
+from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -14,12 +19,12 @@ __all__ = ["COMMANDS", "main"]
 #: when it is called, so that help and errors come at once.
 COMMANDS = {
     "list": "Show what can be generated, in the order in which data flows.",
-    "describe": "Show a module's ports, parameters, latency, throughput and storage.",
-    "generate": "Write a module as Verilog, with its description.",
+    "describe": "Show the ports, parameters, latency, throughput and storage of MODULE.",
+    "generate": "Write MODULE as Verilog, with its description.",
+    "synth": "Synthesize MODULE: its size and speed in cells or on an FPGA.",
     "sweep": "Explore a design space: modules, parameters and targets, on Dask.",
-    "synth": "Synthesize a module: its size and speed in cells or on an FPGA.",
-    "gemm": "Multiply your arrays on the hardware, in Verilator.",
-    "demo": "Run a layer of the bundled model on the hardware, in Verilator.",
+    "gemm": "Multiply arrays on the hardware, in Verilator, and check the result.",
+    "demo": "Run one layer of the bundled model on the hardware, in Verilator.",
     "bench": "Measure the figures that the documentation quotes.",
 }
 
@@ -64,7 +69,9 @@ def _lamina(debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line ``arguments`` (default: those of the process); return the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        arguments = sys.argv[1:]
+        signal.signal(signal.SIGTERM, _stop)
     try:
         return _lamina.main(arguments, prog_name="lamina", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:
@@ -74,10 +81,18 @@ def main(arguments: list[str] | None = None) -> int:
         click.echo("Interrupted.", err=True)
         return 130
     except Exception as error:
-        if "--debug" in arguments or not _is_expected(error):
-            raise
+        expected = _is_expected(error)
+        if "--debug" in arguments or not expected:
+            traceback.print_exc()
+        if not expected:
+            return 70
         click.echo(f"lamina: {_sentence(error)}", err=True)
         return 2
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    """End as an exception does, so that temporary files go."""
+    raise SystemExit(128 + number)
 
 
 def _is_expected(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 import tomllib
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,17 @@ def read(config: str) -> dict[str, dict[str, Any]]:
     Raises ValueError for an unknown name or a file that is no such TOML, OSError for no file.
     """
     if config in names():
-        text = (resources.files("lamina_gen") / "configs" / f"{config}.toml").read_text()
+        source: Traversable = resources.files("lamina_gen") / "configs" / f"{config}.toml"
     elif config.endswith(".toml"):
-        text = Path(config).read_text()
+        source = Path(config)
     else:
         raise ValueError(
             f"The configuration must be one of {', '.join(names())} or a .toml file, "
             f"not {config!r}."
         )
     try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        tables = tomllib.loads(source.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{config} must be valid TOML: {error}.") from None
     for module, table in tables.items():
         if not isinstance(table, dict):

@@ -53,7 +53,9 @@ class VerilogPlatform:
 
     def define_cell(self, kind: type, parameters: object) -> tuple[str, bool]:
         """Return the name of the one definition of this cell, and whether it has a clock."""
-        digest = hashlib.sha256(repr(parameters).encode()).hexdigest()[:8]
+        # With the class's full name: components of two folders may share their short ones.
+        identity = f"{kind.__module__}.{kind.__qualname__} {parameters!r}"
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
         name = f"lamina_{_snake(kind.__name__)}_{digest}"
         if name not in self.cells:
             self.cells[name] = self.convert(kind(parameters), name)

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -50,7 +49,7 @@ def test_help_has_an_example(capfd, command):
 def test_help_agrees_with_the_overview(capfd, command):
     """The overview quotes each command's first sentence without importing it."""
     _, output, _ = run(capfd, command, "--help")
-    assert COMMANDS[command].rstrip(".").split()[0] in output
+    assert COMMANDS[command] in " ".join(output.split())
 
 
 def test_overview(capfd):
@@ -69,11 +68,9 @@ def test_overview_imports_no_heavy_package():
 
 
 def test_console_script_exit_code():
-    start = time.monotonic()
     done = subprocess.run([LAMINA, "describe", "no.module"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    print(f"{time.monotonic() - start:.2f} s")
 
 
 def test_list(capfd):
@@ -135,7 +132,9 @@ def test_generate_with_configuration(capfd, tmp_path):
 
 @pytest.mark.parametrize("config", configurations.names())
 def test_configurations_build(capfd, config):
-    for module in configurations.read(config):
+    tables = configurations.read(config)
+    assert tables
+    for module in tables:
         code, _, error = run(capfd, "describe", module, "--config", config)
         assert code == 0, error
 
@@ -160,9 +159,11 @@ def test_generate_refuses(capfd, tmp_path, case):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("text", ["inputs = 3", "[broken", '["arith.adder_tree"]\ndepth = 3'])
+@pytest.mark.parametrize(
+    "text", [b"inputs = 3", b"[broken", b'["arith.adder_tree"]\ndepth = 3', b"\xff = 1"]
+)
 def test_generate_refuses_configuration(capfd, tmp_path, text):
-    (tmp_path / "mine.toml").write_text(text)
+    (tmp_path / "mine.toml").write_bytes(text)
     config = ["--config", tmp_path / "mine.toml"]
     refused(capfd, "generate", "arith.adder_tree", *config, "-o", tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -195,8 +196,21 @@ def test_other_commands_refuse(capfd, arguments):
 
 
 def test_debug_shows_the_traceback(capfd):
-    with pytest.raises(ValueError, match="no module"):
-        main(["--debug", "describe", "no.module"])
+    assert main(["--debug", "describe", "no.module"]) == 2
+    error = capfd.readouterr().err
+    assert error.startswith("Traceback")
+    assert error.splitlines()[-1].startswith("lamina: There is no module 'no.module'")
+
+
+def test_defect_has_a_code_of_its_own(capfd, monkeypatch):
+    """Not 1: that says that hardware and golden model disagree."""
+    monkeypatch.setitem(BENCHES, "broken", ("tb.gen.test_cli:broken_bench", "for this test"))
+    assert main(["bench", "broken"]) == 70
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def broken_bench():
+    return {"ratio": 1 / 0}
 
 
 def test_bench_prints_one_object(capfd, monkeypatch):

@@ -22,7 +22,8 @@ def save(problem, **replaced):
     arguments = ["gemm", "--engine", problem.engine, "-o", "C.npy"]
     arguments += ["--weight-bits", str(problem.weight_bits)]
     arguments += ["--scale-group", str(problem.scale_group)]
-    arguments += ["--mantissa-bits", str(problem.mantissa_bits)]
+    if problem.engine == "anda":
+        arguments += ["--mantissa-bits", str(problem.mantissa_bits)]
     for option, member in FILES.items():
         np.save(f"{option}.npy", replaced.get(option, getattr(problem, member)))
         arguments += [f"--{option}", f"{option}.npy"]
@@ -115,7 +116,9 @@ def test_bad_array(here, rng, capsys, engine, case):
         (["--planes", "5"], "between 1 and 4, not 5"),
         (["--scale-group", "96"], "scale_group must be a multiple of 64"),
         (["--config", "huge"], "configuration must be one of tiny"),
-        (["-o", "nowhere/C.npy"], "No such file or directory"),
+        (["-o", "nowhere/C.npy"], "nowhere: No such file or directory"),
+        (["-o", "."], ". must be a file, which it is not"),
+        (["-o", "C.vcd", "--waves"], "C.vcd must not end with .vcd"),
         (["--scales", "missing.npy"], "missing.npy: No such file"),
         (["--engine", "tpu"], "'tpu' is not one of"),
     ],
@@ -139,3 +142,59 @@ def test_truncated_file(here, rng, capsys, keep):
     assert "activations.npy must be a whole .npy file of numbers" in error
     assert error.count("\n") == 1
     assert not (here / "C.npy").exists()
+
+
+HEADERS = {
+    "more than the file has": "{'descr': '<f2', 'fortran_order': False, 'shape': (10**6, 10**6)}",
+    "more than there is": "{'descr': '<f2', 'fortran_order': False, 'shape': (10**25,)}",
+    "an endless dictionary": "{'descr': '<f2', 'fortran_order': False, 'shape': (3, 70)",
+    "no dtype": "{'descr': '<f2,(', 'fortran_order': False, 'shape': (3, 70)}",
+    "a bool for a size": "{'descr': '<f2', 'fortran_order': False, 'shape': (True, 70)}",
+    "objects": "{'descr': '|O', 'fortran_order': False, 'shape': (3, 70)}",
+}
+
+
+@pytest.mark.parametrize("case", HEADERS)
+def test_broken_header(here, rng, capsys, case):
+    arguments = save(random_problem(rng, "anda", 3, 5, 70, scale_group=64))
+    header = HEADERS[case].encode() + b"\n"
+    start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+    (here / "activations.npy").write_bytes(start + header + bytes(100))
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "activations.npy must be a whole .npy file of numbers" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", [["--mantissa-bits", "8"], ["--rounding", "nearest"]])
+def test_options_of_the_other_engine(here, rng, capsys, option):
+    arguments = save(random_problem(rng, "pacq", 3, 5, 70, scale_group=64))
+    assert main([*arguments, *option]) == 2
+    assert "are Anda's; PacQ takes FP16 as it is." in capsys.readouterr().err
+
+
+def test_scale_group_beyond_all(here, rng):
+    arguments = save(random_problem(rng, "pacq", 3, 5, 70, scale_group=72))
+    assert main([*arguments, "--scale-group", str(64 * 10**22)]) == 0
+
+
+def test_configuration_with_other_rows(here, rng):
+    """The memory image follows the system's own layout."""
+    (here / "rows.toml").write_text("[system]\nblocks_per_row = 64\n")
+    arguments = save(random_problem(rng, "pacq", 3, 90, 600, scale_group=64))
+    assert main([*arguments, "--config", "rows.toml"]) == 0
+
+
+def test_link_is_followed_and_pipe_refused(here, rng, capsys):
+    import os
+
+    arguments = save(random_problem(rng, "pacq", 1, 8, 4, scale_group=4))
+    (here / "elsewhere").mkdir()
+    (here / "C.npy").symlink_to("elsewhere/D.npy")
+    assert main(arguments) == 0
+    assert (here / "C.npy").is_symlink()
+    assert np.load("elsewhere/D.npy").shape == (1, 8)
+    os.mkfifo("pipe")
+    assert main([*arguments, "-o", "pipe"]) == 2
+    assert "pipe must be a file, which it is not." in capsys.readouterr().err
+    assert (here / "pipe").is_fifo()

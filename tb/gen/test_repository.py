@@ -12,15 +12,25 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: Spelled in pieces, as this file must keep the rule too.
 FORBIDDEN = {
-    "host of a package registry": r"(pypi\.org|pythonhosted\.|npmjs\.|crates\.io|index-url)",
+    "host of a package registry": "|".join(
+        (
+            r"py" + r"pi\.org",
+            "python" + r"hosted\.",
+            "npm" + r"js\.",
+            "crates" + r"\.io",
+            "index" + "-url",
+        )
+    ),
     "path of one machine": r"(?<![\w.])/(home|work|root|Users)/\w",
-    "folder outside the repository": r"(?<![\w/-])(\.\./)?shared/\w",
+    "folder outside the repository": r"(?<![\w/-])(\.\./)?sha" + r"red/\w",
 }
 
 
 def tracked():
     """Return all files that git tracks or would, as text where they are."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    # A checkout that belongs to someone else, as in a container, is read all the same.
+    command = ["git", "-c", "safe.directory=*", "ls-files"]
+    command += ["--cached", "--others", "--exclude-standard"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     paths = [ROOT / name for name in done.stdout.splitlines()]
     return [path for path in paths if path.is_file() and path != Path(__file__).resolve()]
@@ -45,9 +55,9 @@ def test_nothing_forbidden(kind):
 
 def test_forbidden_patterns_match():
     samples = {
-        "host of a package registry": "https://pypi.org/simple",
-        "path of one machine": "see /home/ann/lamina",
-        "folder outside the repository": "../shared/notes.md",
+        "host of a package registry": "https://py" + "pi.org/simple",
+        "path of one machine": "see /ho" + "me/ann/lamina",
+        "folder outside the repository": "../sha" + "red/notes.md",
     }
     for kind, sample in samples.items():
         assert re.search(FORBIDDEN[kind], sample)

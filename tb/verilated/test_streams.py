@@ -200,6 +200,7 @@ def test_two_models_and_two_threads_do_not_mix(model, pairs):
         ({"inputs": {"i": {"a": [1], "b": [8192]}}}, r"i\.b must be between 0 and 8191, not 8192"),
         ({"inputs": {"i": {"a": [1, 2], "b": [1]}}}, r"fields of one length, not \[1, 2\]\."),
         ({"outputs": {"o": -1}}, r"transfers of o must be at least 0, not -1\."),
+        ({"outputs": {"o": 1 << 70}}, r"transfers of o must be at most \d+, not \d+\."),
         ({"seed": -1}, r"seed must be at least 0, not -1\."),
         ({"timeout": 0}, r"timeout must be at least 1, not 0\."),
         ({"memory": np.zeros(64, np.uint8)}, r"memory must name one of the ports \[\]\."),

@@ -19,6 +19,7 @@ BENCHES = {
     "fetcher": ("lamina_gen.bench.hardware:measure_fetcher", "beats per cycle of store.fetcher"),
     "element": ("lamina_gen.bench.hardware:measure_element", "cycles per group of anda.element"),
     "pe": ("lamina_gen.bench.pe:measure", "area, period, energy, FPGA: elements and baselines"),
+    "gemm": ("lamina_gen.bench.hardware:measure_gemm", "a [64,1024] x [1024,1024] product"),
     "driver": ("lamina_gen.bench.driver:measure", "vectors per second of the bulk driver"),
     "golden": ("lamina_gen.bench.golden:measure", "speed of the golden models"),
 }

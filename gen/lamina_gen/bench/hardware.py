@@ -1,13 +1,17 @@
 """How many cycles the hardware takes, counted in Verilator."""
 
+import time
 from typing import Any
 
 import numpy as np
 
 from lamina_gen.build import build_model
+from lamina_gen.configurations import settings_of
+from lamina_gen.gemm import Machine, Problem
+from lamina_gen.gemm.problem import ENGINES
 from lamina_sim.verilated import Memory
 
-__all__ = ["measure_element", "measure_fetcher"]
+__all__ = ["measure_element", "measure_fetcher", "measure_gemm"]
 
 _GROUPS = 1000
 _STORED = 8
@@ -55,3 +59,33 @@ def measure_fetcher() -> dict[str, Any]:
             span = int(result["o"].cycles[-1] + 1 - result.accepted["i"][0])
             shares[str(latency)][str(keep)] = blocks * keep / span
     return {"stored_planes": _STORED, "beats_per_cycle_by_latency_and_planes": shares}
+
+
+def measure_gemm() -> dict[str, Any]:
+    """Time a product of INT4 weights on the system `tiny` of each engine, builds left out."""
+    rng = np.random.default_rng(1)
+    m, n, k = 64, 1024, 1024
+    operands: dict[str, Any] = {
+        "activations": rng.standard_normal((m, k)).astype(np.float16),
+        "codes": rng.integers(-8, 8, (k, n)).astype(np.int8),
+        "scales": rng.random((k // 128, n)).astype(np.float16),
+    }
+    rows = []
+    for engine in ENGINES:
+        machine = Machine(engine, settings_of("tiny", "system"))
+        machine.build()
+        problem = Problem(engine=engine, **operands)
+        start = time.perf_counter()
+        outcome = machine.run(problem)
+        seconds = time.perf_counter() - start
+        rows.append(
+            {
+                "engine": engine,
+                "seconds": seconds,
+                "cycles": outcome.cycles,
+                "cycles_per_second": outcome.cycles / seconds,
+                "macs_per_cycle": outcome.macs_per_cycle,
+                "bit_exact": outcome.exact,
+            }
+        )
+    return {"m": m, "n": n, "k": k, "rows": rows}

@@ -46,6 +46,7 @@ def command() -> None:
     console.print(
         "Relative error: against the float64 products of the same FP16 activations and all four "
         "planes of the weights.",
+        "Anda's eight columns share an accumulator, so that a group takes max(M + 1, 8) cycles.",
         "The generated Verilog is in build/rtl.",
         sep="\n",
     )

@@ -1,5 +1,6 @@
 """`lamina gemm`."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -11,17 +12,18 @@ _ARRAY = click.Path(path_type=Path)
 
 @click.command("gemm")
 @click.option("--engine", required=True, type=click.Choice(["anda", "pacq"]), help="What computes.")
-@click.option("--activations", required=True, type=_ARRAY, help="float16 [m, k], .npy.")
-@click.option("--weights", required=True, type=_ARRAY, help="int8 codes [k, n], .npy.")
+@click.option("--activations", required=True, type=_ARRAY, help="x: float16 [m, k], .npy.")
+@click.option("--weights", required=True, type=_ARRAY, help="codes: int8 [k, n], .npy.")
 @click.option(
     "--scales", required=True, type=_ARRAY, help="float16 [ceil(k / scale group), n], .npy."
 )
 @click.option("--zero-points", type=_ARRAY, help="int8 of the shape of the scales, .npy; else 0.")
-@click.option("--mantissa-bits", default=8, show_default=True, help="M of Anda, 1 to 16.")
+@click.option("--mantissa-bits", type=int, help="M of Anda, 1 to 16; else 8.")
 @click.option(
-    "--rounding", type=click.Choice(["truncate", "nearest"]), default="truncate", show_default=True,
-    help="Of Anda's mantissas.",
-)  # fmt: skip
+    "--rounding",
+    type=click.Choice(["truncate", "nearest"]),
+    help="Of Anda's mantissas; else truncate.",
+)
 @click.option("--weight-bits", default=4, show_default=True, help="2 to 8; PacQ 2 or 4.")
 @click.option("--planes", type=int, help="Planes of the weights to fetch; else all.")
 @click.option("--scale-group", default=128, show_default=True, help="Rows that share a scale.")
@@ -34,8 +36,8 @@ def command(
     weights: Path,
     scales: Path,
     zero_points: Path | None,
-    mantissa_bits: int,
-    rounding: str,
+    mantissa_bits: int | None,
+    rounding: str | None,
     weight_bits: int,
     planes: int | None,
     scale_group: int,
@@ -43,7 +45,7 @@ def command(
     config: str,
     waves: bool,
 ) -> None:
-    """Multiply arrays on the generated hardware, in Verilator, and check it against golden.
+    """Multiply arrays on the hardware, in Verilator, and check the result.
 
     The weights go through the plane store, for Anda the activations through the compressor. The
     result is written only if every bit is the golden model's; if not, the exit code is 1.
@@ -52,30 +54,39 @@ def command(
     Example:
       lamina gemm --engine anda --activations A.npy --weights W.npy --scales S.npy -o C.npy
     """
-    from lamina_gen.commands._arrays import read_array, write_array
+    from lamina_gen.commands._arrays import read_array, whole_file, write_array
     from lamina_gen.configurations import settings_of
     from lamina_gen.console import output as console
     from lamina_gen.console import progress
     from lamina_gen.gemm import Machine, Problem
 
+    if engine == "pacq" and (mantissa_bits is not None or rounding is not None):
+        raise ValueError("--mantissa-bits and --rounding are Anda's; PacQ takes FP16 as it is.")
     problem = Problem(
         engine=engine,
         activations=read_array(activations),
         codes=read_array(weights),
         scales=read_array(scales),
         zero_points=read_array(zero_points) if zero_points else None,
-        mantissa_bits=mantissa_bits,
-        rounding=rounding,
+        mantissa_bits=8 if mantissa_bits is None else mantissa_bits,
+        rounding=rounding or "truncate",
         weight_bits=weight_bits,
         planes=planes,
         scale_group=scale_group,
     )
-    settings = settings_of(config, "system") | {"weight_bits": max(4, weight_bits)}
-    with write_array(output) as write, progress("Preparing") as report:
-        machine = Machine(engine, settings, progress=report)
-        outcome = machine.run(problem, trace=output.with_suffix(".vcd") if waves else None)
+    settings = settings_of(config, "system")
+    settings["weight_bits"] = max(settings.get("weight_bits", 4), weight_bits)
+    machine = Machine(engine, settings)
+    trace = output.with_suffix(".vcd") if waves else None
+    if trace == output:
+        raise ValueError(f"{output} must not end with .vcd, which is where the waves go.")
+    with ExitStack() as files:
+        result = files.enter_context(whole_file(output))
+        waveform = files.enter_context(whole_file(trace)) if trace else None
+        machine.progress = files.enter_context(progress("Preparing"))
+        outcome = machine.run(problem, trace=waveform)
         if outcome.exact:
-            write(outcome.result)
+            write_array(result, outcome.result)
     if not outcome.exact:
         click.echo(f"lamina: {outcome.mismatch}", err=True)
         raise click.exceptions.Exit(1)

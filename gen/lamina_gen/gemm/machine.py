@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from lamina.formats.planes import TILE_COLUMNS, TILE_ROWS
 from lamina_gen.build import BUILD, Progress, build_model
 from lamina_gen.gemm.prepare import compress, store_planes
-from lamina_gen.gemm.problem import TILE_COLUMNS, TILE_ROWS, Problem
+from lamina_gen.gemm.problem import Problem
 from lamina_gen.gemm.schedule import Pass, group_words, orders, place, row_groups
 from lamina_gen.registry import find, make_parameters
 from lamina_sim.golden import store
@@ -64,14 +65,6 @@ class Outcome:
     def macs_per_cycle(self) -> float:
         """Multiplications of the product per cycle."""
         return self.problem.macs / self.cycles
-
-    @property
-    def relative_error(self) -> float:
-        """Root mean square distance from the float64 product of all planes, over its own size."""
-        exact = self.problem.exact
-        size = float(np.sqrt(np.mean(exact**2)))
-        distance = float(np.sqrt(np.mean((self.result - exact) ** 2)))
-        return distance / size if size else distance
 
 
 class Machine:
@@ -131,7 +124,13 @@ class Machine:
         store, stop excluded, that answer with an error. ``driver``: further arguments of
         `lamina_sim.verilated.Model.run`, ``stall`` and ``seed`` for instance, for every pass.
         """
-        image = store.to_image(store_planes(self.transposer, problem))
+        planes = store_planes(self.transposer, problem)
+        image = store.to_image(planes, self.parameters.blocks_per_row)
+        if image.size > 1 << self.parameters.address_bits:
+            raise ValueError(
+                f"The weights take {image.size} bytes, more than address_bits = "
+                f"{self.parameters.address_bits} reach."
+            )
         memory = Memory(data=image, latency=MEMORY_LATENCY, errors=errors)
         beats = self._activations(problem)
         model, passes = self.model, list(self._passes(problem))

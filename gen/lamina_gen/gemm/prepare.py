@@ -4,25 +4,25 @@ from typing import Any
 
 import numpy as np
 
-from lamina_gen.gemm.problem import TILE_ROWS, Problem
+from lamina.formats.planes import BEAT_BYTES, TILE_ROWS
+from lamina_gen.gemm.problem import Problem
 
 __all__ = ["compress", "store_planes"]
 
-#: Bytes of a beat, and container lines of a block of 512 one-byte codes.
-_BEAT_BYTES = 64
+#: Container lines of a block of 512 one-byte codes.
 _LINES = 8
 
 
 def store_planes(transposer: Any, problem: Problem) -> np.ndarray:
     """Turn the weights into planes uint8 [blocks, weight_bits, 64] on ``store.transpose``."""
-    lines = problem.blocks.view(np.uint32).reshape(-1, _BEAT_BYTES // 4)
+    lines = problem.blocks.view(np.uint32).reshape(-1, BEAT_BYTES // 4)
     bits = problem.weight_bits
     planes = len(lines) // _LINES * bits
     beat = {"bits": lines, "error": 0, "last": 0, "end": 0}
     form = {"planes": bits, "keep": bits, "nearest": 0, "bfloat": 0}
     run = transposer.run({"i": {"beat": beat, "format": form}}, outputs={"o": planes})
     words = np.ascontiguousarray(run.outputs["o"].values["beat"]["bits"])
-    return words.view(np.uint8).reshape(-1, bits, _BEAT_BYTES)
+    return words.view(np.uint8).reshape(-1, bits, BEAT_BYTES)
 
 
 def compress(compressor: Any, problem: Problem) -> tuple[np.ndarray, np.ndarray]:

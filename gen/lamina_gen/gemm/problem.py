@@ -7,13 +7,10 @@ import numpy as np
 
 from lamina_sim.golden import anda, pacq, store
 
-__all__ = ["ENGINES", "TILE_COLUMNS", "TILE_ROWS", "Problem"]
+__all__ = ["ENGINES", "Problem"]
 
 #: What computes: bit-serial on Anda's planes, or packed FP-INT products.
 ENGINES = ("anda", "pacq")
-
-#: A weight tile is one block of the store: 64 along k by 8 along n.
-TILE_ROWS, TILE_COLUMNS = 64, 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,12 +39,19 @@ class Problem:
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {self.engine!r}.")
+        if self.planes is not None and not 1 <= self.planes <= self.weight_bits:
+            raise ValueError(f"planes must be between 1 and {self.weight_bits}, not {self.planes}.")
         _ = self.expected  # the golden model checks every array and number
 
     @property
     def keep(self) -> int:
         """Planes fetched."""
         return self.weight_bits if self.planes is None else self.planes
+
+    @property
+    def group(self) -> int:
+        """Rows of weights that share a scale: ``scale_group``, or all there are."""
+        return min(self.scale_group, len(self.codes))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -96,7 +100,7 @@ class Problem:
     @cached_property
     def exact(self) -> np.ndarray:
         """Float64 [m, n]: the same product of the same activations and all the weights' planes."""
-        group = np.arange(self.shape[2]) // self.scale_group
+        group = np.arange(self.shape[2]) // self.group
         weights = self.codes.astype(np.float64)
         if self.zero_points is not None:
             weights -= self.zero_points[group]

@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from lamina_gen.gemm.problem import TILE_COLUMNS, TILE_ROWS, Problem
+from lamina.formats.packed import LANES, STEPS
+from lamina.formats.planes import TILE_COLUMNS, TILE_ROWS
+from lamina_gen.gemm.problem import Problem
 
 __all__ = ["Pass", "group_words", "orders", "place", "row_groups"]
-
-#: Activations that a step of PacQ takes at once, and the steps of a tile.
-_LANES = 4
-_STEPS = TILE_ROWS // _LANES
 
 
 @dataclass(frozen=True)
@@ -92,15 +90,15 @@ def row_groups(problem: Problem, activations: np.ndarray) -> dict[str, Any]:
     tile, row = (axis.ravel() for axis in np.indices((tiles, rows)))
     group = _scale_group_of_step(problem, tiles)
     # A scale group ends with a step if the next one belongs to another; the last ends with k.
-    end = np.append(group[1:] != group[:-1], True).reshape(tiles, _STEPS)
-    first = group.reshape(tiles, _STEPS)[:, 0]
+    end = np.append(group[1:] != group[:-1], True).reshape(tiles, STEPS)
+    first = group.reshape(tiles, STEPS)[:, 0]
     resumed = np.append(False, ~end[:-1, -1])
     return {
         "values": padded.view(np.uint16).reshape(rows, tiles, TILE_ROWS)[row, tile],
         "index": row,
         "int2": np.full(tiles * rows, problem.weight_bits == 2),
         "load": row == 0,
-        "ends": (end << np.arange(_STEPS)).sum(axis=1)[tile],
+        "ends": (end << np.arange(STEPS)).sum(axis=1)[tile],
         "resume": resumed[tile],
         "begin": (first == 0)[tile],
         "end": tile == tiles - 1,
@@ -115,7 +113,7 @@ def _tile_scales(problem: Problem, columns: slice) -> dict[str, Any]:
     """
     _, n, k = problem.shape
     tiles = -(-k // TILE_ROWS)
-    steps = _scale_group_of_step(problem, tiles).reshape(tiles, _STEPS)
+    steps = _scale_group_of_step(problem, tiles).reshape(tiles, STEPS)
     groups = [np.unique(row) for row in steps]
     beats = np.concatenate(groups)
     last = np.concatenate([np.arange(len(row)) == len(row) - 1 for row in groups])
@@ -136,7 +134,7 @@ def _tile_scales(problem: Problem, columns: slice) -> dict[str, Any]:
 def _scale_group_of_step(problem: Problem, tiles: int) -> np.ndarray:
     """Scale group of each step of four along k; padding counts as the last group."""
     last = len(problem.scales) - 1
-    return np.minimum(np.arange(tiles * _STEPS) * _LANES // problem.scale_group, last)
+    return np.minimum(np.arange(tiles * STEPS) * LANES // problem.group, last)
 
 
 def _by_tile(values: np.ndarray, width: int) -> np.ndarray:

@@ -39,7 +39,7 @@ class BlockMemoryParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Bits held."""
+        """Bits held; the output register is the block RAM's own and not counted."""
         return self.width * self.depth
 
 

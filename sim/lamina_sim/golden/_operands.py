@@ -65,6 +65,7 @@ def check_weights(
         raise ValueError(
             f"scale_group must be a multiple of {multiple} or k itself ({k}), not {scale_group}."
         )
+    scale_group = min(scale_group, k)  # one group either way, and a number that NumPy divides by
     shape = (-(-k // scale_group), codes.shape[1])
     scales = _check.array("scales", scales, np.float16, 2)
     _check.shape("scales", scales, shape)

@@ -1,7 +1,7 @@
 """The bulk driver: generated Verilog becomes a shared object that takes and gives NumPy arrays.
 
-    model = build("out/anda_element.json")
-    result = model.run({"i": values}, constants={"rounding": 1}, outputs={"o": 1000}, stall=0.3)
+    model = build("out/arith_fp32_add.json")
+    result = model.run({"i": {"a": a, "b": b, "tag": 0}}, outputs={"o": len(a)}, stall=0.3)
     result["o"].values, result["o"].cycles
 
 It needs MODULE.v and MODULE.json only; nothing is written by hand for a module.

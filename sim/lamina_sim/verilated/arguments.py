@@ -13,12 +13,18 @@ from lamina_sim.verilated.memory import Memory
 __all__ = ["at_least", "check_names", "constant", "memories", "payloads", "stalls"]
 
 
+#: Largest count of anything: cycles, beats, transfers.
+_MOST = 1 << 48
+
+
 def at_least(least: int, value: int, name: str) -> int:
-    """``value`` if it is an integer not below ``least``."""
+    """``value`` if it is an integer not below ``least``, and one that can be counted to."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}.")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, not {value}.")
+    if value > _MOST:
+        raise ValueError(f"{name} must be at most {_MOST}, not {value}.")
     return int(value)
 
 
@@ -69,6 +75,9 @@ def stalls(
 ) -> dict[str, tuple[float, float]]:
     """Stall probabilities by port, twice: a memory port has one for AR and one for R."""
     names = {port.name: port.kind for port in known if port.kind != "signal"}
+    for value in stall.values() if isinstance(stall, Mapping) else [stall]:
+        if not isinstance(value, int | float | np.floating):
+            raise TypeError(f"stall must be a number from 0 to 1, not {value!r}.")
     if not isinstance(stall, Mapping):
         return dict.fromkeys(names, (stall, stall))
     channels = [f"{n}.{c}" for n, kind in names.items() if kind != "stream" for c in ("ar", "r")]
