@@ -1,10 +1,8 @@
 """The synthesized netlist of every module does what its Verilog does, cycle by cycle."""
 
-import numpy as np
 import pytest
 
 from lamina_gen.registry import MODULES
-from tb.anda.groups import random_groups, random_weights
 from tb.bench import bulk_model, seeds
 from tb.gates import gates, needs_library, observe, random_words
 
