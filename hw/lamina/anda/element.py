@@ -31,18 +31,21 @@ class ElementParameters:
     ``columns``: columns of weights that share the activations, 1 to 64. ``weight_bits`` of a code,
     2 to 8. ``index_bits`` of an output row index. ``zero_points``: whether weights have zero
     points; without, the ``zeros`` of the weights are ignored and each table is a bit narrower.
+    ``stages_per_rank``: registers in the sum of a plane, as in `PlaneSumParameters`.
     """
 
     columns: int = 1
     weight_bits: int = 4
     index_bits: int = 10
     zero_points: bool = True
+    stages_per_rank: int = 1
 
     def __post_init__(self):
         check_range("columns", self.columns, 1, 64)
         check_range("weight_bits", self.weight_bits, 2, 8)
         check_range("index_bits", self.index_bits, 1, 24)
         check_flag("zero_points", self.zero_points)
+        check_range("stages_per_rank", self.stages_per_rank, 1, 16)
 
     def cycles(self, mantissa_bits: int) -> int:
         """Cycles that a group takes in steady state: one per word, one per plane."""
@@ -70,11 +73,14 @@ class ElementParameters:
     @property
     def plane_sum(self) -> PlaneSumParameters:
         """Parameters of each plane sum."""
-        return PlaneSumParameters(entry_bits=self.column.entry_bits)
+        return PlaneSumParameters(
+            entry_bits=self.column.entry_bits, stages_per_rank=self.stages_per_rank
+        )
 
     def group_latency(self, mantissa_bits: int) -> int:
         """Cycles from the sign word of a lone group accepted to its sums valid."""
-        return self.operands.group_latency(mantissa_bits) + mantissa_bits + 2
+        row = self.operands.group_latency(mantissa_bits) + self.row.latency
+        return row + mantissa_bits + self.plane_sum.latency
 
     @property
     def latency(self) -> int:
@@ -88,10 +94,11 @@ class ElementParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Of all parts, the scales in use and in the result, and the result's other fields."""
-        column = self.column.storage_bits + self.plane_sum.storage_bits + 2 * 16
-        result = group_descriptor_layout(self.index_bits).size - 1 + 1
-        shared = self.operands.storage_bits + self.row.storage_bits + result
+        """Of all parts, the scales and fields of each group under way, and the valid flags."""
+        ranks = self.plane_sum.latency
+        column = self.column.storage_bits + self.plane_sum.storage_bits + (1 + ranks) * 16
+        fields = ranks * group_descriptor_layout(self.index_bits).size + 2 * (ranks - 1)
+        shared = self.operands.storage_bits + self.row.storage_bits + fields
         return shared + self.columns * column
 
 
@@ -139,22 +146,29 @@ class Element(wiring.Component):
         m.submodules.operands = operands = OperandBuffer(self.parameters.operands)
         m.submodules.row = row = Row(self.parameters.row)
         wiring.connect(m, wiring.flipped(self.i), operands.i)
-        load = Signal()
-        step = Signal()
+        advance, load, step, finish = Signal(), Signal(), Signal(), Signal()
         self._admit(m, operands, row, load)
+        plane, valid = self._delayed(m, row.o, advance)
         m.d.comb += [
-            row.o.ready.eq(~row.o.payload.last | self.o.ready | ~self.o.valid),
-            step.eq(row.o.valid & row.o.ready),
+            # All ranks from the row on move together: what stops them must get to the ring as well.
+            advance.eq(~(valid & plane.last & self.o.valid & ~self.o.ready)),
+            row.o.ready.eq(advance),
+            step.eq(valid & advance),
+            finish.eq(step & plane.last),
         ]
-        finish = Signal()
-        m.d.comb += finish.eq(step & row.o.payload.last)
         with m.If(finish):
             m.d.sync += self.o.valid.eq(1)
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        self._describe(m, row, finish)
+        self._describe(m, plane.group, finish)
         for index in range(self.parameters.columns):
-            self._add_column(m, index, row, load, step, finish)
+            plane_sum, scale = self._add_column(m, index, row, load, advance)
+            m.d.comb += [
+                plane_sum.first.eq(plane.first),
+                plane_sum.last.eq(plane.last),
+                plane_sum.enable.eq(step),
+            ]
+            self._put_out(m, index, plane_sum, scale, finish)
         return m
 
     def _admit(self, m, operands, row, load):
@@ -172,41 +186,64 @@ class Element(wiring.Component):
             load.eq(self.i_weights.valid & self.i_weights.ready),
         ]
 
-    def _describe(self, m, row, finish):
-        """Keep what goes with the sums of the group that ends."""
-        group = Signal.like(row.o.payload.group, reset_less=True)
-        with m.If(finish):
-            m.d.sync += group.eq(row.o.payload.group)
-        for field in ("mantissa_bits", "exponent", "index", "begin", "end"):
-            m.d.comb += self.o.payload[field].eq(group[field])
+    def _delayed(self, m, row, advance):
+        """Return the planes of ``row`` as they leave the ranks in the plane sums, and valid."""
+        plane, valid = row.payload, row.valid
+        for rank in range(len(self.parameters.plane_sum.rank_rows)):
+            before, plane = plane, Signal.like(plane, name=f"plane_{rank}", reset_less=True)
+            was_valid, valid = valid, Signal(name=f"valid_{rank}")
+            with m.If(advance):
+                m.d.sync += valid.eq(was_valid)
+                for field in ("first", "last", "group"):
+                    m.d.sync += plane[field].eq(before[field])
+        return plane, valid
 
-    def _add_column(self, m, index, row, load, step, finish):
-        """Add one column's tables and plane sum, and put its sum where the contract has it."""
+    def _describe(self, m, group, finish):
+        """Keep what goes with the sums of the group that ends."""
+        kept = Signal.like(group, reset_less=True)
+        with m.If(finish):
+            m.d.sync += kept.eq(group)
+        for field in ("mantissa_bits", "exponent", "index", "begin", "end"):
+            m.d.comb += self.o.payload[field].eq(kept[field])
+
+    def _add_column(self, m, index, row, load, advance):
+        """Add one column's tables and plane sum; return that and its scale."""
         weights = self.i_weights.payload
         column = Cell(Column, self.parameters.column)
         plane_sum = Cell(PlaneSum, self.parameters.plane_sum)
         m.submodules[f"column_{index}"] = column
         m.submodules[f"plane_sum_{index}"] = plane_sum
-        scale, summed_scale = Signal(16, reset_less=True), Signal(16, reset_less=True)
-        # Left-justified it is sum * 2^(16 - M): only here is it shifted to the integer.
-        sum_bits = self.parameters.plane_sum.high_bits + MANTISSA_BITS_MAX
-        justified = Signal(signed(sum_bits))
-        spare = Signal(range(MANTISSA_BITS_MAX))
         m.d.comb += [
             column.codes.eq(weights.codes[index]),
             column.zero.eq(weights.zeros[index]),
             column.load.eq(load),
             plane_sum.tables.eq(column.tables),
             plane_sum.selects.eq(row.selects),
-            plane_sum.first.eq(row.o.payload.first),
-            plane_sum.last.eq(row.o.payload.last),
-            plane_sum.enable.eq(step),
+        ]
+        scale = Signal(16, reset_less=True)
+        with m.If(load):
+            m.d.sync += scale.eq(weights.scales[index])
+        ranks = self.parameters.plane_sum.rank_rows
+        if ranks:
+            m.d.comb += plane_sum.advance.eq(advance)
+        for rank in range(len(ranks)):
+            before, scale = scale, Signal(16, name=f"scale_{rank}", reset_less=True)
+            with m.If(advance):
+                m.d.sync += scale.eq(before)
+        return plane_sum, scale
+
+    def _put_out(self, m, index, plane_sum, scale, finish):
+        """Put a column's sum and scale where the contract has them."""
+        summed_scale = Signal(16, reset_less=True)
+        # Left-justified it is sum * 2^(16 - M): only here is it shifted to the integer.
+        sum_bits = self.parameters.plane_sum.high_bits + MANTISSA_BITS_MAX
+        justified = Signal(signed(sum_bits))
+        spare = Signal(range(MANTISSA_BITS_MAX))
+        m.d.comb += [
             justified.eq(Cat(plane_sum.low, plane_sum.high)),
             spare.eq(MANTISSA_BITS_MAX - self.o.payload.mantissa_bits),
             self.o.payload.sums[index].eq(justified >> spare),
             self.o.payload.scales[index].eq(summed_scale),
         ]
-        with m.If(load):
-            m.d.sync += scale.eq(weights.scales[index])
         with m.If(finish):
             m.d.sync += summed_scale.eq(scale)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -61,9 +61,11 @@ class OperandBufferParameters:
     @property
     def storage_bits(self) -> int:
         """Ring, descriptors, signs, carries, the group on its way out, pointers and flags."""
-        pointers = 2 * (self.ring.address_bits + 1) + 5 + 5
+        ring, waiting = self.ring, self.waiting
+        pointers = 2 * (ring.address_bits + 1) + ring.address_bits + 5 + 5
         group = group_descriptor_layout(self.index_bits).size
-        return self.ring.storage_bits + self.waiting.storage_bits + 2 * GROUP + group + pointers + 4
+        flags = 1 + 3 + 2
+        return ring.storage_bits + waiting.storage_bits + 2 * GROUP + group + pointers + flags
 
 
 class OperandBuffer(wiring.Component):
@@ -83,7 +85,7 @@ class OperandBuffer(wiring.Component):
     ------
     A group of M + 1 words takes M + 1 slots at the read port: its sign word, then its mantissa
     words from the last one back. The planes trail by one slot, so that the sign plane, which is
-    made of registers only, leaves while the next group's sign word is read: no bubble between
+    made of registers only, leaves while the next group's sign word comes: no bubble between
     groups. After the first long group the ring stays ahead by its length, and from then on one
     word a cycle in gives one plane a cycle out for any mix of mantissa lengths.
 
@@ -112,15 +114,18 @@ class OperandBuffer(wiring.Component):
         m.submodules.waiting = waiting = Queue(self.parameters.waiting)
         m.d.comb += advance.eq(self.o.ready | ~self.o.valid)
         self._fill(m, ring, waiting, tail, head)
-        fetched = self._fetch(m, ring, waiting, head, advance)
-        self._negate(m, ring, waiting, advance, *fetched)
+        kind = self._fetch(m, ring, waiting, head, advance)
+        self._negate(m, ring, waiting, advance, kind)
         return m
 
     def _fill(self, m, ring, waiting, tail, head):
         """Write words at ``tail``; with the last of a group its length is known: queue it."""
         length = Signal(range(MANTISSA_BITS_MAX + 1))
+        # Full is found out a cycle late, so it is said a word early.
+        full = Signal()
+        m.d.sync += full.eq((tail - head)[: len(tail)] >= self.parameters.words - 1)
         m.d.comb += [
-            self.i.ready.eq((tail - head)[: len(tail)] != self.parameters.words),
+            self.i.ready.eq(~full),
             ring.write_enable.eq(self.i.valid & self.i.ready),
             ring.write_address.eq(tail),
             ring.write_data.eq(self.i.payload.word),
@@ -137,41 +142,45 @@ class OperandBuffer(wiring.Component):
             m.d.comb += waiting.i.payload[field].eq(self.i.payload[field])
 
     def _fetch(self, m, ring, waiting, head, advance):
-        """Issue the reads of the group at ``head``; return what the word read last is.
+        """Issue the reads of the group at ``head``; return of which kind the word in the ring's
+        output is: a sign word, a mantissa word, the last of its group.
 
         A group's words are given free together, because they are not read in order.
         """
         mantissa_bits = waiting.o.payload.mantissa_bits
         slot = Signal(range(MANTISSA_BITS_MAX + 1))
-        is_sign = Signal()
-        is_mantissa = Signal()
-        is_last = Signal()
+        address = Signal(self.parameters.ring.address_bits)
+        behind = Signal.like(head)
+        kind = Signal(3)
         final = Signal()
         m.d.comb += [
             ring.read_enable.eq(advance),
-            ring.read_address.eq(head + Mux(slot == 0, 0, mantissa_bits + 1 - slot)),
+            ring.read_address.eq(address),
+            behind.eq(head + mantissa_bits + 1),
             final.eq(slot == mantissa_bits),
             waiting.o.ready.eq(advance & final),
         ]
         with m.If(advance):
-            m.d.sync += [
-                is_sign.eq(waiting.o.valid & (slot == 0)),
-                is_mantissa.eq(waiting.o.valid & (slot != 0)),
-                is_last.eq(final),
-            ]
+            m.d.sync += kind.eq(
+                Cat(waiting.o.valid & (slot == 0), waiting.o.valid & (slot != 0), final)
+            )
             with m.If(waiting.o.valid):
                 m.d.sync += slot.eq(Mux(final, 0, slot + 1))
                 with m.If(final):
-                    m.d.sync += head.eq(head + mantissa_bits + 1)
-        return is_sign, is_mantissa, is_last
+                    m.d.sync += [head.eq(behind), address.eq(behind)]
+                with m.Else():
+                    # After the sign word the last one, and from there back.
+                    m.d.sync += address.eq(Mux(slot == 0, behind, address) - 1)
+        return kind
 
-    def _negate(self, m, ring, waiting, advance, is_sign, is_mantissa, is_last):
+    def _negate(self, m, ring, waiting, advance, kind):
         """Put out the planes: of the word just read, or, after a group's last, of its signs."""
+        is_sign, is_mantissa, is_last = kind
         signs = Signal(GROUP, reset_less=True)
         carries = Signal(GROUP, reset_less=True)
         opening = Signal()
         closing = Signal()
-        group = Signal(group_descriptor_layout(self.parameters.index_bits), reset_less=True)
+        group = Signal(waiting.o.payload.shape(), reset_less=True)
         word = ring.read_data
         m.d.comb += [
             self.o.valid.eq(is_mantissa | closing),

@@ -1,27 +1,43 @@
 """Plane sum: one plane of activations times one column of weights a cycle, summed serially."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Fragment, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.arith.compressor_tree import compress
+from lamina.arith.compressor_tree import carry_save, compress, reduce_columns
 from lamina.cells import and_or_select
 from lamina.formats.anda import MANTISSA_BITS_MAX, PAIRS, pair_table_layout
 from lamina.parameters import check_range
 
 __all__ = ["PlaneSum", "PlaneSumParameters"]
 
+#: A plane's sum has three stages. Bits of each weight that the first and the second leave: about
+#: as deep a tree in each as in the last, which ends in a carry chain.
+_STAGE_ROWS = (11, 3)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlaneSumParameters:
-    """``entry_bits``: width of a weight after its zero point was taken off."""
+    """``entry_bits``: width of a weight after its zero point was taken off.
+
+    ``stages_per_rank``, 1 to 16: after so many of the three stages of a plane's sum comes a rank of
+    registers. 1 suits FPGAs; from 3 on there is none, and the sum is a single tree: the smallest.
+    """
 
     entry_bits: int
+    stages_per_rank: int = 1
 
     def __post_init__(self):
         check_range("entry_bits", self.entry_bits, 2, 9)
+        check_range("stages_per_rank", self.stages_per_rank, 1, 16)
+
+    @property
+    def rank_rows(self) -> tuple[int, ...]:
+        """Bits of each weight in the ranks of registers, first to last."""
+        return _STAGE_ROWS[self.stages_per_rank - 1 :: self.stages_per_rank]
 
     @property
     def high_bits(self) -> int:
@@ -31,7 +47,7 @@ class PlaneSumParameters:
     @property
     def latency(self) -> int:
         """Cycles from the last plane to the sum."""
-        return 1
+        return 1 + len(self.rank_rows)
 
     @property
     def throughput(self) -> str:
@@ -40,8 +56,23 @@ class PlaneSumParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Running sum, its low bits, and the snapshot of both."""
-        return (self.high_bits + 1) + (MANTISSA_BITS_MAX - 1) + self.high_bits + MANTISSA_BITS_MAX
+        """Running sum, its low bits, the snapshot of both, and the ranks."""
+        sums = (self.high_bits + 1) + (MANTISSA_BITS_MAX - 1) + self.high_bits + MANTISSA_BITS_MAX
+        # Found by building the trees, so that it cannot go stale.
+        m = Module()
+        columns, bits = self.columns(), 0
+        for rows in self.rank_rows:
+            columns = reduce_columns(m, None, columns, rows)
+            bits += sum(map(len, columns))
+        Fragment.get(m, None)  # or Amaranth warns of a module that goes nowhere
+        return sums + bits
+
+    def columns(self, selected: Sequence[Value] | None = None) -> list[list[Value]]:
+        """Sort the bits of the ``selected`` entries by weight."""
+        entry_bits = self.entry_bits + 1
+        selected = selected or [Signal(entry_bits) for _ in range(PAIRS)]
+        columns = [[entry[weight] for entry in selected] for weight in range(entry_bits)]
+        return columns + [[] for _ in range(self.high_bits + 1 - entry_bits)]
 
 
 class PlaneSum(wiring.Component):
@@ -53,8 +84,11 @@ class PlaneSum(wiring.Component):
         The plane, as `Row` decodes it.
     tables : In(ArrayLayout(pair_table_layout(entry_bits), PAIRS))
         The weights, as `Column` keeps them.
+    advance : In(1), if there are ranks
+        All of them take what is before them.
     enable, first, last : In(1)
-        The plane counts; it is the first (least significant), the last (sign) plane of its group.
+        The plane in the last stage counts; it is the first (least significant), the last (sign)
+        plane of its group.
     high : Out(signed(high_bits)), low : Out(unsigned(16))
         After the last plane: the sum is ``high * 2^M + low / 2^(16 - M)``, M planes having come
         before it. Bits of ``low`` below its top M are left over from before. Held until the next
@@ -74,7 +108,8 @@ class PlaneSum(wiring.Component):
     def __init__(self, parameters: PlaneSumParameters):
         self.parameters = p = parameters
         super().__init__(
-            {
+            ({"advance": In(1)} if p.rank_rows else {})
+            | {
                 "selects": In(data.ArrayLayout(unsigned(3), PAIRS)),
                 "tables": In(data.ArrayLayout(pair_table_layout(p.entry_bits), PAIRS)),
                 "enable": In(1),
@@ -94,11 +129,9 @@ class PlaneSum(wiring.Component):
         low = Signal.like(self.low, reset_less=True)
         total = Signal(len(running))
         dropped = Signal(len(low))
-        columns = self._selected(m, platform)
-        for weight, bit in enumerate(self._addend(m, running)):
-            columns[weight].append(bit)
+        addend = self._addend(m, running)
         m.d.comb += [
-            total.eq(compress(m, platform, columns)),
+            total.eq(self._add(m, platform, self._selected(m, platform), addend)),
             dropped.eq(Cat(shifted, ~running[0])),
             self.high.eq(high),
             self.low.eq(low),
@@ -112,16 +145,36 @@ class PlaneSum(wiring.Component):
     def _selected(self, m, platform):
         """Return the bits of the selected table entries by weight, all but the top one inverted."""
         entry_bits = self.parameters.entry_bits + 1
-        columns = [[] for _ in range(self.parameters.high_bits + 1)]
+        selected = []
         for select, table in zip(self.selects, self.tables, strict=True):
             entries = [Signal(signed(entry_bits)) for _ in range(3)]
             for entry, value in zip(entries, (table.w0, table.w1, table.both), strict=True):
                 m.d.comb += entry.eq(value)
             inverted = and_or_select(m, platform, list(select), entries)
-            for weight in range(entry_bits - 1):
-                columns[weight].append(inverted[weight])
-            columns[entry_bits - 1].append(~inverted[entry_bits - 1])
-        return columns
+            selected.append(Cat(inverted[:-1], ~inverted[-1]))
+        return self.parameters.columns(selected)
+
+    def _add(self, m, platform, columns, addend):
+        """Return the sum of the bits in ``columns`` and ``addend``, rank by rank or in one tree."""
+        rank_rows = self.parameters.rank_rows
+        for rank, rows in enumerate(rank_rows):
+            with m.If(self.advance):
+                columns = [
+                    self._registered(m, bits, f"rank_{rank}_{weight}")
+                    for weight, bits in enumerate(reduce_columns(m, platform, columns, rows))
+                ]
+        columns = [bits + list(addend[place : place + 1]) for place, bits in enumerate(columns)]
+        if not rank_rows:
+            return compress(m, platform, columns)
+        # An FPGA adds two rows in a carry chain, which is faster than any tree down to one.
+        sums, carries = carry_save(m, platform, columns)
+        return sums + carries
+
+    def _registered(self, m, bits, name):
+        """Return a register that takes ``bits``, bit by bit."""
+        register = Signal(len(bits), name=name, reset_less=True)
+        m.d.sync += register.eq(Cat(bits))
+        return list(register)
 
     def _addend(self, m, running):
         """Return what the tree adds to a plane: half the running sum, or where that starts."""

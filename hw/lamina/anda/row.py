@@ -43,7 +43,7 @@ class Row(wiring.Component):
     Members
     -------
     i, o : streams of `plane_layout`
-        The plane, one cycle later.
+        The plane, one cycle later. A bubble is not squeezed out: ``i.ready`` is ``o.ready``.
     selects : Out(ArrayLayout(unsigned(3), PAIRS))
         Per pair of elements (2p, 2p + 1) of ``o``: bit 0 only the even one has its bit set, bit 1
         only the odd one, bit 2 both. One-hot or zero: what an AND-OR select wants.
@@ -60,7 +60,7 @@ class Row(wiring.Component):
         m = Module()
         plane = Signal.like(self.o.payload, reset_less=True)
         m.d.comb += [
-            self.i.ready.eq(self.o.ready | ~self.o.valid),
+            self.i.ready.eq(self.o.ready),
             self.o.payload.eq(plane),
         ]
         with m.If(self.i.ready):

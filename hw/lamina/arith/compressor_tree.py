@@ -14,7 +14,7 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 
 from lamina.cells import full_adder, half_adder
 
-__all__ = ["carry_save", "compress", "compress_rows"]
+__all__ = ["carry_save", "compress", "compress_rows", "reduce_columns"]
 
 #: Delays of a full or half adder in arbitrary units; only their order steers the tree.
 SUM_DELAY = 3
@@ -50,18 +50,23 @@ def compress(m: Module, platform, columns: Sequence[Sequence[Value]]) -> Value:
     column and is taken modulo 2^len(columns); for two's complement operands extend their signs, or
     fold the correction into constant bits. Combinational; the adders go into ``m``.
     """
-    return Cat(bit for (bit,) in _reduce(m, platform, columns, 1))
+    return Cat(bit for (bit,) in reduce_columns(m, platform, columns, 1))
 
 
 def carry_save(m: Module, platform, columns: Sequence[Sequence[Value]]) -> tuple[Value, Value]:
     """As `compress`, but stop at two rows whose sum that is: no carry runs along them."""
-    reduced = _reduce(m, platform, columns, 2)
+    reduced = reduce_columns(m, platform, columns, 2)
     padded = [[*bits, Const(0, 1)] for bits in reduced]
     return Cat(bits[0] for bits in padded), Cat(bits[1] for bits in padded)
 
 
-def _reduce(m: Module, platform, columns, rows: int) -> list[list[Value]]:
-    """Return 1 to ``rows`` (1 or 2) bits for each column."""
+def reduce_columns(
+    m: Module, platform, columns: Sequence[Sequence[Value]], rows: int
+) -> list[list[Value]]:
+    """As `compress`, but stop at columns of at most ``rows`` bits, and at least one each.
+
+    What is left can be registered and go on to another tree.
+    """
     result = []
     carries: list[tuple[int, Value]] = []
     for weight, bits in enumerate(columns):

@@ -10,6 +10,10 @@ from lamina.parameters import check_range
 
 __all__ = ["BlockMemory", "BlockMemoryParameters"]
 
+#: Up to this depth an FPGA shall take LUTs: most of a block RAM would be wasted, and its output is
+#: slow.
+_SHALLOW = 64
+
 
 @dataclass(frozen=True, kw_only=True)
 class BlockMemoryParameters:
@@ -44,7 +48,7 @@ class BlockMemoryParameters:
 
 
 class BlockMemory(wiring.Component):
-    """One write port, one read port, both synchronous: infers block RAM.
+    """One write port, one read port, both synchronous: infers block RAM, or LUT RAM if shallow.
 
     Members
     -------
@@ -73,7 +77,10 @@ class BlockMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.rows = rows = memory.Memory(
-            shape=unsigned(self.parameters.width), depth=self.parameters.depth, init=[]
+            shape=unsigned(self.parameters.width),
+            depth=self.parameters.depth,
+            init=[],
+            attrs={"ram_style": "distributed"} if self.parameters.depth <= _SHALLOW else {},
         )
         write, read = rows.write_port(), rows.read_port()
         m.d.comb += [
