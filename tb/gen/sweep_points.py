@@ -7,13 +7,32 @@ from pathlib import Path
 
 
 def slow(module, parameters):
-    """Figures that take a moment, and a note of each evaluation in a folder of the test's."""
-    with (Path(os.environ["SWEEP_NOTES"]) / "evaluations").open("a") as notes:
-        notes.write(f"{os.getpid()} {parameters['inputs']} {parameters['width']}\n")
-    time.sleep(0.15)
+    """Figures, after a note of the evaluation in a folder of the test's.
+
+    The file `gate` there says how many evaluations may end: those noted later wait until it says
+    more or is gone. So a test knows what is under way, however quick or busy the machine is.
+    """
+    folder = Path(os.environ["SWEEP_NOTES"])
+    note = f"{os.getpid()} {parameters['inputs']} {parameters['width']}"
+    with (folder / "evaluations").open("a") as notes:
+        notes.write(note + "\n")
+    number = (folder / "evaluations").read_text().splitlines().index(note)
+    _wait_for(folder / "gate", number)
     if parameters["inputs"] == 5:
         raise ValueError("inputs must not be 5 in this test.")
     return {"cost": parameters["inputs"] * parameters["width"], "delay": 1.0 / parameters["inputs"]}
+
+
+def _wait_for(gate, number, patience=120):
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        try:
+            if number < int(gate.read_text()):
+                return
+        except FileNotFoundError:
+            return
+        time.sleep(0.01)
+    raise TimeoutError("The gate of this evaluation was not opened.")
 
 
 def deadly(module, parameters):
