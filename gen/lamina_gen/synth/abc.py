@@ -10,6 +10,7 @@ SCRIPTS = {
     "lean": ("amap -m", True),  # as small as the gates allow, whatever the period
     "clock": ("map -a -B 0.9", True),  # small gates, sized up to meet a period
     "clock-lean": ("amap -m", True),
+    "clock-fast": ("map{delay}", True),  # fast gates, and small ones where there is time
 }
 
 #: Time that no path takes, in ps.
@@ -20,4 +21,4 @@ def script(name: str, delay_ps: float | None = None) -> str:
     """Return the ABC script ``name``, which sizes gates for paths of ``delay_ps``."""
     mapping, aims = SCRIPTS[name]
     delay = f" -D {delay_ps or _NO_HURRY:.0f}" if aims else ""
-    return _MAP.format(map=mapping, delay=delay)
+    return _MAP.format(map=mapping.format(delay=delay), delay=delay)
