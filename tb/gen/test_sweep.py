@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import distributed
 import pytest
 
 from lamina_gen import plots
@@ -112,7 +113,10 @@ def cluster(environment, workers, tmp_path):
         wait_until(file.exists, scheduler)
         address = json.loads(file.read_text())["address"]
         one = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1"]
-        yield address, scheduler, [start("worker", address, *one) for _ in range(workers)]
+        processes = [start("worker", address, *one) for _ in range(workers)]
+        with distributed.Client(address) as client:
+            client.wait_for_workers(workers, timeout=60)
+        yield address, scheduler, processes
     finally:
         for process in started:
             process.kill()
@@ -128,14 +132,14 @@ def test_killed_sweep_ends_as_an_undisturbed_one(spec, environment, tmp_path):
     notes = tmp_path / "evaluations"
     notes.unlink()
     let_pass(tmp_path, 6)
-    with cluster(environment, 2, tmp_path) as (address, _, (victim, _)):
+    with cluster(environment, 2, tmp_path) as (address, _, workers):
         arguments = [path, "-o", killed, "--scheduler", address]
         driver = sweep(environment, *arguments)
-        wait_until(lambda: len(rows(killed)) >= 4, driver)
-        # Only while it works on a point does its death matter: it waits behind the first six.
-        held = f"\n{victim.pid} "
-        wait_until(lambda: held in "\n".join(["", *notes.read_text().splitlines()[6:]]), driver)
-        victim.send_signal(signal.SIGKILL)
+        wait_until(lambda: len(rows(killed)) == 6, driver)
+        # Only while it works on a point does a worker's death matter.
+        wait_until(lambda: len(notes.read_text().splitlines()) > 6, driver)
+        held = int(notes.read_text().splitlines()[6].split()[0])
+        next(worker for worker in workers if worker.pid == held).send_signal(signal.SIGKILL)
         let_pass(tmp_path, 14)
         wait_until(lambda: len(rows(killed)) >= 10, driver)
         driver.send_signal(signal.SIGKILL)
