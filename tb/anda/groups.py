@@ -101,6 +101,7 @@ def random_scales(rng, shape):
 
 
 def exact_sums(groups, weights):
-    """P_g of every group and column: int64 [G, columns]."""
+    """P_g * 2^(16 - M) of every group and column: int64 [G, columns]."""
     b = (weights["codes"] - weights["zeros"][..., None])[groups.weight_set]
-    return np.einsum("gi,gci->gc", groups.integers, b)
+    sums = np.einsum("gi,gci->gc", groups.integers, b)
+    return sums << (LONGEST - groups.mantissa_bits)[:, None]

@@ -25,10 +25,9 @@ def draw(rng, outputs, groups, columns, weight_bits=4, exponents=(1, 31)):
     kind = rng.integers(0, 8, (count, 1))
     sums = np.where(kind == 0, 0, np.where(kind == 1, -bound, np.where(kind == 2, bound, sums)))
     return {
-        "sums": sums,
+        "sums": sums << (16 - mantissa_bits)[:, None],
         "scales": random_scales(rng, (count, columns)),
         "exponent": rng.integers(*exponents, count),
-        "mantissa_bits": mantissa_bits,
         "index": index,
         "begin": begin.astype(np.int64),
         "end": end.astype(np.int64),
@@ -37,7 +36,7 @@ def draw(rng, outputs, groups, columns, weight_bits=4, exponents=(1, 31)):
 
 def expected(beats, bias, special):
     """The outputs as (bits, index), in the order in which they are finished."""
-    unit = beats["exponent"] - bias - beats["mantissa_bits"] + 1
+    unit = beats["exponent"] - bias - 15
     f = ieee.fp32_from_int(beats["sums"], unit[:, None])
     f = np.where(beats["exponent"][:, None] == special, np.float32(np.nan), f)
     scales = beats["scales"].astype(np.uint16).view(np.float16).astype(np.float32)

@@ -102,7 +102,7 @@ def test_reset_is_enough(rng, module):
     groups = random_groups(rng, 60, index_bits=4)
     weights = random_weights(rng, int(groups.load.sum()), 1, 4)
     groups.begin[:] = groups.end[:] = 1
-    descriptors = ("exponent", "mantissa_bits", "index", "begin", "end")
+    descriptors = ("exponent", "index", "begin", "end")
     sent = {
         "anda.element": {"i": groups.words(), "i_weights": weights},
         "anda.accumulator": {

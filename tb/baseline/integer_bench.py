@@ -30,8 +30,8 @@ class IntegerBench:
         """Return payloads of both inputs, and sums and index of each answer."""
         rng = np.random.default_rng(random.getrandbits(32))
         groups, weights = draw(rng, count, self.parameters)
-        sums = expected(self.golden, groups, weights).tolist()
-        due = list(zip(sums, groups["index"].tolist(), strict=True))
+        sums = expected(self.golden, groups, weights) << 16 - self.parameters.mantissa_bits
+        due = list(zip(sums.tolist(), groups["index"].tolist(), strict=True))
         return payloads(self.group, groups), payloads(self.weights, weights), due
 
     def answer(self, payload):

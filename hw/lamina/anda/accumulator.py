@@ -68,7 +68,7 @@ class AccumulatorParameters:
     def convert(self) -> IntToFp32Parameters:
         """Parameters of the conversion."""
         form = FORMATS[self.format]
-        # The unit's exponent, E - bias - M + 1, is most negative for E = 1 and the longest M.
+        # The unit's exponent, E - bias - 15, is most negative for E = 1.
         lowest = 1 - form.bias - MANTISSA_BITS_MAX + 1
         return IntToFp32Parameters(
             width=group_sum_bits(self.weight_bits),
@@ -168,7 +168,7 @@ class Accumulator(wiring.Component):
         tag = Signal(p.tag)
         m.d.comb += [
             final.eq(column == p.columns - 1),
-            unit.eq(group.exponent - group.mantissa_bits + (1 - form.bias)),
+            unit.eq(group.exponent + (1 - form.bias) - MANTISSA_BITS_MAX),
             tag.scale.eq(group.scales[column]),
             tag.index.eq(group.index * p.columns + column),
             tag.begin.eq(group.begin),

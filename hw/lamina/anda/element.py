@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -97,7 +97,7 @@ class ElementParameters:
         """Of all parts, the scales and fields of each group under way, and the valid flags."""
         ranks = self.plane_sum.latency
         column = self.column.storage_bits + self.plane_sum.storage_bits + (1 + ranks) * 16
-        fields = ranks * group_descriptor_layout(self.index_bits).size + 2 * (ranks - 1)
+        fields = ranks * group_descriptor_layout(self.index_bits).size + 2 * (ranks - 1) + 1
         shared = self.operands.storage_bits + self.row.storage_bits + fields
         return shared + self.columns * column
 
@@ -123,7 +123,8 @@ class Element(wiring.Component):
 
     Numerics
     --------
-    sums[c] = sum over i of (-1)^s_i * m_i * (codes[c][i] - zeros[c]), an exact integer.
+    P = sum over i of (-1)^s_i * m_i * (codes[c][i] - zeros[c]), an exact integer;
+    sums[c] = P * 2^(16 - M).
 
     Source: Anda, HPCA 2025, section IV: bit-serial processing element. Planes run LSB first here,
     over tables of pair sums, where the paper shifts left over sign and magnitude.
@@ -146,16 +147,22 @@ class Element(wiring.Component):
         m.submodules.operands = operands = OperandBuffer(self.parameters.operands)
         m.submodules.row = row = Row(self.parameters.row)
         wiring.connect(m, wiring.flipped(self.i), operands.i)
-        advance, load, step, finish = Signal(), Signal(), Signal(), Signal()
+        advance, load, step, finish = Signal(init=1), Signal(), Signal(), Signal()
         self._admit(m, operands, row, load)
-        plane, valid = self._delayed(m, row.o, advance)
+        coming, plane, valid = self._delayed(m, row, advance)
+        blocked = Signal()
         m.d.comb += [
-            # All ranks from the row on move together: what stops them must get to the ring as well.
-            advance.eq(~(valid & plane.last & self.o.valid & ~self.o.ready)),
             row.o.ready.eq(advance),
             step.eq(valid & advance),
             finish.eq(step & plane.last),
+            blocked.eq(finish | (self.o.valid & ~self.o.ready)),
         ]
+        # All ranks from the row on move together. What stops them has far to go, so it is found
+        # out a cycle before: a last plane waits until the sums before it are seen to be taken.
+        with m.If(advance):
+            m.d.sync += advance.eq(~(coming & blocked))
+        with m.Else():
+            m.d.sync += advance.eq(~blocked)
         with m.If(finish):
             m.d.sync += self.o.valid.eq(1)
         with m.Elif(self.o.ready):
@@ -187,23 +194,28 @@ class Element(wiring.Component):
         ]
 
     def _delayed(self, m, row, advance):
-        """Return the planes of ``row`` as they leave the ranks in the plane sums, and valid."""
-        plane, valid = row.payload, row.valid
+        """Delay planes as the ranks in the plane sums do.
+
+        Return whether a last plane comes next, the plane behind all ranks, and whether it is valid.
+        """
+        coming = row.i.valid & row.i.payload.last
+        plane, valid = row.o.payload, row.o.valid
         for rank in range(len(self.parameters.plane_sum.rank_rows)):
+            coming = valid & plane.last
             before, plane = plane, Signal.like(plane, name=f"plane_{rank}", reset_less=True)
             was_valid, valid = valid, Signal(name=f"valid_{rank}")
             with m.If(advance):
                 m.d.sync += valid.eq(was_valid)
                 for field in ("first", "last", "group"):
                     m.d.sync += plane[field].eq(before[field])
-        return plane, valid
+        return coming, plane, valid
 
     def _describe(self, m, group, finish):
         """Keep what goes with the sums of the group that ends."""
         kept = Signal.like(group, reset_less=True)
         with m.If(finish):
             m.d.sync += kept.eq(group)
-        for field in ("mantissa_bits", "exponent", "index", "begin", "end"):
+        for field in ("exponent", "index", "begin", "end"):
             m.d.comb += self.o.payload[field].eq(kept[field])
 
     def _add_column(self, m, index, row, load, advance):
@@ -235,14 +247,8 @@ class Element(wiring.Component):
     def _put_out(self, m, index, plane_sum, scale, finish):
         """Put a column's sum and scale where the contract has them."""
         summed_scale = Signal(16, reset_less=True)
-        # Left-justified it is sum * 2^(16 - M): only here is it shifted to the integer.
-        sum_bits = self.parameters.plane_sum.high_bits + MANTISSA_BITS_MAX
-        justified = Signal(signed(sum_bits))
-        spare = Signal(range(MANTISSA_BITS_MAX))
         m.d.comb += [
-            justified.eq(Cat(plane_sum.low, plane_sum.high)),
-            spare.eq(MANTISSA_BITS_MAX - self.o.payload.mantissa_bits),
-            self.o.payload.sums[index].eq(justified >> spare),
+            self.o.payload.sums[index].eq(Cat(plane_sum.low, plane_sum.high).as_signed()),
             self.o.payload.scales[index].eq(summed_scale),
         ]
         with m.If(finish):

@@ -62,7 +62,7 @@ class OperandBufferParameters:
     def storage_bits(self) -> int:
         """Ring, descriptors, signs, carries, the group on its way out, pointers and flags."""
         ring, waiting = self.ring, self.waiting
-        pointers = 2 * (ring.address_bits + 1) + ring.address_bits + 5 + 5
+        pointers = 3 * (ring.address_bits + 1) + ring.address_bits + 5 + 5
         group = group_descriptor_layout(self.index_bits).size
         flags = 1 + 3 + 2
         return ring.storage_bits + waiting.storage_bits + 2 * GROUP + group + pointers + flags
@@ -150,13 +150,12 @@ class OperandBuffer(wiring.Component):
         mantissa_bits = waiting.o.payload.mantissa_bits
         slot = Signal(range(MANTISSA_BITS_MAX + 1))
         address = Signal(self.parameters.ring.address_bits)
-        behind = Signal.like(head)
+        behind = Signal.like(head, reset_less=True)
         kind = Signal(3)
         final = Signal()
         m.d.comb += [
             ring.read_enable.eq(advance),
             ring.read_address.eq(address),
-            behind.eq(head + mantissa_bits + 1),
             final.eq(slot == mantissa_bits),
             waiting.o.ready.eq(advance & final),
         ]
@@ -165,12 +164,13 @@ class OperandBuffer(wiring.Component):
                 Cat(waiting.o.valid & (slot == 0), waiting.o.valid & (slot != 0), final)
             )
             with m.If(waiting.o.valid):
-                m.d.sync += slot.eq(Mux(final, 0, slot + 1))
-                with m.If(final):
+                m.d.sync += [slot.eq(Mux(final, 0, slot + 1)), address.eq(address - 1)]
+                with m.If(slot == 0):
+                    # After the sign word comes the last one, and from there back.
+                    m.d.sync += address.eq(head + mantissa_bits)
+                    m.d.sync += behind.eq(head + mantissa_bits + 1)
+                with m.Elif(final):
                     m.d.sync += [head.eq(behind), address.eq(behind)]
-                with m.Else():
-                    # After the sign word the last one, and from there back.
-                    m.d.sync += address.eq(Mux(slot == 0, behind, address) - 1)
         return kind
 
     def _negate(self, m, ring, waiting, advance, kind):

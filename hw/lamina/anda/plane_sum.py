@@ -90,9 +90,8 @@ class PlaneSum(wiring.Component):
         The plane in the last stage counts; it is the first (least significant), the last (sign)
         plane of its group.
     high : Out(signed(high_bits)), low : Out(unsigned(16))
-        After the last plane: the sum is ``high * 2^M + low / 2^(16 - M)``, M planes having come
-        before it. Bits of ``low`` below its top M are left over from before. Held until the next
-        group's last plane.
+        After the last plane: the sum times 2^(16 - M) is ``high * 2^16 + low``, M planes having
+        come before it. Held until the next group's last plane.
 
     Numerics
     --------
@@ -137,7 +136,7 @@ class PlaneSum(wiring.Component):
             self.low.eq(low),
         ]
         with m.If(self.enable):
-            m.d.sync += [running.eq(total), shifted.eq(dropped[1:])]
+            m.d.sync += [running.eq(total), shifted.eq(Mux(self.first, 0, dropped[1:]))]
             with m.If(self.last):
                 m.d.sync += [high.eq(total[:-1]), low.eq(dropped)]
         return m

@@ -7,7 +7,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.arith.pipeline import PipelineParameters
-from lamina.formats.anda import EXPONENT_BITS, GROUP, column_weights_layout, group_sum_layout
+from lamina.formats.anda import (
+    EXPONENT_BITS,
+    GROUP,
+    MANTISSA_BITS_MAX,
+    column_weights_layout,
+    group_sum_layout,
+)
 from lamina.formats.baseline import aligned_integers_layout
 from lamina.parameters import check_flag, check_range
 
@@ -100,7 +106,8 @@ class IntegerElement(wiring.Component):
     o : Out(stream of `group_sum_layout`)
         One beat per group, in order.
 
-    Numerics: sums[c] = sum over i of values[i] * (codes[c][i] - zeros[c]), an exact integer.
+    Numerics: P = sum over i of values[i] * (codes[c][i] - zeros[c]), an exact integer;
+    sums[c] = P * 2^(16 - M).
     """
 
     def __init__(self, parameters: IntegerElementParameters):
@@ -150,9 +157,10 @@ class IntegerElement(wiring.Component):
 
     def _put_out(self, m: Module, sums: list[Value], beside: Signal) -> None:
         """Drive the payload of ``o``."""
-        m.d.comb += self.o.payload.mantissa_bits.eq(self.parameters.mantissa_bits)
+        spare = MANTISSA_BITS_MAX - self.parameters.mantissa_bits
         m.d.comb += [
-            target.eq(value) for target, value in zip(self.o.payload.sums, sums, strict=True)
+            target.eq(value << spare)
+            for target, value in zip(self.o.payload.sums, sums, strict=True)
         ]
         for field in self.parameters.beside_layout.members:
             m.d.comb += self.o.payload[field].eq(beside[field])

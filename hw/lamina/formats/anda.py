@@ -123,15 +123,18 @@ def column_weights_layout(columns: int, weight_bits: int) -> data.StructLayout:
 
 
 def group_sum_bits(weight_bits: int) -> int:
-    """Width of P_g = sum of +-m_i * B_i: |m| < 2^16, |B| < 2^weight_bits, 64 terms, and a sign."""
+    """Width of P_g = sum of +-m_i * B_i, left-justified: |m| < 2^16, |B| < 2^weight_bits, 64 terms,
+    and a sign.
+    """
     return MANTISSA_BITS_MAX + weight_bits + (GROUP - 1).bit_length() + 1
 
 
 def group_sum_layout(columns: int, weight_bits: int, index_bits: int) -> data.StructLayout:
     """Return the exact sums P_g of one group, one per column, with what their rounding needs.
 
-    ``sums[c]``: P_g of column c. ``scales[c]``: FP16 scale of column c. ``exponent``: the group's
-    exponent field, ``mantissa_bits``: its M (1 to 16). ``index``, ``begin``, ``end``: as in
+    ``sums[c]``: P_g * 2^(16 - M) of column c: left-justified, in units of 2^(exponent - bias - 15)
+    whatever M is, so that nothing behind needs to know it, or a shifter. ``scales[c]``: FP16 scale
+    of column c. ``exponent``: the group's exponent field. ``index``, ``begin``, ``end``: as in
     `group_word_layout`.
     """
     return data.StructLayout(
@@ -139,7 +142,6 @@ def group_sum_layout(columns: int, weight_bits: int, index_bits: int) -> data.St
             "sums": data.ArrayLayout(signed(group_sum_bits(weight_bits)), columns),
             "scales": data.ArrayLayout(unsigned(16), columns),
             "exponent": unsigned(EXPONENT_BITS),
-            "mantissa_bits": unsigned(5),
             "index": unsigned(index_bits),
             "begin": unsigned(1),
             "end": unsigned(1),
