@@ -25,10 +25,13 @@ BENCHES = {
 }
 
 
-def run(name: str, progress: Progress | None = None) -> dict[str, Any]:
-    """Run the bench ``name`` and return its figures; one that takes long moves ``progress``."""
+def run(name: str, progress: Progress | None = None, **options: Any) -> dict[str, Any]:
+    """Run the bench ``name`` and return its figures; one that takes long moves ``progress``.
+
+    ``options`` are keywords of the bench's function; those that it does not have are dropped.
+    """
     module, _, function = BENCHES[name][0].partition(":")
     measure = getattr(importlib.import_module(module), function)
-    if "progress" in inspect.signature(measure).parameters:
-        return measure(progress=progress)
-    return measure()
+    options["progress"] = progress
+    known = inspect.signature(measure).parameters
+    return measure(**{key: value for key, value in options.items() if key in known})

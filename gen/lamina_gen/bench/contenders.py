@@ -16,7 +16,7 @@ MANTISSA_BITS = (4, 6, 8, 11)
 
 #: By target: columns that share a row of activations (a placed FPGA design with more takes hours),
 #: rows whose sums take turns, as many as hide the latency of the addition, and as a power of two,
-#: and stages in a rank of registers, for all of which silicon has time in a cycle of an FP32 adder.
+#: and stages in a rank of registers: silicon does all of an FP32 addition in one cycle.
 _COLUMNS = {"cells": 8, "ecp5": 2}
 _INDEX_BITS = {"cells": 2, "ecp5": 4}
 _RANKS = {"cells": 9, "ecp5": 1}
@@ -42,7 +42,7 @@ class Contender:
 
     ``mantissa_bits``: of the activations' integers; None where they stay FP16. ``paper``: the line
     of the Anda paper's table that it stands for, if there is one. ``ranks``: stages in a rank on
-    cells; None if the module has no such parameter.
+    cells.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Contender:
     settings: dict[str, Any] = field(default_factory=dict)
     mantissa_bits: int | None = None
     paper: str | None = None
-    ranks: int | None = _RANKS["cells"]
+    ranks: int = _RANKS["cells"]
 
     def element(self, target: str) -> Part:
         """Return what makes the sums, or for integer elements all but the last part of them."""
@@ -59,8 +59,7 @@ class Contender:
             # INT4 weights without zero points, as in the papers.
             settings |= {"columns": _COLUMNS[target], "index_bits": _INDEX_BITS[target]}
             settings["zero_points"] = False
-        if self.ranks is not None:
-            settings["stages_per_rank"] = self.ranks if target == "cells" else _RANKS[target]
+        settings["stages_per_rank"] = self.ranks if target == "cells" else _RANKS[target]
         return Part(self.module, settings)
 
     def cycles(self, target: str) -> int:
@@ -117,7 +116,8 @@ def _anda(mantissa_bits: int) -> Contender:
         module="anda.element",
         mantissa_bits=mantissa_bits,
         paper=f"Anda M{mantissa_bits}",
-        ranks=None,
+        # All 3 stages of a plane's sum in one: that is no longer than an FP32 addition.
+        ranks=3,
     )
 
 

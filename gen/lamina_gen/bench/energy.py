@@ -2,57 +2,76 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from lamina_gen.bench import operands
 from lamina_gen.bench.contenders import Contender, Part
 from lamina_gen.emit import emit
 from lamina_gen.registry import find
 from lamina_gen.synth import Report
-from lamina_gen.synth.power import count_activity, measure_power
+from lamina_gen.synth.power import Activity, count_activity, measure_power
 
-__all__ = ["energy_pj"]
+__all__ = ["Run", "count", "run_netlists", "stimulus"]
 
 
-def energy_pj(contender: Contender, reports: Sequence[Report], clock_ps: float) -> float:
-    """Return the energy of one multiply-accumulate in pJ, at the period ``clock_ps``.
+@dataclass(frozen=True)
+class Run:
+    """``energy_pj`` of one MAC; MACs that were done in a cycle, start and end of the run counted.
 
-    ``reports`` are those of the contender's parts. Each part does its share of every MAC, so their
-    energies per MAC add up, whatever the number of instances among which the MACs are divided.
-
-    Raises ToolError if OpenSTA is missing or fails, ValueError if a netlist cannot be counted.
+    The rate is that of the part that is behind the others.
     """
-    return sum(
-        _energy_pj(contender, part, report, clock_ps)
-        for part, report in zip(contender.parts("cells"), reports, strict=True)
-    )
+
+    energy_pj: float
+    macs_per_cycle: float
 
 
-def _energy_pj(contender: Contender, part: Part, report: Report, clock_ps: float) -> float:
-    stimulus, stall = _stimulus(contender, part)
+def run_netlists(
+    contender: Contender, reports: Sequence[tuple[Part, Report]], clock_ps: float
+) -> Run:
+    """Run each part of a contender, check its results, and return what a MAC takes.
+
+    Each part does its share of every MAC, so their energies per MAC add up, whatever the number of
+    instances among which the MACs are divided.
+
+    Raises ToolError if OpenSTA is missing or fails, ValueError if a netlist cannot be counted,
+    RuntimeError if its results are not those of the golden models.
+    """
+    energy, rates = 0.0, []
+    for part, report in reports:
+        operands_, idle = stimulus(contender, part)
+        activity = count(part, report, operands_, idle)
+        energy += measure_power(activity, clock_ps).energy_pj(operands_.macs)
+        rates.append(part.count * operands_.macs / activity.cycles)
+    return Run(energy, min(rates))
+
+
+def count(part: Part, report: Report, given: operands.Stimulus, idle: float) -> Activity:
+    """Run the netlist of a part and check what it puts out."""
     description = json.loads(emit(find(part.module), part.parameters).files["json"])
-    assert report.netlist is not None
-    assert report.liberty is not None
+    if report.netlist is None or report.liberty is None:
+        raise ValueError(f"{part.module} must have a netlist of cells to be counted.")
     activity = count_activity(
         report.netlist,
         report.liberty,
         description,
-        stimulus.inputs,
-        outputs={"o": stimulus.outputs},
-        stall=stall,
+        given.inputs,
+        outputs={"o": given.outputs},
+        stall={"i": idle},
         seed=1,
     )
-    return measure_power(activity, clock_ps).energy_pj(stimulus.macs)
+    given.check(activity.result["o"].values)
+    return activity
 
 
-def _stimulus(contender: Contender, part: Part) -> tuple[operands.Stimulus, dict[str, float]]:
-    """Return the operands of a part, and how often it has none."""
+def stimulus(contender: Contender, part: Part) -> tuple[operands.Stimulus, float]:
+    """Return the operands of a part, and the share of cycles in which it has none."""
     bits = contender.mantissa_bits
     if bits is None:
-        lanes, slots = getattr(part.parameters, "lanes", 1), part.parameters.slots
-        return operands.lane(lanes, slots, part.module != "baseline.fp_int"), {}
+        lanes = getattr(part.parameters, "lanes", 1)
+        return operands.lane(part.module, lanes, part.parameters.slots), 0.0
     if part.module == contender.module:
-        return operands.element(part.module, part.settings, bits), {}
+        return operands.element(part.module, part.settings, bits), 0.0
     columns = part.settings["columns"]
     # Per group an accumulator works `columns` cycles and then waits for the element.
     idle = max(0, contender.cycles("cells") - columns)
-    return operands.accumulator(columns, bits), {"i": idle / (1 + idle)}
+    return operands.accumulator(columns, bits), idle / (1 + idle)

@@ -3,6 +3,7 @@
 Weights of integer elements stay while four rows of activations pass, whose sums take turns.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +17,35 @@ __all__ = ["ROWS", "Stimulus", "accumulator", "element", "lane"]
 #: Rows (characters) of the product that are used, those that take turns, blocks of columns.
 ROWS, _TURN, _BLOCKS, _GROUP = 16, 4, 4, 64
 
+_GOLDEN = {
+    "baseline.fp_lane": baseline.fp_fp,
+    "baseline.fp_dot": baseline.fp_dot,
+    "baseline.fp_int": baseline.fp_int,
+}
+
 
 @dataclass(frozen=True)
 class Stimulus:
-    """``inputs`` by port, how many beats ``o`` gives for them, and the MACs that they stand for."""
+    """``inputs`` by port, fields of the beats that ``o`` must give for them, and their MACs."""
 
     inputs: dict[str, dict[str, np.ndarray]]
-    outputs: int
+    expected: dict[str, np.ndarray]
     macs: int
+
+    @property
+    def outputs(self) -> int:
+        """Beats that ``o`` gives."""
+        return len(self.expected["index"])
+
+    def check(self, found: Mapping[str, np.ndarray]) -> None:
+        """Raise RuntimeError unless a run gave what the golden models say."""
+        for name, due in self.expected.items():
+            wrong = np.flatnonzero((np.asarray(found[name]) != due).reshape(len(due), -1).any(1))
+            if len(wrong):
+                raise RuntimeError(
+                    f"A counted run is wrong: beat {wrong[0]} of {len(due)} has {name} "
+                    f"{found[name][wrong[0]]}, not {due[wrong[0]]}."
+                )
 
 
 @dataclass(frozen=True)
@@ -38,6 +60,21 @@ class _Groups:
     codes: np.ndarray
     scales: np.ndarray
     fields: dict[str, np.ndarray]
+
+    @property
+    def sets(self) -> np.ndarray:
+        """Number of the weights that each group meets."""
+        return np.arange(len(self.activations)) // _TURN
+
+    @property
+    def macs(self) -> int:
+        """MACs of all groups."""
+        return self.activations.size * self.codes.shape[1]
+
+    def dots(self, encoded: anda.Anda) -> np.ndarray:
+        """P_g of each group, encoded, and column: int64 [groups, columns]."""
+        values = encoded.integers.reshape(-1, 1, _GROUP)
+        return baseline.figna(values, self.codes[self.sets])
 
 
 def _groups(columns: int) -> _Groups:
@@ -88,55 +125,75 @@ def element(module: str, settings: dict[str, Any], mantissa_bits: int) -> Stimul
         "zeros": np.zeros(groups.scales.shape, np.int64),
         "scales": groups.scales.view(np.uint16).astype(np.int64),
     }
-    count = len(groups.activations)
-    return Stimulus({"i": beats, "i_weights": weights}, count, count * _GROUP * columns)
+    due: dict[str, np.ndarray] = {
+        "sums": groups.dots(encoded) << 16 - mantissa_bits,
+        "scales": weights["scales"][groups.sets],
+        "exponent": encoded.exponent.ravel(),
+        **{name: groups.fields[name] for name in ("index", "begin", "end")},
+    }
+    return Stimulus({"i": beats, "i_weights": weights}, due, groups.macs)
 
 
 def accumulator(columns: int, mantissa_bits: int) -> Stimulus:
     """Return the sums that an `anda.accumulator` gets from the same product."""
     groups = _groups(columns)
     encoded = anda.encode(groups.activations, mantissa_bits)
-    sets = np.arange(len(groups.activations)) // _TURN
-    values = encoded.integers.reshape(-1, 1, _GROUP)
+    dots, scales = groups.dots(encoded), groups.scales[groups.sets]
     beats = {
-        "sums": baseline.figna(values, groups.codes[sets]),
-        "scales": groups.scales.view(np.uint16).astype(np.int64)[sets],
+        "sums": dots << 16 - mantissa_bits,
+        "scales": scales.view(np.uint16).astype(np.int64),
         "exponent": encoded.exponent.ravel(),
-        "mantissa_bits": np.full(len(sets), mantissa_bits),
         **{name: groups.fields[name] for name in ("index", "begin", "end")},
     }
-    ends = int(groups.fields["end"].sum()) * columns
-    return Stimulus({"i": beats}, ends, len(sets) * _GROUP * columns)
+    # By turn of rows, step along k, row and column.
+    shape = (-1, int(np.flatnonzero(groups.fields["end"])[0]) // _TURN + 1, _TURN, columns)
+    steps = (dots, np.broadcast_to(encoded.exponent, dots.shape), scales)
+    sums = np.zeros((dots.size // shape[1] // _TURN // columns, _TURN, columns), np.float32)
+    for at in zip(*(x.reshape(shape).swapaxes(0, 1) for x in steps), strict=True):
+        sums = anda.accumulate(sums, *at, mantissa_bits=mantissa_bits)
+    due: dict[str, np.ndarray] = {
+        "value": sums.view(np.uint32).ravel(),
+        "index": np.tile(np.arange(_TURN * columns), len(sums)),
+    }
+    return Stimulus({"i": beats}, due, groups.macs)
 
 
-def lane(lanes: int, slots: int, dequantized: bool) -> Stimulus:
-    """Return the steps of floating-point ``lanes``, ``slots`` rows in turn.
+def lane(module: str, lanes: int, slots: int) -> Stimulus:
+    """Return the steps of the floating-point ``lanes`` of ``module``, ``slots`` rows in turn.
 
-    Weights are FP16, code * scale, if ``dequantized``, else the codes.
+    Weights are FP16, code * scale, but the codes themselves for `baseline.fp_int`.
     """
     product = layer_operands()[0]
     turns = ROWS // slots
     x, codes = product["activations"][: turns * slots], product["codes"][:, :_BLOCKS]
-    weights = codes.astype(np.int64)
-    if dequantized:
-        scales = np.repeat(product["scales"][:, :_BLOCKS], product["scale_group"], axis=0)
-        rounded = (codes.astype(np.float32) * scales[: len(codes)]).astype(np.float16)
-        weights = rounded.view(np.uint16).astype(np.int64)
+    scales = np.repeat(product["scales"][:, :_BLOCKS], product["scale_group"], axis=0)
+    weights = (codes.astype(np.float32) * scales[: len(codes)]).astype(np.float16)
     steps = x.shape[1] // lanes
-    shape = (_BLOCKS, turns, steps, slots)
-    bits = x.view(np.uint16).astype(np.int64).reshape(turns, slots, steps, lanes)
-    operands = {
-        "a": np.broadcast_to(bits.transpose(0, 2, 1, 3), (*shape, lanes)).reshape(-1, lanes),
-        "b": np.broadcast_to(
-            weights.T.reshape(_BLOCKS, 1, steps, 1, lanes), (*shape, lanes)
-        ).reshape(-1, lanes),
-    }
-    step, row = np.indices(shape)[2:].reshape(2, -1)
-    place = {
+    shape = (_BLOCKS, turns, steps, slots, lanes)
+    a = np.broadcast_to(x.reshape(turns, slots, steps, lanes).transpose(0, 2, 1, 3), shape)
+    if module == "baseline.fp_int":
+        weights = codes
+    b = np.broadcast_to(weights.T.reshape(_BLOCKS, 1, steps, 1, lanes), shape)
+    step, row = np.indices(shape[:-1])[2:].reshape(2, -1)
+    operands = {"a": _bits(a), "b": _bits(b)}
+    beats = {
+        # One lane has plain operands, not arrays of one.
+        **{
+            name: value.reshape(-1, lanes).squeeze(1) if lanes == 1 else value.reshape(-1, lanes)
+            for name, value in operands.items()
+        },
         "index": row,
         "begin": (step == 0).astype(np.int64),
         "end": (step == steps - 1).astype(np.int64),
     }
-    # One lane has plain operands, not arrays of one.
-    flat = {name: value[:, 0] if lanes == 1 else value for name, value in operands.items()}
-    return Stimulus({"i": flat | place}, _BLOCKS * turns * slots, len(step) * lanes)
+    sums = _GOLDEN[module](*(v.swapaxes(2, 3).reshape(*shape[:2], slots, -1) for v in (a, b)))
+    due: dict[str, np.ndarray] = {
+        "value": sums.view(np.uint32).ravel(),
+        "index": np.tile(np.arange(slots), _BLOCKS * turns),
+    }
+    return Stimulus({"i": beats}, due, a.size)
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    """Return float16 as patterns, integers as they are."""
+    return (values.view(np.uint16) if values.dtype == np.float16 else values).astype(np.int64)

@@ -1,176 +1,220 @@
 """`lamina bench pe`: area, period, energy and FPGA resources per element and mantissa length."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lamina_gen.bench.contenders import CONTENDERS, FP_FP, Contender, Part
-from lamina_gen.bench.energy import energy_pj
+from lamina_gen.bench.contenders import CONTENDERS, FP_FP, Contender
+from lamina_gen.bench.energy import run_netlists
+from lamina_gen.bench.flow import Flow, Parts
 from lamina_gen.build import Progress
-from lamina_gen.synth import Report, synthesize
+from lamina_gen.synth.asic import choose_liberty
 from lamina_sim.verilated.toolchain import ToolError
 
-__all__ = ["measure", "ratios"]
+__all__ = ["FIGURES", "choose", "measure", "ratios"]
 
-#: Figures per MAC of which FP-FP's over one's own is a ratio: above 1 is better than FP-FP.
+#: Ratios: FP-FP's figure over one's own, so that above 1 is better than FP-FP.
 _RATIOS = {
-    "area_ratio": "area_um2_per_mac_per_cycle",
-    "area_at_clock_ratio": "area_at_clock_um2_per_mac_per_cycle",
-    "area_time_ratio": "area_time_um2_ns_per_mac",
-    "energy_ratio": "energy_pj_per_mac",
-    "lut4_ratio": "lut4_per_mac_per_cycle",
+    "cells": {
+        "area_ratio": "area_um2_per_mac_per_cycle",
+        "area_at_clock_ratio": "area_at_clock_um2_per_mac_per_cycle",
+        "area_time_ratio": "area_time_um2_ns_per_mac",
+        "energy_ratio": "energy_pj_per_mac",
+    },
+    "ecp5": {"lut4_ratio": "lut4_per_mac_per_cycle"},
+}
+
+#: What is measured on each target; a row has all of it, None where a target was left out.
+FIGURES = {
+    "cells": (
+        "macs_per_cycle",
+        "area_um2",
+        "area_um2_per_mac_per_cycle",
+        "area_accumulators_um2_per_mac_per_cycle",
+        "area_at_clock_um2_per_mac_per_cycle",
+        "meets_clock",
+        "min_period_ps",
+        "area_time_um2_ns_per_mac",
+        "energy_pj_per_mac",
+        "macs_per_cycle_in_run",
+        "macro_bits",
+        "parts",
+        *_RATIOS["cells"],
+    ),
+    "ecp5": (
+        "macs_per_cycle_ecp5",
+        "lut4",
+        "ff",
+        "dsp",
+        "bram",
+        "fmax_mhz",
+        "lut4_per_mac_per_cycle",
+        "parts_ecp5",
+        *_RATIOS["ecp5"],
+    ),
 }
 
 
-def measure(progress: Progress | None = None) -> dict[str, Any]:
-    """Measure every contender on the cells of $LAMINA_LIBERTY (default: osu018) and on ECP5.
+def measure(
+    progress: Progress | None = None,
+    *,
+    liberty: Path | None = None,
+    targets: Sequence[str] = tuple(FIGURES),
+    elements: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Measure the contenders on the cells of ``liberty`` (default: osu018) and on ECP5.
 
-    The clock at which all areas are compared is the least period of the FP-FP lane. A figure whose
-    tool or library is missing is None, and ``notes`` says why.
+    ``elements``: names of those wanted, by default all; the FP-FP lane, which ratios are to, is
+    always there. The clock at which all areas are compared is the shortest that the FP-FP lane and
+    the accumulators reach. A figure whose tool is missing is None, and ``notes`` says why.
+
+    Raises ValueError for an unknown target or element, or a ``liberty`` that is none.
     """
-    liberty = os.environ.get("LAMINA_LIBERTY")
-    flow = _Flow(Path(liberty) if liberty else None, progress or (lambda what, fraction: None))
-    base = flow.cells(FP_FP.element("cells"), None)
-    clock_ps = base.figures["min_period_ps"] if base else None
-    rows = []
-    for number, contender in enumerate(CONTENDERS):
-        flow.place = number / len(CONTENDERS)
-        rows.append(_row(contender, flow, clock_ps))
+    if unknown := [target for target in targets if target not in FIGURES]:
+        raise ValueError(f"The target must be {' or '.join(FIGURES)}, not {unknown[0]!r}.")
+    contenders = choose(elements)
+    flow = Flow(liberty, progress)
+    rows = [_identity(contender) for contender in contenders]
+    clock_ps = None
+    if "cells" in targets and _library(flow):
+        clock_ps = _clock(flow)
+        _fill(rows, contenders, flow, lambda one: _on_cells(one, flow, clock_ps))
+    if "ecp5" in targets:
+        _fill(rows, contenders, flow, lambda one: _on_ecp5(one, flow))
     ratios(rows)
     return {
-        "library": base.tools["liberty"] if base else None,
+        "targets": list(targets),
+        "library": flow.tools.get("liberty"),
         "clock_ps": clock_ps,
-        "tools": flow.tools,
+        "tools": {name: version for name, version in flow.tools.items() if name != "command"},
         "notes": sorted(flow.notes),
         "rows": rows,
     }
 
 
-class _Flow:
-    """Synthesis that remembers versions, and why what is missing is missing."""
-
-    def __init__(self, liberty: Path | None, progress: Progress):
-        self.liberty = liberty
-        self.progress = progress
-        self.place = 0.0
-        self.tools: dict[str, str] = {}
-        self.notes: set[str] = set()
-
-    def cells(self, part: Part, clock_ps: float | None) -> Report | None:
-        return self._synthesize(part, "cells", liberty=self.liberty, clock_ps=clock_ps)
-
-    def ecp5(self, part: Part) -> Report | None:
-        return self._synthesize(part, "ecp5")
-
-    def note(self, error: Exception) -> None:
-        self.notes.add(str(error))
-
-    def _synthesize(self, part: Part, target: str, **options: Any) -> Report | None:
-        def report(what: str, fraction: float) -> None:
-            self.progress(what, self.place)
-
-        try:
-            result = synthesize(part.module, part.settings, target, progress=report, **options)
-        except ToolError as error:
-            self.note(error)
-            return None
-        self.tools |= result.tools
-        self.notes.update(result.notes)
-        return result
-
-
-def _row(contender: Contender, flow: _Flow, clock_ps: float | None) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "name": contender.name,
-        "module": contender.module,
-        "paper": contender.paper,
-        "mantissa_bits": contender.mantissa_bits,
-        "parameters": contender.element("cells").settings,
-    }
-    parts, macs = contender.parts("cells"), contender.macs_per_cycle("cells")
-    reports = [flow.cells(part, clock_ps) for part in parts]
-    area, period = _total(reports, parts, "area_um2"), _worst(reports, "min_period_ps", max)
-    row |= {
-        "macs_per_cycle": round(macs, 3),
-        "area_um2": area,
-        "area_um2_per_mac_per_cycle": _per(area, macs),
-        "area_at_clock_um2_per_mac_per_cycle": _per(
-            _total(reports, parts, "area_at_clock_um2"), macs
-        ),
-        "meets_clock": _worst(reports, "meets_clock", min),
-        "min_period_ps": period,
-        "area_time_um2_ns_per_mac": _per(area and period and area * period / 1000, macs),
-        "energy_pj_per_mac": _energy(contender, reports, flow, clock_ps),
-        "macro_bits": _total(reports, parts, "macro_bits"),
-        "parts": [part.__dict__ for part in parts],
-    }
-    parts, macs = contender.parts("ecp5"), contender.macs_per_cycle("ecp5")
-    reports = [flow.ecp5(part) for part in parts]
-    lut4 = _lut4(reports, parts)
-    row |= {
-        "macs_per_cycle_ecp5": round(macs, 3),
-        "lut4": lut4,
-        "ff": _total(reports, parts, "ff"),
-        "dsp": _total(reports, parts, "dsp"),
-        "bram": _total(reports, parts, "bram"),
-        "fmax_mhz": _worst(reports, "fmax_mhz", min),
-        "lut4_per_mac_per_cycle": _per(lut4, macs),
-        "parts_ecp5": [part.__dict__ for part in parts],
-    }
-    return row
-
-
-def _lut4(reports: Sequence[Report | None], parts: list[Part]) -> float | None:
-    """Return the LUT4 that all instances take, those in carry chains and small memories too."""
-    taken = {"lut4": 1, "ccu2c": 2, "dpr16x4": 4}
-    totals = {figure: _total(reports, parts, figure) for figure in taken}
-    if None in totals.values():
-        return None
-    return sum(times * (totals[figure] or 0) for figure, times in taken.items())
-
-
-def _energy(
-    contender: Contender, cells: Sequence[Report | None], flow: _Flow, clock_ps: float | None
-) -> float | None:
-    reports = [report for report in cells if report is not None]
-    if clock_ps is None or len(reports) < len(cells):
-        return None
-    flow.progress(f"{contender.name}: running the netlist", flow.place)
-    try:
-        return float(f"{energy_pj(contender, reports, clock_ps):.4g}")
-    except (ToolError, ValueError) as error:
-        flow.note(error)
-        return None
+def choose(elements: Sequence[str]) -> list[Contender]:
+    """Return the contenders of these names, by default all, and the FP-FP lane."""
+    names = list(dict.fromkeys(one.name for one in CONTENDERS))
+    if unknown := [name for name in elements if name not in names]:
+        raise ValueError(f"The element must be one of {', '.join(names)}, not {unknown[0]!r}.")
+    wanted = [*(elements or names), FP_FP.name]
+    return [one for one in CONTENDERS if one.name in wanted]
 
 
 def ratios(rows: list[dict[str, Any]]) -> None:
     """Add to each row what FP-FP takes per MAC over what it takes: above 1 is better than FP-FP."""
     base = next((row for row in rows if row["module"] == FP_FP.module), {})
     for row in rows:
-        for name, figure in _RATIOS.items():
-            mine, theirs = row[figure], base.get(figure)
-            row[name] = round(theirs / mine, 3) if mine and theirs else None
+        for target in _RATIOS.values():
+            for name, figure in target.items():
+                mine, theirs = row[figure], base.get(figure)
+                row[name] = round(theirs / mine, 3) if mine and theirs else None
 
 
-def _total(reports: Sequence[Report | None], parts: list[Part], figure: str) -> float | None:
-    """Add up a figure over all instances; None if one part's is missing."""
-    values = _values(reports, figure)
-    if values is None:
-        return None
-    return round(sum(v * part.count for v, part in zip(values, parts, strict=True)), 2)
+def _identity(contender: Contender) -> dict[str, Any]:
+    names = (name for figures in FIGURES.values() for name in figures)
+    return {
+        "name": contender.name,
+        "module": contender.module,
+        "paper": contender.paper,
+        "mantissa_bits": contender.mantissa_bits,
+        "parameters": contender.element("cells").settings,
+        **dict.fromkeys(names),
+    }
 
 
-def _worst(
-    reports: Sequence[Report | None], figure: str, choose: Callable[[list[float]], float]
-) -> float | None:
-    values = _values(reports, figure)
-    return None if values is None else choose(values)
+def _library(flow: Flow) -> bool:
+    """Whether there is a library; why not is noted. One that was asked for must be there."""
+    try:
+        choose_liberty(flow.liberty)
+    except ValueError as error:
+        flow.notes.add(str(error))
+        return False
+    return True
 
 
-def _values(reports: Sequence[Report | None], figure: str) -> list[float] | None:
-    values = [report.figures.get(figure) for report in reports if report is not None]
-    return None if len(values) < len(reports) or None in values else values
+def _clock(flow: Flow) -> float | None:
+    """Return the shortest period that everything floating-point reaches on cells."""
+    flow.progress("The clock")
+    parts = [FP_FP.element("cells")]
+    for contender in CONTENDERS:
+        parts += [part for part in contender.parts("cells")[1:] if part not in parts]
+    period = flow.cells(parts).choose("min_period_ps", max)
+    return None if period is None else float(period)
+
+
+def _fill(
+    rows: list[dict[str, Any]],
+    contenders: list[Contender],
+    flow: Flow,
+    figures: Callable[[Contender], dict[str, Any]],
+) -> None:
+    for number, (row, contender) in enumerate(zip(rows, contenders, strict=True)):
+        flow.place = number / len(rows)
+        row |= figures(contender)
+
+
+def _on_cells(contender: Contender, flow: Flow, clock_ps: float | None) -> dict[str, Any]:
+    macs = contender.macs_per_cycle("cells")
+    parts = flow.cells(contender.parts("cells"), clock_ps)
+    area, period = parts.total("area_um2"), parts.choose("min_period_ps", max)
+    at_clock = parts.total("area_at_clock_um2")
+    return {
+        "macs_per_cycle": round(macs, 3),
+        "area_um2": area,
+        "area_um2_per_mac_per_cycle": _per(area, macs),
+        "area_accumulators_um2_per_mac_per_cycle": _per(
+            Parts(parts.reports[1:]).total("area_um2"), macs
+        ),
+        "area_at_clock_um2_per_mac_per_cycle": _per(at_clock, macs),
+        "meets_clock": parts.choose("meets_clock", all),
+        "min_period_ps": period,
+        "area_time_um2_ns_per_mac": _per(area and period and area * period / 1000, macs),
+        "macro_bits": parts.total("macro_bits"),
+        "parts": parts.listed(
+            ("area_um2", "area_registers_um2", "min_period_ps", "area_at_clock_um2")
+        ),
+        **_energy(contender, parts, flow, clock_ps),
+    }
+
+
+def _on_ecp5(contender: Contender, flow: Flow) -> dict[str, Any]:
+    macs = contender.macs_per_cycle("ecp5")
+    parts = flow.ecp5(contender.parts("ecp5"))
+    lut4 = _lut4(parts)
+    return {
+        "macs_per_cycle_ecp5": round(macs, 3),
+        "lut4": lut4,
+        **{name: parts.total(name) for name in ("ff", "dsp", "bram")},
+        "fmax_mhz": parts.choose("fmax_mhz", min),
+        "lut4_per_mac_per_cycle": _per(lut4, macs),
+        "parts_ecp5": parts.listed(("lut4", "ccu2c", "dpr16x4", "ff", "fmax_mhz")),
+    }
+
+
+def _lut4(parts: Parts) -> float | None:
+    """Return the LUT4 that all instances take, those in carry chains and small memories too."""
+    taken = {"lut4": 1, "ccu2c": 2, "dpr16x4": 4}
+    totals = [(times, parts.total(figure)) for figure, times in taken.items()]
+    return None if None in dict(totals).values() else sum(n * (total or 0) for n, total in totals)
+
+
+def _energy(
+    contender: Contender, parts: Parts, flow: Flow, clock_ps: float | None
+) -> dict[str, float | None]:
+    reports = parts.complete
+    if clock_ps is None or reports is None:
+        return {}
+    flow.progress(f"{contender.name}: running the netlists")
+    try:
+        run = run_netlists(contender, reports, clock_ps)
+    except (ToolError, ValueError) as error:
+        flow.notes.add(str(error))
+        return {}
+    return {
+        "energy_pj_per_mac": float(f"{run.energy_pj:.4g}"),
+        "macs_per_cycle_in_run": round(run.macs_per_cycle, 2),
+    }
 
 
 def _per(value: float | None, macs: float) -> float | None:

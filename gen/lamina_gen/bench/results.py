@@ -1,7 +1,8 @@
 """docs/results.md: the tables and plots that `make bench` brings up to date.
 
-Each library that was measured has a file docs/results/pe-LIBRARY.json, as `lamina bench pe --json`
-printed it; the page between its markers and the plots are made of these files alone.
+Each library that was measured has a file docs/results/pe-LIBRARY.json, and the FPGA pe-ecp5.json,
+with what `lamina bench pe --json` printed of it; the page between its markers and the plots are
+made of these files alone.
 """
 
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lamina_gen import plots
+from lamina_gen.bench.pe import FIGURES
 
 __all__ = ["PAPER", "load", "record", "render", "write"]
 
@@ -41,14 +43,24 @@ _COLUMNS = (
     ("M", "mantissa_bits", "d"),
     ("MAC/cycle", "macs_per_cycle", ".4g"),
     ("um2 per MAC/cycle", "area_um2_per_mac_per_cycle", ",.0f"),
+    ("of it accumulators", "area_accumulators_um2_per_mac_per_cycle", ",.0f"),
     ("period ps", "min_period_ps", ",.0f"),
     ("area x", "area_ratio", ".2f"),
-    ("area x at the lane's clock", "area_at_clock_ratio", ".2f"),
+    ("area x at equal clock", "area_at_clock_ratio", ".2f"),
     ("area x time x", "area_time_ratio", ".2f"),
     ("paper: area x", "paper_area", ".2f"),
     ("pJ per MAC", "energy_pj_per_mac", ".3g"),
     ("energy x", "energy_ratio", ".2f"),
     ("paper: energy x", "paper_energy", ".2f"),
+)
+_AGAINST = (
+    ("M", "mantissa_bits", "d"),
+    ("FIGNA plain: area", "plain_area", ".2f"),
+    ("area at equal clock", "plain_area_at_clock", ".2f"),
+    ("energy", "plain_energy", ".2f"),
+    ("FIGNA dense: area", "dense_area", ".2f"),
+    ("area at equal clock", "dense_area_at_clock", ".2f"),
+    ("energy", "dense_energy", ".2f"),
 )
 _FPGA = (
     ("element", "name", ""),
@@ -67,14 +79,22 @@ _CELLS, _LUTS = ("area", "energy"), ("lut4",)
 #: Text of a figure that nobody measured, and of one that there cannot be.
 _MISSING, _NONE = "not measured", "-"
 _OPTIONAL = {"mantissa_bits", "paper_area", "paper_energy"}
+_IDENTITY = ("name", "module", "paper", "mantissa_bits", "parameters")
 
 
 def record(result: dict[str, Any], docs: Path) -> None:
-    """Keep what `bench pe` measured, then write page and plots anew."""
-    name = re.sub(r"[^a-z0-9]+", "_", (result["library"] or "fpga").lower()).strip("_")
+    """Keep what `bench pe` measured, each target on its own, then write page and plots anew."""
     folder = docs / _DATA
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"pe-{name}.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
+    for target in result["targets"]:
+        name = result["library"] if target == "cells" else target
+        if name is None:
+            continue
+        kept = (*_IDENTITY, *FIGURES[target])
+        rows = [{figure: row[figure] for figure in kept} for row in result["rows"]]
+        slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+        text = json.dumps(result | {"targets": [target], "rows": rows}, indent=1, sort_keys=True)
+        (folder / f"pe-{slug}.json").write_text(text + "\n")
     write(docs)
 
 
@@ -101,40 +121,55 @@ def render(page: str, results: dict[str, dict[str, Any]]) -> str:
     _, end, after = rest.partition(_END)
     if not begin or not end:
         raise ValueError(f"{_PAGE} must have the markers {_BEGIN} and {_END}.")
-    sections = [text for name, result in results.items() for text in _library(name, result)]
-    sections += _ecp5(results)
+    sections = [text for name, result in results.items() for text in _section(name, result)]
     return (
         "\n".join([before + _BEGIN, "", *(sections or ["Nothing measured yet.", ""]), _END]) + after
     )
 
 
-def _library(name: str, result: dict[str, Any]) -> Iterable[str]:
-    """Yield the section of one cell library."""
-    if not result["library"]:
-        return
-    yield f"### {result['library']}"
-    yield ""
-    yield f"The least period of the FP-FP lane, {result['clock_ps']:,.0f} ps, is the equal clock."
-    yield ""
-    yield from _table(_COLUMNS, [row | _published(row["paper"]) for row in result["rows"]])
-    yield from (f"![{kind}]({_PLOTS}/{name}-{kind}.svg)" for kind in _plotted(result, _CELLS))
+def _section(name: str, result: dict[str, Any]) -> Iterable[str]:
+    """Yield the section of one cell library, or of the FPGA."""
+    kinds = _CELLS if result["targets"] == ["cells"] else _LUTS
+    if kinds is _LUTS:
+        yield "### ECP5, LFE5U-85F, speed 6"
+        yield ""
+        yield from _table(_FPGA, result["rows"])
+    else:
+        yield f"### {result['library']}"
+        yield ""
+        if result["clock_ps"]:
+            yield f"The equal clock is {result['clock_ps']:,.0f} ps."
+            yield ""
+        yield from _table(_COLUMNS, [row | _published(row["paper"]) for row in result["rows"]])
+        yield from _against(result["rows"])
+    for kind in _plotted(result, kinds):
+        yield f"![{kind}]({_PLOTS}/{name}-{kind}.svg)"
     yield ""
     yield from _colophon(result)
 
 
-def _ecp5(results: dict[str, dict[str, Any]]) -> Iterable[str]:
-    """Yield the section of the FPGA, which no cell library concerns: of one measurement."""
-    for name, result in results.items():
-        if any(row["lut4"] is not None for row in result["rows"]):
-            yield "### ECP5, LFE5U-85F, speed 6"
-            yield ""
-            yield from _table(_FPGA, result["rows"])
-            yield from (
-                f"![{kind}]({_PLOTS}/{name}-{kind}.svg)" for kind in _plotted(result, _LUTS)
-            )
-            yield ""
-            yield from _colophon(result)
-            return
+def _against(rows: list[dict[str, Any]]) -> Iterable[str]:
+    """Yield what Anda takes over what FIGNA of the same mantissa length takes."""
+    figures = {
+        "area": "area_um2_per_mac_per_cycle",
+        "area_at_clock": "area_at_clock_um2_per_mac_per_cycle",
+        "energy": "energy_pj_per_mac",
+    }
+    by_name = {(row["name"], row["mantissa_bits"]): row for row in rows}
+    compared = []
+    for (name, bits), anda in by_name.items():
+        line = {"mantissa_bits": bits}
+        for structure in ("plain", "dense"):
+            figna = by_name.get((f"FIGNA {structure}", bits), {})
+            for short, figure in figures.items():
+                mine, theirs = anda[figure], figna.get(figure)
+                line[f"{structure}_{short}"] = mine / theirs if mine and theirs else None
+        if name == "Anda" and any(line[key] for key in line if key != "mantissa_bits"):
+            compared.append(line)
+    if compared:
+        yield "What Anda takes for a MAC over what FIGNA of the same M takes: above 1, FIGNA wins."
+        yield ""
+        yield from _table(_AGAINST, compared)
 
 
 def _colophon(result: dict[str, Any]) -> Iterable[str]:
@@ -159,7 +194,9 @@ def _table(columns: tuple[tuple[str, str, str], ...], rows: list[dict[str, Any]]
         for _, figure, form in columns:
             value = row.get(figure)
             missing = _NONE if figure in _OPTIONAL else _MISSING
-            cells.append(missing if value is None else format(value, form))
+            slower = figure == "area_at_clock_ratio" and row["meets_clock"] is False
+            text = missing if value is None else format(value, form)
+            cells.append(f"({text})" if slower else text)
         yield "| " + " | ".join(cells) + " |"
     yield ""
 
@@ -169,7 +206,7 @@ def _plotted(result: dict[str, Any], kinds: Sequence[str]) -> list[str]:
     return [
         kind
         for kind in kinds
-        if any(row[f"{kind}_ratio"] and row["mantissa_bits"] for row in result["rows"])
+        if any(row.get(f"{kind}_ratio") and row["mantissa_bits"] for row in result["rows"])
     ]
 
 

@@ -19,11 +19,32 @@ __all__ = ["command"]
     help="Cell library of `pe`; else $LAMINA_LIBERTY, else Debian's osu018 where it is installed.",
 )
 @click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="TARGET",
+    help="For `pe`: cells or ecp5 only.",
+)
+@click.option(
+    "--element",
+    "elements",
+    multiple=True,
+    metavar="NAME",
+    help="For `pe`: rows of this name only, say Anda or `FIGNA plain`; may be repeated.",
+)
+@click.option(
     "--docs",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Bring the tables and plots of this folder up to date with what `pe` measures.",
 )
-def command(name: str, as_json: bool, liberty: Path | None, docs: Path | None) -> None:
+def command(
+    name: str,
+    as_json: bool,
+    liberty: Path | None,
+    targets: tuple[str, ...],
+    elements: tuple[str, ...],
+    docs: Path | None,
+) -> None:
     """Measure the figures that the documentation quotes.
 
     NAME is a bench or `all`; `lamina bench list` names them.
@@ -31,7 +52,7 @@ def command(name: str, as_json: bool, liberty: Path | None, docs: Path | None) -
     \b
     Example:
       lamina bench golden --json
-      lamina bench pe --liberty my.lib --json
+      lamina bench pe --liberty my.lib --target cells --json
     """
     from lamina_gen.bench import BENCHES, run
     from lamina_gen.console import output, progress
@@ -43,12 +64,19 @@ def command(name: str, as_json: bool, liberty: Path | None, docs: Path | None) -
     if name != "all" and name not in BENCHES:
         choices = ", ".join([*BENCHES, "all", "list"])
         raise ValueError(f"There is no bench {name!r}; it must be one of {choices}.")
-    if liberty:
-        os.environ["LAMINA_LIBERTY"] = str(liberty)
+    if docs and elements:
+        raise ValueError("The tables of --docs need all elements: --element must not be given.")
+    environment = os.environ.get("LAMINA_LIBERTY")
+    options: dict[str, Any] = {
+        "liberty": liberty or (Path(environment) if environment else None),
+        "elements": elements,
+    }
+    if targets:
+        options["targets"] = targets
     results = {}
     for bench in BENCHES if name == "all" else [name]:
         with progress(f"Measuring {bench}") as report:
-            results[bench] = run(bench, report)
+            results[bench] = run(bench, report, **options)
         if not as_json:
             _show(output(), bench, results[bench])
     if docs and "pe" in results:
