@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.aligner import SerialAligner, SerialAlignerParameters
@@ -16,19 +16,34 @@ from lamina.formats.anda import (
     compressed_plane_layout,
     group_values_layout,
 )
-from lamina.parameters import check_choice
+from lamina.parameters import check_choice, check_range
 
 __all__ = ["Compressor", "CompressorParameters"]
+
+#: What a group has beside its significands until it is put out.
+_BESIDE = data.StructLayout(
+    {
+        "signs": unsigned(GROUP),
+        "exponent": unsigned(EXPONENT_BITS),
+        "mantissa_bits": unsigned(5),
+        "rounding": unsigned(1),
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompressorParameters:
-    """``format`` of the values: "fp16" or "bf16"."""
+    """``format`` of the values: "fp16" or "bf16".
+
+    ``stages_per_rank``: registers in the rounding, as in `SerialAlignerParameters`.
+    """
 
     format: str = "fp16"
+    stages_per_rank: int = 1
 
     def __post_init__(self):
         check_choice("format", self.format, tuple(FORMATS))
+        check_range("stages_per_rank", self.stages_per_rank, 1, 16)
 
     @property
     def maximum(self) -> MaxExponentParameters:
@@ -38,7 +53,7 @@ class CompressorParameters:
     @property
     def aligner(self) -> SerialAlignerParameters:
         """Parameters of each element's aligner."""
-        return SerialAlignerParameters(format=self.format)
+        return SerialAlignerParameters(format=self.format, stages_per_rank=self.stages_per_rank)
 
     def cycles(self, mantissa_bits: int) -> int:
         """Cycles that a group takes in steady state: one per mantissa plane."""
@@ -56,10 +71,10 @@ class CompressorParameters:
 
     @property
     def storage_bits(self) -> int:
-        """The search, the aligners, and twice what a group has beside its significands."""
-        taken = GROUP + EXPONENT_BITS + 5 + 1 + 1
+        """The search, the aligners, and in each rank what a group has beside its significands."""
+        beside = _BESIDE.size * (1 + self.aligner.ranks) + 1 + self.aligner.ranks
         started = GROUP + EXPONENT_BITS + 5 + 1
-        return self.maximum.storage_bits + GROUP * self.aligner.storage_bits + taken + started
+        return self.maximum.storage_bits + GROUP * self.aligner.storage_bits + beside + started
 
 
 class Compressor(wiring.Component):
@@ -101,34 +116,24 @@ class Compressor(wiring.Component):
         m.submodules.maximum = maximum = MaxExponent(self.parameters.maximum)
         wiring.connect(m, wiring.flipped(self.i), maximum.i)
         found = maximum.o.payload
-        signs = Signal(GROUP, reset_less=True)
-        exponent = Signal(EXPONENT_BITS, reset_less=True)
-        mantissa_bits = Signal(5, reset_less=True)
-        rounding = Signal(reset_less=True)
+        advance = Signal()
+        first, (ready, valid) = self._delayed(m, maximum.o, advance)
         remaining = Signal(5)
-        taken = Signal()
         load, shift = Signal(), Signal()
         m.d.comb += [
             shift.eq(self.o.valid & self.o.ready),
             # The next group starts as the last plane leaves: no cycle is lost between groups.
-            load.eq(taken & (~self.o.valid | (shift & self.o.payload.last))),
-            maximum.o.ready.eq(load | ~taken),
+            load.eq(valid & (~self.o.valid | (shift & self.o.payload.last))),
+            advance.eq(load | ~valid),
+            maximum.o.ready.eq(advance),
             self.o.valid.eq(remaining != 0),
             self.o.payload.last.eq(remaining == 1),
         ]
-        with m.If(maximum.o.ready):
-            m.d.sync += [
-                taken.eq(maximum.o.valid),
-                signs.eq(Cat(value[-1] for value in found.group.values)),
-                exponent.eq(found.exponent),
-                mantissa_bits.eq(found.group.mantissa_bits),
-                rounding.eq(found.group.rounding),
-            ]
         with m.If(load):
             m.d.sync += [
-                self.o.payload.signs.eq(signs),
-                self.o.payload.exponent.eq(exponent),
-                remaining.eq(mantissa_bits),
+                self.o.payload.signs.eq(ready.signs),
+                self.o.payload.exponent.eq(ready.exponent),
+                remaining.eq(ready.mantissa_bits),
             ]
         with m.Elif(shift):
             m.d.sync += remaining.eq(remaining - 1)
@@ -141,11 +146,33 @@ class Compressor(wiring.Component):
             m.d.comb += [
                 aligner.value.eq(value),
                 aligner.exponent.eq(found.exponent),
-                aligner.take.eq(maximum.o.ready),
-                aligner.mantissa_bits.eq(mantissa_bits),
-                aligner.rounding.eq(rounding),
+                aligner.take.eq(advance),
+                aligner.mantissa_bits.eq(first.mantissa_bits),
+                aligner.rounding.eq(first.rounding),
                 aligner.load.eq(load),
                 aligner.shift.eq(shift),
                 self.o.payload.plane[index].eq(aligner.plane_bit),
             ]
         return m
+
+    def _delayed(self, m, found, advance):
+        """Delay what is beside the significands as the aligners' ranks do.
+
+        Return it in the first rank, and in the last one with a flag that says whether it is valid.
+        """
+        group = found.payload.group
+        beside, valid = Signal(_BESIDE), found.valid
+        m.d.comb += [
+            beside.signs.eq(Cat(value[-1] for value in group.values)),
+            beside.exponent.eq(found.payload.exponent),
+            beside.mantissa_bits.eq(group.mantissa_bits),
+            beside.rounding.eq(group.rounding),
+        ]
+        ranks = []
+        for rank in range(1 + self.parameters.aligner.ranks):
+            before, beside = beside, Signal(_BESIDE, name=f"beside_{rank}", reset_less=True)
+            was_valid, valid = valid, Signal(name=f"valid_{rank}")
+            with m.If(advance):
+                m.d.sync += [beside.eq(before), valid.eq(was_valid)]
+            ranks.append(beside)
+        return ranks[0], (ranks[-1], valid)
