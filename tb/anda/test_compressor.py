@@ -123,6 +123,17 @@ def test_latency(rng):
     assert latency == parameters("anda.compressor").latency
 
 
+@pytest.mark.parametrize("stages_per_rank", [2, 3])
+def test_fewer_ranks(rng, stages_per_rank):
+    """One rank within the rounding, and none: the same planes, only sooner."""
+    settings = {"format": "bf16", "stages_per_rank": stages_per_rank}
+    model = bulk_model("anda.compressor", **settings)
+    result = check(model, draw(rng, 5_000, "bf16"), "bf16")
+    latency = int(result["o"].cycles[0] - result.accepted["i"][0])
+    assert latency == parameters("anda.compressor", **settings).latency
+    check(model, draw(rng, 2_000, "bf16"), "bf16", stall=0.5, seed=seeds("stall"))
+
+
 def test_reset_in_mid_stream(rng):
     model = bulk_model("anda.compressor")
     groups = draw(rng, 50, "fp16")

@@ -110,6 +110,21 @@ def test_latency(rng):
     assert latency == p.latency
 
 
+@pytest.mark.parametrize("stages_per_rank", [2, 3])
+def test_fewer_ranks(rng, stages_per_rank):
+    """One rank in the plane sums, and none: the same sums at the same rate, only sooner."""
+    settings = {"columns": COLUMNS, "stages_per_rank": stages_per_rank}
+    p, model = parameters("anda.element", **settings), bulk_model("anda.element", **settings)
+    groups, weights = draw(rng, 2_000)
+    groups.mantissa_bits[0] = LONGEST
+    check(run(model, groups, weights, 0.3, seed=seeds("stall")), groups, weights)
+    words = {"i": groups.words(), "i_weights": weights}
+    done = model.run(words, outputs={"o": len(groups)})
+    check(done["o"], groups, weights)
+    assert np.array_equal(np.diff(done["o"].cycles), groups.mantissa_bits[1:] + 1)
+    assert done["o"].cycles[0] - done.accepted["i"][0] == p.latency
+
+
 def test_reset_in_mid_stream(rng):
     groups, weights = draw(rng, 200)
     model = bulk_model("anda.element", columns=COLUMNS)
