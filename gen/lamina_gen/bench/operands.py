@@ -1,9 +1,10 @@
 """Real operands for power: a product of the bundled model, as the streams of each element.
 
-Weights of integer elements stay while four rows of activations pass, whose sums take turns.
+Weights of integer elements stay while four rows of activations pass, whose sums take turns: as many
+as `contenders` has on cells.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +13,16 @@ import numpy as np
 from lamina_gen.demo import layer_operands
 from lamina_sim.golden import anda, baseline
 
-__all__ = ["ROWS", "Stimulus", "accumulator", "element", "lane"]
+__all__ = ["ROWS", "ROWS_IN_TURN", "Stimulus", "accumulator", "element", "lane"]
 
 #: Rows (characters) of the product that are used, those that take turns, blocks of columns.
-ROWS, _TURN, _BLOCKS, _GROUP = 16, 4, 4, 64
+ROWS, ROWS_IN_TURN, _BLOCKS, _GROUP = 32, 4, 4, 64
 
-_GOLDEN = {
-    "baseline.fp_lane": baseline.fp_fp,
+#: Sums over the last axis of two arrays, by module.
+_GOLDEN: dict[str, Callable[..., np.ndarray]] = {
+    "baseline.fp_lane": lambda a, b, lanes: baseline.fp_fp(a, b),
     "baseline.fp_dot": baseline.fp_dot,
-    "baseline.fp_int": baseline.fp_int,
+    "baseline.fp_int": lambda a, b, lanes: baseline.fp_int(a, b),
 }
 
 
@@ -53,7 +55,7 @@ class _Groups:
     """Groups in the order in which they are multiplied: by column block, rows in turn, k, row.
 
     ``activations`` float16 [groups, 64]; ``codes`` int8 [sets, columns, 64]; ``scales`` float16
-    [sets, columns]; one set for each `_TURN` groups. ``fields``: what goes with each group.
+    [sets, columns]; one set for each `ROWS_IN_TURN` groups. ``fields``: what goes with each group.
     """
 
     activations: np.ndarray
@@ -64,7 +66,7 @@ class _Groups:
     @property
     def sets(self) -> np.ndarray:
         """Number of the weights that each group meets."""
-        return np.arange(len(self.activations)) // _TURN
+        return np.arange(len(self.activations)) // ROWS_IN_TURN
 
     @property
     def macs(self) -> int:
@@ -79,13 +81,13 @@ class _Groups:
 
 def _groups(columns: int) -> _Groups:
     product = layer_operands()[0]
-    x = product["activations"][:ROWS].reshape(ROWS // _TURN, _TURN, -1, _GROUP)
+    x = product["activations"][:ROWS].reshape(ROWS // ROWS_IN_TURN, ROWS_IN_TURN, -1, _GROUP)
     turns, chunks = x.shape[0], x.shape[2]
     used = _BLOCKS * columns
     codes = product["codes"][:, :used].reshape(chunks, _GROUP, _BLOCKS, columns)
     scales = np.repeat(product["scales"], product["scale_group"] // _GROUP, axis=0)
     scales = scales[:chunks, :used].reshape(chunks, _BLOCKS, columns)
-    shape = (_BLOCKS, turns, chunks, _TURN)
+    shape = (_BLOCKS, turns, chunks, ROWS_IN_TURN)
     chunk, row = np.indices(shape)[2:].reshape(2, -1)
     fields = {
         "index": row,
@@ -146,14 +148,21 @@ def accumulator(columns: int, mantissa_bits: int) -> Stimulus:
         **{name: groups.fields[name] for name in ("index", "begin", "end")},
     }
     # By turn of rows, step along k, row and column.
-    shape = (-1, int(np.flatnonzero(groups.fields["end"])[0]) // _TURN + 1, _TURN, columns)
+    shape = (
+        -1,
+        int(np.flatnonzero(groups.fields["end"])[0]) // ROWS_IN_TURN + 1,
+        ROWS_IN_TURN,
+        columns,
+    )
     steps = (dots, np.broadcast_to(encoded.exponent, dots.shape), scales)
-    sums = np.zeros((dots.size // shape[1] // _TURN // columns, _TURN, columns), np.float32)
+    sums = np.zeros(
+        (dots.size // shape[1] // ROWS_IN_TURN // columns, ROWS_IN_TURN, columns), np.float32
+    )
     for at in zip(*(x.reshape(shape).swapaxes(0, 1) for x in steps), strict=True):
         sums = anda.accumulate(sums, *at, mantissa_bits=mantissa_bits)
     due: dict[str, np.ndarray] = {
         "value": sums.view(np.uint32).ravel(),
-        "index": np.tile(np.arange(_TURN * columns), len(sums)),
+        "index": np.tile(np.arange(ROWS_IN_TURN * columns), len(sums)),
     }
     return Stimulus({"i": beats}, due, groups.macs)
 
@@ -186,7 +195,8 @@ def lane(module: str, lanes: int, slots: int) -> Stimulus:
         "begin": (step == 0).astype(np.int64),
         "end": (step == steps - 1).astype(np.int64),
     }
-    sums = _GOLDEN[module](*(v.swapaxes(2, 3).reshape(*shape[:2], slots, -1) for v in (a, b)))
+    rows = (v.swapaxes(2, 3).reshape(*shape[:2], slots, -1) for v in (a, b))
+    sums = _GOLDEN[module](*rows, lanes)
     due: dict[str, np.ndarray] = {
         "value": sums.view(np.uint32).ravel(),
         "index": np.tile(np.arange(slots), _BLOCKS * turns),

@@ -23,6 +23,7 @@ __all__ = ["command"]
 @click.option(
     "--clock-ps", type=float, metavar="PERIOD", help="For cells: give the area at this period too."
 )
+@click.option("--power", is_flag=True, help="For cells: run the netlist and give its power.")
 @click.option("--dsp", is_flag=True, help="For FPGAs: let multipliers use DSP blocks.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def command(
@@ -32,6 +33,7 @@ def command(
     target: str,
     liberty: Path | None,
     clock_ps: float | None,
+    power: bool,
     dsp: bool,
     as_json: bool,
 ) -> None:
@@ -48,6 +50,8 @@ def command(
     from lamina_gen.console import progress
     from lamina_gen.synth import synthesize
 
+    if power and target != "cells":
+        raise ValueError("Power is for the target cells only.")
     entry, parameters = configured(module, config, settings)
     with progress(f"Generating {entry.name}") as report:
         result = synthesize(
@@ -59,6 +63,11 @@ def command(
             dsp=dsp,
             progress=report,
         )
+        if power:
+            from lamina_gen.bench.power import with_power
+
+            report(f"{entry.name}: the netlist runs", 1.0)
+            result = with_power(result, vars(parameters))
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=1))
     else:

@@ -147,7 +147,6 @@ def _figures(
         "min_period_lean_ps": lean.period,
         "clock_ps": None,
         "area_at_clock_um2": None,
-        "power_mw": None,
         "macro_bits": sum(
             bits * fast.mapped.instances.get(name, 0) for name, bits in macro_bits.items()
         ),

@@ -13,6 +13,7 @@ from lamina_sim.verilated.toolchain import ToolError
 
 __all__ = [
     "Line",
+    "ToolError",
     "call",
     "find_sta",
     "package_version",
