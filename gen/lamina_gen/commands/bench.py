@@ -9,6 +9,22 @@ import click
 
 __all__ = ["command"]
 
+#: Columns of a bench's table on screen, where they are not all.
+_SHOWN = {
+    "pe": (
+        "name",
+        "mantissa_bits",
+        "area_um2_per_mac_per_cycle",
+        "area_at_clock_ratio",
+        "min_period_ps",
+        "energy_pj_per_mac",
+        "energy_ratio",
+        "lut4_per_mac_per_cycle",
+        "lut4_ratio",
+        "fmax_mhz",
+    )
+}
+
 
 @click.command("bench")
 @click.argument("name")
@@ -97,8 +113,15 @@ def _show(console: Any, bench: str, result: dict[str, Any]) -> None:
     if table.row_count:
         console.print(table)
     if rows := result.get("rows"):
-        # What has an inner structure is for JSON.
-        shown = [name for name, value in rows[0].items() if not isinstance(value, dict | list)]
+        # What has an inner structure is for JSON, and so is what no screen has room for.
+        names = _SHOWN.get(bench, tuple(rows[0]))
+        values = {name: [row[name] for row in rows] for name in names}
+        shown = [
+            name
+            for name, column in values.items()
+            if any(value is not None for value in column)
+            and not any(isinstance(value, dict | list) for value in column)
+        ]
         table = Table(*shown, box=None, pad_edge=False)
         for row in rows:
             table.add_row(*(_text(row[name]) for name in shown))
@@ -109,4 +132,8 @@ def _show(console: Any, bench: str, result: dict[str, Any]) -> None:
 def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}: {_text(item)}" for key, item in value.items())
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return str(value)
