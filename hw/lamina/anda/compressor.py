@@ -56,8 +56,8 @@ class CompressorParameters:
         return SerialAlignerParameters(format=self.format, stages_per_rank=self.stages_per_rank)
 
     def cycles(self, mantissa_bits: int) -> int:
-        """Cycles that a group takes in steady state: one per mantissa plane."""
-        return mantissa_bits
+        """Cycles that a group takes in steady state: one per mantissa plane, and at least two."""
+        return max(mantissa_bits, 2)
 
     @property
     def latency(self) -> int:
@@ -67,13 +67,13 @@ class CompressorParameters:
     @property
     def throughput(self) -> str:
         """Rate in steady state."""
-        return "one group in M cycles"
+        return "one group in M cycles, M = 1 in 2"
 
     @property
     def storage_bits(self) -> int:
         """The search, the aligners, and in each rank what a group has beside its significands."""
         beside = _BESIDE.size * (1 + self.aligner.ranks) + 1 + self.aligner.ranks
-        started = GROUP + EXPONENT_BITS + 5 + 1
+        started = GROUP + EXPONENT_BITS + 5 + 1 + 1 + 1 + 1
         return self.maximum.storage_bits + GROUP * self.aligner.storage_bits + beside + started
 
 
@@ -116,27 +116,37 @@ class Compressor(wiring.Component):
         m.submodules.maximum = maximum = MaxExponent(self.parameters.maximum)
         wiring.connect(m, wiring.flipped(self.i), maximum.i)
         found = maximum.o.payload
-        advance = Signal()
-        first, (ready, valid) = self._delayed(m, maximum.o, advance)
+        advance = Signal(init=1)
         remaining = Signal(5)
         load, shift = Signal(), Signal()
+        first, ready, coming, valid = self._delayed(m, maximum.o, advance)
         m.d.comb += [
             shift.eq(self.o.valid & self.o.ready),
             # The next group starts as the last plane leaves: no cycle is lost between groups.
             load.eq(valid & (~self.o.valid | (shift & self.o.payload.last))),
-            advance.eq(load | ~valid),
             maximum.o.ready.eq(advance),
-            self.o.valid.eq(remaining != 0),
-            self.o.payload.last.eq(remaining == 1),
         ]
+        # What moves the ranks of 64 aligners has far to go, so it starts at a register: they move
+        # once the last is seen to be empty.
+        with m.If(advance):
+            m.d.sync += advance.eq(~coming)
+        with m.Else():
+            m.d.sync += advance.eq(~valid | load)
         with m.If(load):
             m.d.sync += [
+                valid.eq(0),
+                self.o.valid.eq(1),
                 self.o.payload.signs.eq(ready.signs),
                 self.o.payload.exponent.eq(ready.exponent),
+                self.o.payload.last.eq(ready.mantissa_bits == 1),
                 remaining.eq(ready.mantissa_bits),
             ]
         with m.Elif(shift):
-            m.d.sync += remaining.eq(remaining - 1)
+            m.d.sync += [
+                self.o.valid.eq(~self.o.payload.last),
+                self.o.payload.last.eq(remaining == 2),
+                remaining.eq(remaining - 1),
+            ]
         with m.If(load | shift):
             m.d.sync += self.o.payload.first.eq(load)
         for index, value in enumerate(found.group.values):
@@ -158,7 +168,8 @@ class Compressor(wiring.Component):
     def _delayed(self, m, found, advance):
         """Delay what is beside the significands as the aligners' ranks do.
 
-        Return it in the first rank, and in the last one with a flag that says whether it is valid.
+        Return it in the first rank and in the last, and whether what comes to the last and what is
+        there is valid.
         """
         group = found.payload.group
         beside, valid = Signal(_BESIDE), found.valid
@@ -171,8 +182,8 @@ class Compressor(wiring.Component):
         ranks = []
         for rank in range(1 + self.parameters.aligner.ranks):
             before, beside = beside, Signal(_BESIDE, name=f"beside_{rank}", reset_less=True)
-            was_valid, valid = valid, Signal(name=f"valid_{rank}")
+            coming, valid = valid, Signal(name=f"valid_{rank}")
             with m.If(advance):
-                m.d.sync += [beside.eq(before), valid.eq(was_valid)]
+                m.d.sync += [beside.eq(before), valid.eq(coming)]
             ranks.append(beside)
-        return ranks[0], (ranks[-1], valid)
+        return ranks[0], ranks[-1], coming, valid

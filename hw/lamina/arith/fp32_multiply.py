@@ -34,7 +34,7 @@ class Fp32MultiplyParameters(PipelineParameters):
         b = _FORMATS[self.b_format]
         # An FP16 significand is a single digit: there is only one product in the middle.
         middle = (add_middle,) if b.precision > _DIGIT else ()
-        return (_multiply_digits(b), *middle, _add_products(b), *ROUND_STAGES)
+        return (_unpack(b), _multiply_digits(b), *middle, _add_products(b), *ROUND_STAGES)
 
     @property
     def operands(self):
@@ -45,14 +45,31 @@ class Fp32MultiplyParameters(PipelineParameters):
         return {"value": unsigned(FP32.width)}
 
 
+def _unpack(b_format: Format) -> Stage:
+    """Return the stage from the operands to their significands and what else decides the result."""
+
+    def unpack_factors(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+        a, b = unpack(FP32, x.a), unpack(b_format, x.b)
+        return {
+            "a": a.significand,
+            "b": b.significand,
+            "sign": a.sign ^ b.sign,
+            # The field of the product's top bit: both factors are below 2, the product below 4.
+            "exponent": a.exponent + b.exponent - (b_format.bias - 1),
+            "nan": a.nan | b.nan | (a.inf & b.zero) | (a.zero & b.inf),
+            "inf": a.inf | b.inf,
+        }
+
+    return unpack_factors
+
+
 def _multiply_digits(b_format: Format) -> Stage:
-    """Return the stage from the operands to the products of their digits."""
+    """Return the stage from the significands to the products of their digits."""
 
     def multiply_digits(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-        a, b = unpack(FP32, x.a), unpack(b_format, x.b)
-        a_low, a_high = a.significand[:_DIGIT], a.significand[_DIGIT:]
-        b_low, b_high = b.significand[:_DIGIT], b.significand[_DIGIT:]
-        if len(b_high):
+        a_low, a_high = x.a[:_DIGIT], x.a[_DIGIT:]
+        b_low, b_high = x.b[:_DIGIT], x.b[_DIGIT:]
+        if b_format.precision > _DIGIT:
             products = {
                 "outer": Cat(a_low * b_low, a_high * b_high),
                 "middle": a_high * b_low,
@@ -60,13 +77,7 @@ def _multiply_digits(b_format: Format) -> Stage:
             }
         else:
             products = {"outer": a_low * b_low, "middle": a_high * b_low}
-        return products | {
-            "sign": a.sign ^ b.sign,
-            # The field of the product's top bit: both factors are below 2, the product below 4.
-            "exponent": a.exponent + b.exponent - (b_format.bias - 1),
-            "nan": a.nan | b.nan | (a.inf & b.zero) | (a.zero & b.inf),
-            "inf": a.inf | b.inf,
-        }
+        return keep(x, "sign", "exponent", "nan", "inf") | products
 
     return multiply_digits
 
