@@ -83,7 +83,8 @@ def test_ranks(rng, b_format, stages, stages_per_rank):
     """Fewer ranks: the same results, sooner."""
     settings = {"stages_per_rank": stages_per_rank, "tag_bits": 20, "b_format": b_format}
     model, p = bulk_model(MODULE, **settings), parameters(MODULE, **settings)
-    assert p.latency == -(-stages // stages_per_rank)
+    # With a register after every stage there is one more stage, which joins parts of products.
+    assert p.latency == -(-stages // stages_per_rank) + (stages_per_rank == 1)
     a, b = random_pairs(rng, 20_000)
     b = (b >> 16).astype(np.uint16) if b_format == "fp16" else b
     check(model, (a, b), stall=0.3)

@@ -17,6 +17,8 @@ _FORMATS = {"fp32": FP32, "fp16": FP16}
 
 #: Significands are multiplied in digits of this many bits: a DSP block takes two of them.
 _DIGIT = FP32.precision // 2
+#: Bits of a digit that logic multiplies by in a cycle.
+_PART = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,11 @@ class Fp32MultiplyParameters(PipelineParameters):
         b = _FORMATS[self.b_format]
         # An FP16 significand is a single digit: there is only one product in the middle.
         middle = (add_middle,) if b.precision > _DIGIT else ()
-        return (_unpack(b), _multiply_digits(b), *middle, _add_products(b), *ROUND_STAGES)
+        # In LUTs a product of digits takes two cycles; without a register between, parts of it
+        # would only be larger.
+        split = (_multiply_parts(b), join_parts)
+        products = split if self.stages_per_rank == 1 else (_multiply_digits(b),)
+        return (_unpack(b), *products, *middle, _add_products(b), *ROUND_STAGES)
 
     @property
     def operands(self):
@@ -63,29 +69,54 @@ def _unpack(b_format: Format) -> Stage:
     return unpack_factors
 
 
+def _pairs(b_format: Format, x: SimpleNamespace) -> dict[str, tuple[Value, Value]]:
+    """Return the pairs of digits to be multiplied, by the name of the product."""
+    a_low, a_high = x.a[:_DIGIT], x.a[_DIGIT:]
+    b_low, b_high = x.b[:_DIGIT], x.b[_DIGIT:]
+    pairs = {"low": (a_low, b_low), "middle": (a_high, b_low)}
+    if b_format.precision > _DIGIT:
+        pairs |= {"high": (a_high, b_high), "other_middle": (a_low, b_high)}
+    return pairs
+
+
 def _multiply_digits(b_format: Format) -> Stage:
     """Return the stage from the significands to the products of their digits."""
 
     def multiply_digits(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-        a_low, a_high = x.a[:_DIGIT], x.a[_DIGIT:]
-        b_low, b_high = x.b[:_DIGIT], x.b[_DIGIT:]
-        if b_format.precision > _DIGIT:
-            products = {
-                "outer": Cat(a_low * b_low, a_high * b_high),
-                "middle": a_high * b_low,
-                "other_middle": a_low * b_high,
-            }
-        else:
-            products = {"outer": a_low * b_low, "middle": a_high * b_low}
+        products = {name: a * b for name, (a, b) in _pairs(b_format, x).items()}
         return keep(x, "sign", "exponent", "nan", "inf") | products
 
     return multiply_digits
 
 
+def _multiply_parts(b_format: Format) -> Stage:
+    """Return the stage from the significands to digits times parts of digits."""
+
+    def multiply_parts(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+        products = {
+            f"{name}_{start}": a * b[start : start + _PART]
+            for name, (a, b) in _pairs(b_format, x).items()
+            for start in range(0, len(b), _PART)
+        }
+        return keep(x, "sign", "exponent", "nan", "inf") | products
+
+    return multiply_parts
+
+
+def join_parts(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Add the parts of each product."""
+    joined: dict[str, Value] = {}
+    for key, value in vars(x).items():
+        name, _, start = key.rpartition("_")
+        if start.isdigit():
+            joined[name] = (value << int(start)) + joined.get(name, 0)
+    return keep(x, "sign", "exponent", "nan", "inf") | joined
+
+
 def add_middle(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """Add the two products of unlike digits, which have equal weight."""
     middle = x.middle + x.other_middle
-    return keep(x, "outer", "sign", "exponent", "nan", "inf") | {"middle": middle}
+    return keep(x, "low", "high", "sign", "exponent", "nan", "inf") | {"middle": middle}
 
 
 def _add_products(b_format: Format) -> Stage:
@@ -94,7 +125,8 @@ def _add_products(b_format: Format) -> Stage:
 
     def add_products(m: Module, x: SimpleNamespace) -> dict[str, Value]:
         # The lowest digit of the outer products meets nothing: the addition is above it.
-        low, high = x.outer[:_DIGIT], x.outer[_DIGIT:] + x.middle
+        outer = Cat(x.low[: 2 * _DIGIT], x.high) if b_format.precision > _DIGIT else x.low
+        low, high = outer[:_DIGIT], outer[_DIGIT:] + x.middle
         return keep(x, "sign", "exponent", "nan", "inf") | {"magnitude": Cat(low, high)[:width]}
 
     return add_products
