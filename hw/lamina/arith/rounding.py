@@ -61,6 +61,11 @@ def count_zeros(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     return keep(x, "sign", "exponent", "magnitude", "nan", "inf") | {"zeros": zeros}
 
 
+def count_zeros_and_depth(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """As `count_zeros`; at the same time find how far below the normal range an exponent is."""
+    return count_zeros(m, x) | {"depth": 1 - x.exponent}
+
+
 def normalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """Move the leading one of ``magnitude`` to the top and cut it to ROUNDED_BITS."""
     shifted = Signal.like(x.magnitude)
@@ -73,9 +78,9 @@ def normalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
 
 def normalise_and_measure(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """As `normalise`; at the same time find how far below the normal range the result is."""
-    distance = Signal(signed(len(x.exponent) + 2))
+    distance = Signal(signed(len(x.depth) + 1))
     depth = Signal(_SHIFT_BITS)
-    m.d.comb += distance.eq(1 - x.exponent + x.zeros)
+    m.d.comb += distance.eq(x.depth + x.zeros)
     with m.If(distance >= 0):
         far = distance[_SHIFT_BITS:].any()
         m.d.comb += depth.eq(distance[:_SHIFT_BITS] | far.replicate(_SHIFT_BITS))
@@ -114,7 +119,7 @@ def round_to_nearest_even(m: Module, x: SimpleNamespace) -> dict[str, Value]:
 
 
 #: From {sign, magnitude, exponent, nan, inf} to {value}; ``exponent`` is signed.
-ROUND_STAGES = (count_zeros, normalise_and_measure, denormalise, round_to_nearest_even)
+ROUND_STAGES = (count_zeros_and_depth, normalise_and_measure, denormalise, round_to_nearest_even)
 
 #: The same for values that are never below the normal range.
 ROUND_NORMAL_STAGES = (count_zeros, normalise, round_to_nearest_even)
