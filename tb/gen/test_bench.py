@@ -233,7 +233,7 @@ def measured(targets=("cells", "ecp5")):
             energy_pj_per_mac=1.0, meets_clock=False, lut4_per_mac_per_cycle=90.0),
     ]  # fmt: skip
     rows[0]["area_at_clock_um2_per_mac_per_cycle"] = 200.0
-    rows[2]["paper"] = "Anda M8"
+    rows[1]["paper"], rows[2]["paper"] = "FIGNA-M8", "Anda M8"
     pe.ratios(rows)
     return {
         "targets": list(targets), "library": "my cells 1.8V", "clock_ps": 9000.0,
@@ -258,6 +258,7 @@ def test_page_is_made_of_what_was_measured(docs):
     # No period was measured; it misses the clock; the paper's figures stand beside.
     assert "not measured | 8.00 | (10.00)" in lines["| Anda"]
     assert "7.72" in lines["| Anda"]
+    assert "plain FIGNA at M = 8: 1 : 0.040 at the equal clock, 1 : 0.050 by" in text
     # Dense FIGNA wins by area, Anda by energy.
     assert "| 2.50 | 2.50 | 0.50 |" in lines["| 8"]
     assert sorted(path.name for path in (docs / "plots").iterdir()) == [

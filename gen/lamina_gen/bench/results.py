@@ -141,11 +141,25 @@ def _section(name: str, result: dict[str, Any]) -> Iterable[str]:
             yield f"The equal clock is {result['clock_ps']:,.0f} ps."
             yield ""
         yield from _table(_COLUMNS, [row | _published(row["paper"]) for row in result["rows"]])
+        yield from _figna_share(result["rows"])
         yield from _against(result["rows"])
     for kind in _plotted(result, kinds):
         yield f"![{kind}]({_PLOTS}/{name}-{kind}.svg)"
     yield ""
     yield from _colophon(result)
+
+
+def _figna_share(rows: list[dict[str, Any]]) -> Iterable[str]:
+    """Yield how large plain FIGNA at M = 8 is beside the lane, by which others can check a flow."""
+    for row in rows:
+        if row["paper"] == "FIGNA-M8" and row["area_ratio"] and row["area_at_clock_ratio"]:
+            yield (
+                f"Area per MAC/cycle, FP-FP lane : plain FIGNA at M = 8: 1 : "
+                f"{1 / row['area_at_clock_ratio']:.3f} at the equal clock, 1 : "
+                f"{1 / row['area_ratio']:.3f} by the script made for speed; in the paper 1 : "
+                f"{1 / PAPER['FIGNA-M8'][0]:.3f}."
+            )
+            yield ""
 
 
 def _against(rows: list[dict[str, Any]]) -> Iterable[str]:
