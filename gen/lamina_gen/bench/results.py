@@ -74,8 +74,10 @@ _FPGA = (
     ("LUT4 per MAC/cycle", "lut4_per_mac_per_cycle", ".4g"),
     ("LUT4 x", "lut4_ratio", ".2f"),
 )
-#: Plots, by the ratio that they show.
+#: Plots, and the ratio that each shows.
 _CELLS, _LUTS = ("area", "energy"), ("lut4",)
+_LABELS = {"area": "area at equal clock", "energy": "energy", "lut4": "LUT4"}
+_SHOWS = {"area": "area_at_clock_ratio", "energy": "energy_ratio", "lut4": "lut4_ratio"}
 #: Text of a figure that nobody measured, and of one that there cannot be.
 _MISSING, _NONE = "not measured", "-"
 _OPTIONAL = {"mantissa_bits", "paper_area", "paper_energy"}
@@ -220,7 +222,7 @@ def _plotted(result: dict[str, Any], kinds: Sequence[str]) -> list[str]:
     return [
         kind
         for kind in kinds
-        if any(row.get(f"{kind}_ratio") and row["mantissa_bits"] for row in result["rows"])
+        if any(row.get(_SHOWS[kind]) and row["mantissa_bits"] for row in result["rows"])
     ]
 
 
@@ -229,8 +231,9 @@ def _plot(result: dict[str, Any], kind: str, path: Path) -> None:
     chart, axes = plots.figure()
     lines: dict[str, list[tuple[int, float]]] = {}
     for row in result["rows"]:
-        if row["mantissa_bits"] and row[f"{kind}_ratio"]:
-            lines.setdefault(row["name"], []).append((row["mantissa_bits"], row[f"{kind}_ratio"]))
+        bits, ratio = row["mantissa_bits"], row[_SHOWS[kind]]
+        if bits and ratio:
+            lines.setdefault(row["name"], []).append((bits, ratio))
     for name, points in lines.items():
         axes.plot(*zip(*sorted(points), strict=True), marker="o", label=name)
     if kind in _CELLS:
@@ -240,7 +243,7 @@ def _plot(result: dict[str, Any], kind: str, path: Path) -> None:
         axes.plot(*zip(*anda, strict=True), "--", color="0.5", label="Anda, paper")
         places = [(m, PAPER[line][which]) for m, line in figna]
         axes.plot(*zip(*places, strict=True), ":", color="0.5", label="FIGNA, paper")
-    axes.set(xlabel="mantissa bits M", ylabel=f"{kind} per MAC: FP-FP lane over element")
+    axes.set(xlabel="mantissa bits M", ylabel=f"{_LABELS[kind]} per MAC: FP-FP lane over element")
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=7)
     plots.save(chart, path)
