@@ -10,7 +10,7 @@ from lamina.anda.accumulator import Accumulator, AccumulatorParameters
 from lamina.anda.element import Element, ElementParameters
 from lamina.arith.scale_accumulate import ScaleAccumulate, ScaleAccumulateParameters
 from lamina.bus.axi4 import read_pins
-from lamina.formats.anda import group_word_layout, output_layout
+from lamina.formats.anda import group_sum_layout, group_word_layout, output_layout
 from lamina.formats.packed import WORD_COLUMNS_MAX, row_group_layout
 from lamina.formats.planes import TILE_COLUMNS, run_layout, tile_layout, tile_scales_layout
 from lamina.pacq.dot import Dot, DotParameters
@@ -18,7 +18,7 @@ from lamina.pacq.operand_buffer import OperandBuffer, OperandBufferParameters
 from lamina.parameters import check_choice, check_range
 from lamina.store.assembler import Assembler, AssemblerParameters
 from lamina.store.fetcher import Fetcher, FetcherParameters
-from lamina.stream.buffer import Queue, QueueParameters
+from lamina.stream.buffer import Queue, QueueParameters, SkidBuffer, SkidBufferParameters
 
 __all__ = ["System", "SystemParameters"]
 
@@ -90,6 +90,12 @@ class SystemParameters:
         )
 
     @property
+    def sums(self) -> SkidBufferParameters:
+        """Parameters of the register slice between elements and accumulator."""
+        p = self.element
+        return SkidBufferParameters(shape=group_sum_layout(p.columns, p.weight_bits, p.index_bits))
+
+    @property
     def operand_buffer(self) -> OperandBufferParameters:
         """Parameters of PacQ's operand buffer."""
         return OperandBufferParameters(row_bits=self.row_bits)
@@ -112,7 +118,8 @@ class SystemParameters:
         The longest of the engines; add those of the memory, and the planes and groups beyond the
         first.
         """
-        anda = self.element.latency + self.accumulator.latency if self.has_anda else 0
+        parts = (self.element, self.sums, self.accumulator)
+        anda = sum(part.latency for part in parts) if self.has_anda else 0
         pacq = 0
         if self.has_pacq:
             parts = (self.operand_buffer, self.dot, self.scale_accumulate)
@@ -130,7 +137,7 @@ class SystemParameters:
     def storage_bits(self) -> int:
         """Of all parts."""
         parts = [self.fetcher, self.assembler]
-        parts += [self.element, self.accumulator] if self.has_anda else []
+        parts += [self.element, self.sums, self.accumulator] if self.has_anda else []
         parts += [self.operand_buffer, self.dot, self.scale_accumulate] if self.has_pacq else []
         return sum(part.storage_bits for part in parts)
 
@@ -232,7 +239,10 @@ class System(wiring.Component):
         m.submodules.element = element = Element(p.element)
         m.submodules.accumulator = accumulator = Accumulator(p.accumulator)
         connect(m, flipped(self.i_anda), element.i)
-        connect(m, element.o, accumulator.i)
+        # An element sees one cycle late that its sums are taken; here they are taken early.
+        m.submodules.sums = sums = SkidBuffer(p.sums)
+        connect(m, element.o, sums.i)
+        connect(m, sums.o, accumulator.i)
         connect(m, accumulator.o, flipped(self.o_anda))
         # A set of weights is a tile and its scales, once both are there.
         tile = stream.Signature(tile_layout(p.weight_bits)).create()

@@ -59,9 +59,10 @@ def check_any_order(rng, model, p, golden, a, b, lanes=1):
         assert np.array_equal(got["value"][finished == index], due[:, index])
 
 
-def check_many(rng, module, golden, draw, lanes=1, **settings):
+def check_many(rng, module, golden, draw, **settings):
     """Run GROUPS groups of 64 through ``module``."""
     model, p = bulk_model(module, **settings), parameters(module, **settings)
+    lanes = getattr(p, "lanes", 1)
     for start in range(0, GROUPS, CHUNK):
         count = min(CHUNK, GROUPS - start)
         check(model, p, golden, *draw(rng, (-(-count // p.slots) * p.slots, K)), lanes)
