@@ -54,7 +54,7 @@ def test_storage():
     p = parameters(MODULE, mantissa_bits=8, zero_points=False, stages_per_rank=7)
     beside = 16 + 8 + 10 + 2
     sums = (9 + 6) + (8 + 4 + 6)
-    assert p.storage_bits == 64 * (9 + 4) + sums + 3 * beside + 2 + 2 + 3
+    assert p.storage_bits == 64 * (9 + 4) + sums + 3 * beside + 2 + 2 + 4
 
 
 @pytest.mark.slow

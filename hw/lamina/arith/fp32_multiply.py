@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from amaranth.hdl import Cat, Module, Value, unsigned
 
 from lamina.arith.pipeline import Pipeline, PipelineParameters, Stage
+from lamina.arith.products import join_parts, partial_products
 from lamina.arith.rounding import ROUND_STAGES, keep
 from lamina.arith.unpack import unpack
 from lamina.formats.ieee import FP16, FP32, Format
@@ -17,8 +18,6 @@ _FORMATS = {"fp32": FP32, "fp16": FP16}
 
 #: Significands are multiplied in digits of this many bits: a DSP block takes two of them.
 _DIGIT = FP32.precision // 2
-#: Bits of a digit that logic multiplies by in a cycle.
-_PART = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,24 +92,12 @@ def _multiply_parts(b_format: Format) -> Stage:
     """Return the stage from the significands to digits times parts of digits."""
 
     def multiply_parts(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-        products = {
-            f"{name}_{start}": a * b[start : start + _PART]
-            for name, (a, b) in _pairs(b_format, x).items()
-            for start in range(0, len(b), _PART)
-        }
-        return keep(x, "sign", "exponent", "nan", "inf") | products
+        products = keep(x, "sign", "exponent", "nan", "inf")
+        for name, (a, b) in _pairs(b_format, x).items():
+            products |= partial_products(name, a, b)
+        return products
 
     return multiply_parts
-
-
-def join_parts(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """Add the parts of each product."""
-    joined: dict[str, Value] = {}
-    for key, value in vars(x).items():
-        name, _, start = key.rpartition("_")
-        if start.isdigit():
-            joined[name] = (value << int(start)) + joined.get(name, 0)
-    return keep(x, "sign", "exponent", "nan", "inf") | joined
 
 
 def add_middle(m: Module, x: SimpleNamespace) -> dict[str, Value]:
@@ -125,7 +112,7 @@ def _add_products(b_format: Format) -> Stage:
 
     def add_products(m: Module, x: SimpleNamespace) -> dict[str, Value]:
         # The lowest digit of the outer products meets nothing: the addition is above it.
-        outer = Cat(x.low[: 2 * _DIGIT], x.high) if b_format.precision > _DIGIT else x.low
+        outer = Cat(x.low, x.high) if b_format.precision > _DIGIT else x.low
         low, high = outer[:_DIGIT], outer[_DIGIT:] + x.middle
         return keep(x, "sign", "exponent", "nan", "inf") | {"magnitude": Cat(low, high)[:width]}
 

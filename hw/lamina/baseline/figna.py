@@ -52,7 +52,7 @@ class FignaParameters(IntegerElementParameters):
     @property
     def latency(self) -> int:
         """Cycles from a group accepted to its sums valid."""
-        return 1 + self.dot.latency
+        return 1 + self.dot.latency + self.slice_latency
 
     @property
     def storage_bits(self) -> int:
@@ -86,12 +86,13 @@ class Figna(IntegerElement):
         row = Signal(p.dot.operands["row"], reset_less=True)
         with m.If(take):
             m.d.sync += row.eq(p.dot.hold(list(self.i.payload.values)))
+        results = self._results(m)
         dots = [self._add_column(m, index, row, load) for index in range(p.columns)]
         for dot in dots:
-            m.d.comb += [dot.i.valid.eq(valid), dot.o.ready.eq(self.o.ready)]
-        m.d.comb += [advance.eq(dots[0].i.ready), self.o.valid.eq(dots[0].o.valid)]
+            m.d.comb += [dot.i.valid.eq(valid), dot.o.ready.eq(results.ready)]
+        m.d.comb += [advance.eq(dots[0].i.ready), results.valid.eq(dots[0].o.valid)]
         beside = delayed(m, self._describe(m, take, load), advance, p.dot.latency)
-        self._put_out(m, [dot.o.payload.sum for dot in dots], beside)
+        self._put_out(m, results.payload, [dot.o.payload.sum for dot in dots], beside)
         return m
 
     def _add_column(self, m, index, row, load):

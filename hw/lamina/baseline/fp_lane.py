@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from amaranth.hdl import Module, Value, unsigned
 
 from lamina.arith.pipeline import PipelineParameters
+from lamina.arith.products import join_parts, partial_products
 from lamina.arith.rounding import keep
 from lamina.arith.unpack import unpack
 from lamina.baseline.lane import EXACT_STAGES, Lane, LaneParameters
@@ -20,7 +21,10 @@ class _ProductParameters(PipelineParameters):
 
     @property
     def stages(self):
-        return (_unpack, _multiply, *EXACT_STAGES)
+        # See `Fp32Multiply`: parts pay only with a register behind them.
+        parts = self.stages_per_rank == 1
+        multiply = (_multiply_parts, join_parts) if parts else (_multiply,)
+        return (_unpack, *multiply, *EXACT_STAGES)
 
     @property
     def operands(self):
@@ -48,6 +52,12 @@ def _unpack(m: Module, x: SimpleNamespace) -> dict[str, Value]:
 def _multiply(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """Multiply the significands."""
     return keep(x, "sign", "exponent", "nan", "inf") | {"magnitude": x.a * x.b}
+
+
+def _multiply_parts(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Multiply one significand by parts of the other."""
+    products = partial_products("magnitude", x.a, x.b)
+    return keep(x, "sign", "exponent", "nan", "inf") | products
 
 
 @dataclass(frozen=True, kw_only=True)

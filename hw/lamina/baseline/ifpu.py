@@ -82,14 +82,14 @@ class IfpuParameters(IntegerElementParameters):
     @property
     def latency(self) -> int:
         """Cycles from a group accepted to its sums valid."""
-        return 1 + (self.steps - 1) + self.dot.latency + 1
+        return 1 + (self.steps - 1) + self.dot.latency + 1 + self.slice_latency
 
     @property
     def storage_bits(self) -> int:
         """Operands, the plane's number, plane sums, running sums, and what goes beside."""
         columns = self.columns * (self.dot.storage_bits + self.sum_bits)
         beside = (self.dot.latency + 1) * self.beside_layout.size + 2 * self.dot.latency
-        return 2 + (self.steps - 1).bit_length() + self.operand_bits + columns + beside
+        return 3 + (self.steps - 1).bit_length() + self.operand_bits + columns + beside
 
 
 class Ifpu(IntegerElement):
@@ -117,12 +117,13 @@ class Ifpu(IntegerElement):
         advance, valid, last = Signal(), Signal(), Signal()
         step = Signal(range(p.steps))
         take, load = self._admit(m, ~valid | (advance & last))
-        m.d.comb += last.eq(step == p.steps - 1)
+        results, valid_result = self._results(m), Signal()
         values = Signal(self.i.payload["values"].shape(), reset_less=True)
         with m.If(take):
             m.d.sync += [valid.eq(1), step.eq(0), values.eq(self.i.payload["values"])]
+            m.d.sync += last.eq(p.steps == 1)
         with m.Elif(valid & advance):
-            m.d.sync += [valid.eq(~last), step.eq(step + 1)]
+            m.d.sync += [valid.eq(~last), step.eq(step + 1), last.eq(step == p.steps - 2)]
         beside = delayed(m, self._describe(m, take, load), advance, p.dot.latency)
         flags = delayed(m, Cat(step == 0, last), advance, p.dot.latency)
         go = Signal()
@@ -133,13 +134,14 @@ class Ifpu(IntegerElement):
                 column.i.payload["values"].eq(values),
                 column.i.payload.last.eq(last),
                 column.i.valid.eq(valid),
-                column.o.ready.eq(self.o.ready | ~self.o.valid),
+                column.o.ready.eq(results.ready | ~valid_result),
             ]
             sums.append(self._accumulate(m, column, go, *flags))
         m.d.comb += [advance.eq(columns[0].i.ready), go.eq(columns[0].o.valid & columns[0].o.ready)]
         with m.If(columns[0].o.ready):
-            m.d.sync += self.o.valid.eq(columns[0].o.valid & flags[1])
-        self._put_out(m, sums, delayed(m, beside, go & flags[1], 1))
+            m.d.sync += valid_result.eq(columns[0].o.valid & flags[1])
+        m.d.comb += results.valid.eq(valid_result)
+        self._put_out(m, results.payload, sums, delayed(m, beside, go & flags[1], 1))
         return m
 
     def _add_column(self, m, index, load, turn):

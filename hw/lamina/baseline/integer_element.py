@@ -16,6 +16,7 @@ from lamina.formats.anda import (
 )
 from lamina.formats.baseline import aligned_integers_layout
 from lamina.parameters import check_flag, check_range
+from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
 
 __all__ = ["IntegerElement", "IntegerElementParameters"]
 
@@ -66,6 +67,19 @@ class IntegerElementParameters:
         return GROUP * self.columns / self.steps
 
     @property
+    def slice(self) -> SkidBufferParameters | None:
+        """Of the register slice behind long sums, so that what stalls them starts at a register."""
+        if self.dot.latency <= 2:
+            return None
+        layout = group_sum_layout(self.columns, self.weight_bits, self.index_bits)
+        return SkidBufferParameters(shape=layout)
+
+    @property
+    def slice_latency(self) -> int:
+        """Cycles that the slice adds."""
+        return self.slice.latency if self.slice else 0
+
+    @property
     def throughput(self) -> str:
         """Rate in steady state."""
         return f"one group in {self.steps} cycle{'s' if self.steps > 1 else ''}"
@@ -85,12 +99,14 @@ class IntegerElementParameters:
 
     @property
     def operand_bits(self) -> int:
-        """Flip-flops that hold a group with what is beside it, and the weights with their scales.
+        """Flip-flops that hold a group with what is beside it, and the weights with their scales;
+        and those of the slice.
 
         A scale is part of the weights and of what is beside the group, but one register.
         """
         group = aligned_integers_layout(self.mantissa_bits, self.index_bits)["values"].width
-        return group + self.columns * GROUP * self.entry_bits + self.beside_layout.size
+        sliced = self.slice.storage_bits if self.slice else 0
+        return group + self.columns * GROUP * self.entry_bits + self.beside_layout.size + sliced
 
 
 class IntegerElement(wiring.Component):
@@ -155,15 +171,22 @@ class IntegerElement(wiring.Component):
             m.d.sync += held.scales.eq(self.i_weights.payload.scales)
         return held
 
-    def _put_out(self, m: Module, sums: list[Value], beside: Signal) -> None:
-        """Drive the payload of ``o``."""
+    def _results(self, m: Module):
+        """Return the stream to put the results on: ``o``, or what leads there by the slice."""
+        if self.parameters.slice is None:
+            return self.o
+        m.submodules.slice = slice_ = SkidBuffer(self.parameters.slice)
+        wiring.connect(m, slice_.o, wiring.flipped(self.o))
+        return slice_.i
+
+    def _put_out(self, m: Module, payload, sums: list[Value], beside: Signal) -> None:
+        """Drive the payload of the results."""
         spare = MANTISSA_BITS_MAX - self.parameters.mantissa_bits
         m.d.comb += [
-            target.eq(value << spare)
-            for target, value in zip(self.o.payload.sums, sums, strict=True)
+            target.eq(value << spare) for target, value in zip(payload.sums, sums, strict=True)
         ]
         for field in self.parameters.beside_layout.members:
-            m.d.comb += self.o.payload[field].eq(beside[field])
+            m.d.comb += payload[field].eq(beside[field])
 
 
 def delayed(m: Module, value: Signal, enable: Value, ranks: int) -> Signal:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -30,9 +30,14 @@ class RingParameters:
         return Fp32AddParameters(tag_bits=1, stages_per_rank=self.stages_per_rank)
 
     @property
+    def selects(self) -> bool:
+        """Whether a rank of its own brings term and sum together: with ranks after all stages."""
+        return self.stages_per_rank == 1
+
+    @property
     def slots(self) -> int:
-        """Sums under way: one in each rank of the adder."""
-        return self.add.latency
+        """Sums under way: one in each rank of the ring."""
+        return self.add.latency + self.selects
 
     @property
     def index_bits(self) -> int:
@@ -46,8 +51,8 @@ class RingParameters:
 
     @property
     def latency(self) -> int:
-        """Cycles from a term taken to its sum valid."""
-        return self.add.latency
+        """Cycles from a term taken to its sum valid: once round the ring."""
+        return self.slots
 
     @property
     def throughput(self) -> str:
@@ -56,8 +61,9 @@ class RingParameters:
 
     @property
     def storage_bits(self) -> int:
-        """The adder, and which sum is due."""
-        return self.add.storage_bits + (self.slots - 1).bit_length()
+        """The adder, the rank before it, and which sum is due."""
+        selected = (2 * FP32.width + 1) * self.selects
+        return self.add.storage_bits + selected + (self.slots - 1).bit_length()
 
 
 class Ring(wiring.Component):
@@ -94,19 +100,31 @@ class Ring(wiring.Component):
         m.submodules.add = add = Fp32Add(p.add)
         term = self.i.payload
         slot, meets = Signal(range(p.slots)), Signal()
+        augend, addend, end = Signal(FP32.width), Signal(FP32.width), Signal()
+        self._select(m, add, Cat(augend, addend, end))
         with m.If(add.i.ready):
             m.d.sync += slot.eq(Mux(slot == p.slots - 1, 0, slot + 1))
         m.d.comb += [
             self.i.ready.eq(add.i.ready & (term.index == slot)),
             meets.eq(self.i.valid & (term.index == slot)),
             add.i.valid.eq(1),
-            add.i.payload.a.eq(Mux(meets & term.begin, 0, add.o.payload.value)),
-            add.i.payload.b.eq(Mux(meets, term.value, 0)),
-            add.i.payload.tag.eq(meets & term.end),
+            augend.eq(Mux(meets & term.begin, 0, add.o.payload.value)),
+            addend.eq(Mux(meets, term.value, 0)),
+            end.eq(meets & term.end),
             add.o.ready.eq(self.o.ready | ~add.o.payload.tag),
             self.o.valid.eq(add.o.valid & add.o.payload.tag),
             self.o.payload.value.eq(add.o.payload.value),
-            # The adder is as many ranks long as there are sums: what leaves is the sum due.
+            # The ring is as many ranks long as there are sums: what leaves is the sum due.
             self.o.payload.index.eq(slot),
         ]
         return m
+
+    def _select(self, m, add, operands):
+        """Hand ``operands``, augend, addend and tag, to the adder, through a rank if it has one."""
+        if self.parameters.selects:
+            selected = Signal.like(operands)
+            with m.If(add.i.ready):
+                m.d.sync += selected.eq(operands)
+            operands = selected
+        given = add.i.payload
+        m.d.comb += Cat(given.a, given.b, given.tag).eq(operands)
