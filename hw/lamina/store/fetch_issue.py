@@ -1,6 +1,6 @@
 """Front half of the fetcher: runs of blocks become AXI4 read bursts, one per plane and chunk."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -54,6 +54,7 @@ class FetchIssue(wiring.Component):
                 "column": p.column_bits,  # its first block within the row
                 "remaining": self.i.p.blocks.shape(),
                 "limit": range(p.chunk_blocks(1) + 1),  # L
+                "room": range(p.chunk_blocks(1) + 1),  # blocks from the first to a multiple of L
                 "planes": self.i.p.planes.shape(),
                 "keep": self.i.p.keep.shape(),
                 "bad": 1,
@@ -64,7 +65,7 @@ class FetchIssue(wiring.Component):
         self._prepare(m, start, start_valid, start_ready)
         job, count, plane = Signal(job_layout), Signal(job_layout["limit"].shape), Signal(5)
         last_plane, fire = Signal(), Signal()
-        chunk_count = self._chunk_count(m, job)
+        chunk_count = Mux(job.remaining < job.room, job.remaining, job.room)
         m.d.comb += [
             self.chunk.p.count.eq(chunk_count),
             self.chunk.p.keep.eq(job.keep),
@@ -77,7 +78,12 @@ class FetchIssue(wiring.Component):
         with m.FSM(name="issue"):
             with m.State("IDLE"):
                 m.d.comb += start_ready.eq(1)
-                m.d.sync += [job.eq(start.job), job.unit.eq(start.job.unit + start.skip)]
+                inside = start.job.column & (start.job.limit - 1)
+                m.d.sync += [
+                    job.eq(start.job),
+                    job.unit.eq(start.job.unit + start.skip),
+                    job.room.eq(start.job.limit - inside),
+                ]
                 with m.If(start_valid):
                     m.next = "CHUNK"
             with m.State("CHUNK"):
@@ -126,29 +132,19 @@ class FetchIssue(wiring.Component):
                     with m.Case(keep):
                         m.d.sync += start.job.limit.eq(p.chunk_blocks(keep))
 
-    def _chunk_count(self, m, job):
-        """Blocks from ``job.column`` to the next multiple of L, or to the end of the run."""
-        to_boundary, count = Signal.like(job.limit), Signal.like(job.limit)
-        m.d.comb += [
-            to_boundary.eq(job.limit - (job.column & (job.limit - 1))),
-            count.eq(to_boundary),
-        ]
-        with m.If(job.remaining < to_boundary):
-            m.d.comb += count.eq(job.remaining)
-        return count
-
     def _burst(self, m, job, count, plane, fire):
         """Ask for one plane of the chunk once the ring has room for it."""
         p = self.parameters
-        head, used = Signal(p.pointer_bits), Signal(p.pointer_bits)
-        m.d.comb += [
-            used.eq(head - self.tail),
-            fire.eq((self.ar.ready | ~self.ar.valid) & (used + count <= p.buffer_beats)),
-        ]
+        # Beats asked for and not read out yet, less one more than the ring holds: kept, with what
+        # was read out two cycles late, so that a burst waits for one addition's sign.
+        over = Signal(signed(p.pointer_bits + 1), init=-p.buffer_beats - 1)
+        seen, freed = Signal(p.pointer_bits), Signal(p.pointer_bits)
+        m.d.comb += fire.eq((self.ar.ready | ~self.ar.valid) & (over + count < 0))
+        m.d.sync += [seen.eq(self.tail), freed.eq(self.tail - seen), over.eq(over - freed)]
         address = ((job.unit + plane) << p.row_shift) | (job.column << _BEAT_SHIFT)
         with m.If(fire):
             m.d.sync += [
-                head.eq(head + count),
+                over.eq(over + count - freed),
                 plane.eq(plane + 1),
                 self.ar.valid.eq(1),
                 self.ar.p.addr.eq(address),
@@ -160,6 +156,10 @@ class FetchIssue(wiring.Component):
     def _next_chunk(self, m, job, count):
         following = Signal(self.parameters.column_bits + 1)
         m.d.comb += following.eq(job.column + count)
-        m.d.sync += [job.column.eq(following), job.remaining.eq(job.remaining - count)]
+        m.d.sync += [
+            job.column.eq(following),
+            job.remaining.eq(job.remaining - count),
+            job.room.eq(job.limit),  # only a run's first chunk starts inside
+        ]
         with m.If(following[-1]):
             m.d.sync += job.unit.eq(job.unit + job.planes)

@@ -1,6 +1,6 @@
 """Back half of the fetcher: planes arrive burst by burst, and leave block by block."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -56,13 +56,12 @@ class FetchReorder(wiring.Component):
         with m.If(self.r.valid):
             m.d.sync += head.eq(head + 1)
 
-        arrived, fire = Signal(p.pointer_bits), Signal()
+        # Beats that came after the one wanted next; negative as long as that has not come itself.
+        ahead, fire = Signal(signed(p.pointer_bits), init=-1), Signal()
         last_plane, last_block = Signal(), Signal()
         bad = Signal()
         m.d.comb += [
-            # Counted from the beat wanted next; "negative" as long as that has not come.
-            arrived.eq(head - address - 1),
-            fire.eq(self.chunk.valid & (chunk.bad | ~arrived[-1]) & (self.o.ready | ~self.o.valid)),
+            fire.eq(self.chunk.valid & (chunk.bad | (ahead >= 0)) & (self.o.ready | ~self.o.valid)),
             self.chunk.ready.eq(fire & (chunk.bad | (last_plane & last_block))),
             ring.read_enable.eq(fire),
             ring.read_address.eq(address),
@@ -77,24 +76,34 @@ class FetchReorder(wiring.Component):
                 self.o.p.last.eq(last_plane | chunk.bad),
                 self.o.p.end.eq((last_plane & last_block & chunk.end) | chunk.bad),
             ]
-        self._walk(m, address, last_plane, last_block, fire & ~chunk.bad)
+        self._walk(m, address, ahead, last_plane, last_block, fire & ~chunk.bad)
         return m
 
-    def _walk(self, m, address, last_plane, last_block, step):
-        """Step ``address`` through the chunk: all planes of a block, then the next block."""
+    def _walk(self, m, address, ahead, last_plane, last_block, step):
+        """Step ``address`` through the chunk: all planes of a block, then the next block.
+
+        ``ahead`` is the writing pointer - ``address`` - 1. It is kept, not computed: everything
+        waits for its sign.
+        """
         chunk = self.chunk.p
-        plane, block = Signal.like(chunk.keep), Signal.like(chunk.count)
-        first = Signal.like(address)  # plane 0 of the present block
-        m.d.comb += [
-            last_plane.eq(plane + 1 == chunk.keep),
-            last_block.eq(block + 1 == chunk.count),
-        ]
+        # Counted from one: their comparisons end a long path, and so need no adder before.
+        plane, block = Signal.like(chunk.keep, init=1), Signal.like(chunk.count, init=1)
+        # The same two for plane 0 of the present block.
+        first, first_ahead = Signal.like(address), Signal.like(ahead, init=-1)
+        came = self.r.valid
+        m.d.comb += [last_plane.eq(plane == chunk.keep), last_block.eq(block == chunk.count)]
+        m.d.sync += [ahead.eq(ahead + came), first_ahead.eq(first_ahead + came)]
         with m.If(step & ~last_plane):
-            m.d.sync += [plane.eq(plane + 1), address.eq(address + chunk.count)]
+            m.d.sync += plane.eq(plane + 1)
+            m.d.sync += [address.eq(address + chunk.count), ahead.eq(ahead - chunk.count + came)]
         with m.Elif(step & ~last_block):
-            m.d.sync += [plane.eq(0), block.eq(block + 1)]
-            m.d.sync += [first.eq(first + 1), address.eq(first + 1)]
+            m.d.sync += [plane.eq(1), block.eq(block + 1)]
+            following, after = first + 1, first_ahead - 1 + came
+            m.d.sync += [first.eq(following), first_ahead.eq(after)]
+            m.d.sync += [address.eq(following), ahead.eq(after)]
         with m.Elif(step):
             # The last plane of the last block was the last beat to come.
-            m.d.sync += [plane.eq(0), block.eq(0)]
-            m.d.sync += [first.eq(address + 1), address.eq(address + 1), self.tail.eq(address + 1)]
+            m.d.sync += [plane.eq(1), block.eq(1)]
+            following, after = address + 1, ahead - 1 + came
+            m.d.sync += [first.eq(following), first_ahead.eq(after), self.tail.eq(following)]
+            m.d.sync += [address.eq(following), ahead.eq(after)]

@@ -130,7 +130,8 @@ class Queue(wiring.Component):
             rows.read_enable.eq(advance & waiting),
             self.o.payload.eq(rows.read_data),
         ]
-        m.d.sync += self.level.eq(self.level + enter - leave)
+        with m.If(enter ^ leave):
+            m.d.sync += self.level.eq(Mux(enter, self.level + 1, self.level - 1))
         with m.If(advance):
             m.d.sync += self.o.valid.eq(waiting)
         for enable, address in (
