@@ -56,8 +56,8 @@ class TransposeArrayParameters:
 
     @property
     def storage_bits(self) -> int:
-        """The square, a valid bit per rank, direction, three counts and two tags."""
-        control = self.side + 1 + 3 * self.side.bit_length() + 2 * self.tag_bits
+        """The square, a valid bit per rank, three flags, three counts and two tags."""
+        control = self.side + 3 + 3 * self.side.bit_length() + 2 * self.tag_bits
         return BLOCK_CODES * self.side + control
 
 
@@ -95,30 +95,39 @@ class TransposeArray(wiring.Component):
         across = Signal()  # ranks are columns and move right, else rows and move down
         held = Signal(side)  # rank r holds a word of either block
         entered, leaving = Signal(counter), Signal(counter)
+        # leaving != 0 and entered == side: every register of the square waits for them.
+        some, full = Signal(), Signal()
         move, enter, leave, turn = Signal(side), Signal(), Signal(), Signal()
         m.d.comb += [
-            self.o.valid.eq(held[last] & (leaving != 0)),
+            self.o.valid.eq(held[last] & some),
             self.o.p.last.eq(leaving == 1),
             leave.eq(self.o.valid & self.o.ready),
             # A rank takes what is behind it if it is empty, or if any rank ahead gives way.
             *(move[r].eq(leave | ~held[r:].all()) for r in range(side)),
-            self.i.ready.eq(move[0] & (entered != side)),
+            self.i.ready.eq(move[0] & ~full),
             enter.eq(self.i.valid & self.i.ready),
-            turn.eq((entered + enter == side) & (leaving == leave)),
+            turn.eq((full | (enter & (entered == last))) & (~some | (leave & self.o.p.last))),
         ]
-        m.d.sync += [entered.eq(entered + enter), leaving.eq(leaving - leave)]
+        m.d.sync += [
+            entered.eq(entered + enter),
+            full.eq(full | (enter & (entered == last))),
+            leaving.eq(leaving - leave),
+            some.eq(some & ~(leave & self.o.p.last)),
+        ]
         for r in range(side):
             with m.If(move[r]):
                 m.d.sync += held[r].eq(held[r - 1] if r else enter)
         count = Signal.like(self.i.p.count)
         with m.If(enter):
             m.d.sync += count.eq(self.i.p.count)
-        self._turn(m, turn, across, entered, leaving, held, enter, count)
+        with m.If(turn):
+            m.d.sync += [across.eq(~across), entered.eq(0), full.eq(0)]
+        self._turn(m, turn, leaving, some, held, enter, count)
         self._cells(m, across, move)
         return m
 
-    def _turn(self, m, turn, across, entered, leaving, held, enter, count):
-        """Change direction once a whole block is in and the one before it is out."""
+    def _turn(self, m, turn, leaving, some, held, enter, count):
+        """Let the block that is in leave, once the one before it is out."""
         side = self.parameters.side
         tag, wanted = Signal.like(self.i.p.tag), Signal.like(count)
         with m.If(enter):
@@ -127,7 +136,7 @@ class TransposeArray(wiring.Component):
         with m.Else():
             m.d.comb += wanted.eq(count)
         with m.If(turn):
-            m.d.sync += [across.eq(~across), entered.eq(0), leaving.eq(wanted)]
+            m.d.sync += [leaving.eq(wanted), some.eq(wanted != 0)]
             m.d.sync += [held[r].eq(r < wanted) for r in range(side)]
             m.d.sync += self.o.p.tag.eq(tag)
             with m.If(enter):
