@@ -35,7 +35,8 @@ _BESIDE = data.StructLayout(
 class CompressorParameters:
     """``format`` of the values: "fp16" or "bf16".
 
-    ``stages_per_rank``: registers in the rounding, as in `SerialAlignerParameters`.
+    ``stages_per_rank``: registers in the search for the exponent, as in `PipelineParameters`, and
+    in the rounding, as in `SerialAlignerParameters`.
     """
 
     format: str = "fp16"
@@ -48,7 +49,7 @@ class CompressorParameters:
     @property
     def maximum(self) -> MaxExponentParameters:
         """Parameters of the search for the group's exponent."""
-        return MaxExponentParameters(format=self.format)
+        return MaxExponentParameters(format=self.format, stages_per_rank=self.stages_per_rank)
 
     @property
     def aligner(self) -> SerialAlignerParameters:
@@ -114,7 +115,11 @@ class Compressor(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.maximum = maximum = MaxExponent(self.parameters.maximum)
-        wiring.connect(m, wiring.flipped(self.i), maximum.i)
+        m.d.comb += [
+            maximum.i.payload.group.eq(self.i.payload),
+            maximum.i.valid.eq(self.i.valid),
+            self.i.ready.eq(maximum.i.ready),
+        ]
         found = maximum.o.payload
         advance = Signal(init=1)
         remaining = Signal(5)

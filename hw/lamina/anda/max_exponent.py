@@ -1,104 +1,87 @@
 """Maximum exponent: what the 64 values of a group are aligned to."""
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Cat, Mux, Signal
 
-from lamina.formats.anda import FORMATS, GROUP, aligned_group_layout, group_values_layout
+from lamina.arith.pipeline import Pipeline, PipelineParameters
+from lamina.formats.anda import EXPONENT_BITS, FORMATS, group_values_layout
 from lamina.parameters import check_choice
 
 __all__ = ["MaxExponent", "MaxExponentParameters"]
 
-#: Elements whose largest exponent the first rank finds; the second finds the largest of those.
-PART = 8
+#: Exponents of which a stage finds the largest: 64 are down to one in three stages.
+RADIX = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaxExponentParameters:
-    """``format`` of the values: "fp16" or "bf16"."""
+class MaxExponentParameters(PipelineParameters):
+    """``format`` of the values, "fp16" or "bf16", beside `PipelineParameters`."""
 
     format: str
 
     def __post_init__(self):
+        super().__post_init__()
         check_choice("format", self.format, tuple(FORMATS))
 
     @property
-    def part_maxima(self) -> data.ArrayLayout:
-        """Largest exponent of each part."""
-        return data.ArrayLayout(FORMATS[self.format].exponent_bits, GROUP // PART)
+    def stages(self):
+        return (self._first, self._second, self._third)
 
     @property
-    def latency(self) -> int:
-        """Cycles from a group accepted to the same group valid with its exponent."""
-        return 2
+    def operands(self):
+        return {"group": group_values_layout()}
 
     @property
-    def throughput(self) -> str:
-        """Rate in steady state."""
-        return "one group a cycle"
+    def results(self):
+        return {"group": group_values_layout(), "exponent": EXPONENT_BITS}
 
-    @property
-    def storage_bits(self) -> int:
-        """Both ranks with their valid flags."""
-        first = group_values_layout().size + self.part_maxima.size
-        return first + aligned_group_layout().size + 2
+    def _first(self, m, x):
+        group = group_values_layout()(x.group)
+        exponents = [FORMATS[self.format].layout(value).exponent for value in group.values]
+        return {"group": x.group, "maxima": Cat(_maxima(m, exponents))}
+
+    def _second(self, m, x):
+        return {"group": x.group, "maxima": Cat(_maxima(m, self._split(x.maxima)))}
+
+    def _third(self, m, x):
+        (largest,) = _maxima(m, self._split(x.maxima))
+        return {"group": x.group, "exponent": Mux(largest == 0, 1, largest)}
+
+    def _split(self, maxima):
+        bits = FORMATS[self.format].exponent_bits
+        return [maxima[place : place + bits] for place in range(0, len(maxima), bits)]
 
 
-class MaxExponent(wiring.Component):
+class MaxExponent(Pipeline):
     """Find the largest exponent of a group, at least 1.
 
     Members
     -------
-    i : In(stream of `group_values_layout`)
-    o : Out(stream of `aligned_group_layout`)
-        The group and its exponent, two cycles later, one group a cycle.
+    i : {group: `group_values_layout`}
+    o : {group: the same, exponent: 8}
+
+    Parameters: `MaxExponentParameters`. Timing: three stages; see `Pipeline`.
     """
 
-    def __init__(self, parameters: MaxExponentParameters):
-        self.parameters = parameters
-        super().__init__(
-            {
-                "i": In(stream.Signature(group_values_layout())),
-                "o": Out(stream.Signature(aligned_group_layout())),
-            }
-        )
 
-    def elaborate(self, platform):
-        m = Module()
-        form = FORMATS[self.parameters.format]
-        group = Signal(group_values_layout(), reset_less=True)
-        maxima = Signal(self.parameters.part_maxima, reset_less=True)
-        found = Signal(aligned_group_layout(), reset_less=True)
-        valid = Signal()
-        forward = Signal()
-        m.d.comb += [
-            forward.eq(self.o.ready | ~self.o.valid),
-            self.i.ready.eq(forward | ~valid),
-            self.o.payload.eq(found),
-        ]
-        with m.If(self.i.ready):
-            m.d.sync += [valid.eq(self.i.valid), group.eq(self.i.payload)]
-            exponents = [form.layout(value).exponent for value in self.i.payload.values]
-            for part in range(GROUP // PART):
-                largest = _largest(m, exponents[part * PART : (part + 1) * PART])
-                m.d.sync += maxima[part].eq(largest)
-        with m.If(forward):
-            largest = _largest(m, list(maxima))
-            m.d.sync += [
-                self.o.valid.eq(valid),
-                found.group.eq(group),
-                found.exponent.eq(Mux(largest == 0, 1, largest)),
-            ]
-        return m
+def _maxima(m, values):
+    """Return the largest of each four of ``values``.
+
+    All pairs are compared at once: a tree of comparisons would be twice as deep.
+    """
+    return [_largest(m, values[k : k + RADIX]) for k in range(0, len(values), RADIX)]
 
 
 def _largest(m, values):
-    """Return the largest of ``values``, by a balanced tree."""
-    while len(values) > 1:
-        winners = [Signal.like(value, name="largest") for value in values[::2]]
-        for winner, a, b in zip(winners, values[::2], values[1::2], strict=True):
-            m.d.comb += winner.eq(Mux(a > b, a, b))
-        values = winners
-    return values[0]
+    # Of equals the first one wins.
+    wins = [
+        reduce(and_, [v >= w for w in values[k + 1 :]] + [w < v for w in values[:k]])
+        for k, v in enumerate(values)
+    ]
+    largest = Signal.like(values[0], name="largest")
+    chosen = [value & win.replicate(len(value)) for value, win in zip(values, wins, strict=True)]
+    m.d.comb += largest.eq(reduce(or_, chosen))
+    return largest

@@ -11,7 +11,6 @@ __all__ = [
     "GROUP",
     "MANTISSA_BITS_MAX",
     "PAIRS",
-    "aligned_group_layout",
     "column_weights_layout",
     "compressed_plane_layout",
     "group_descriptor_layout",
@@ -167,11 +166,6 @@ def group_values_layout() -> data.StructLayout:
             "rounding": unsigned(1),
         }
     )
-
-
-def aligned_group_layout() -> data.StructLayout:
-    """Return a group of values with the ``exponent`` field that it is to be aligned to."""
-    return data.StructLayout({"group": group_values_layout(), "exponent": unsigned(EXPONENT_BITS)})
 
 
 def compressed_plane_layout() -> data.StructLayout:
