@@ -52,7 +52,7 @@ class Groups:
         }
 
 
-def random_groups(rng, count, mantissa_bits=None, index_bits=10, load_share=0.3):
+def random_groups(rng, count, mantissa_bits=None, index_bits=6, load_share=0.3):
     """Draw groups of random length (or the given ones); a third are corners, all ones or zeros."""
     if mantissa_bits is None:
         mantissa_bits = rng.integers(1, LONGEST + 1, count)

@@ -31,7 +31,7 @@ class AccumulatorParameters:
 
     columns: int = 1
     weight_bits: int = 4
-    index_bits: int = 10
+    index_bits: int = 6
     format: str = "fp16"
     stages_per_rank: int = 1
 

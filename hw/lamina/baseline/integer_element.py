@@ -34,7 +34,7 @@ class IntegerElementParameters:
     mantissa_bits: int = 13
     columns: int = 1
     weight_bits: int = 4
-    index_bits: int = 10
+    index_bits: int = 6
     zero_points: bool = True
     stages_per_rank: int = 1
 
