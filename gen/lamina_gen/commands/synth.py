@@ -24,6 +24,10 @@ __all__ = ["command"]
     "--clock-ps", type=float, metavar="PERIOD", help="For cells: give the area at this period too."
 )
 @click.option("--power", is_flag=True, help="For cells: run the netlist and give its power.")
+@click.option("--prove", is_flag=True, help="For cells: prove the netlist equal to the Verilog.")
+@click.option(
+    "--prove-limit", type=float, metavar="SECONDS", help="How long a proof may take; else 60."
+)
 @click.option("--dsp", is_flag=True, help="For FPGAs: let multipliers use DSP blocks.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def command(
@@ -34,24 +38,32 @@ def command(
     liberty: Path | None,
     clock_ps: float | None,
     power: bool,
+    prove: bool,
+    prove_limit: float | None,
     dsp: bool,
     as_json: bool,
-) -> None:
+) -> int:
     """Synthesize MODULE and report its size and speed.
 
     For cells: area, and the minimum period by OpenSTA where it is installed. For ecp5: resources,
     and the clock frequency by nextpnr on an LFE5U-85F of speed grade 6, the median of three seeds.
     For the others: resources. Finished steps are kept in build/synth, or $LAMINA_CACHE/synth.
+    A netlist that is proved to differ from the Verilog: exit code 1.
 
     \b
     Example:
       lamina synth anda.element --target cells --liberty sky130.lib --clock-ps 9000
+      lamina synth pacq.multiplier --target cells --prove
     """
     from lamina_gen.console import progress
     from lamina_gen.synth import synthesize
 
     if power and target != "cells":
         raise ValueError("Power is for the target cells only.")
+    if prove and target != "cells":
+        raise ValueError("A proof is for the target cells only.")
+    if prove_limit is not None and not (prove and prove_limit > 0):
+        raise ValueError("A limit must be above 0 s and for a proof: give --prove too.")
     entry, parameters = configured(module, config, settings)
     with progress(f"Generating {entry.name}") as report:
         result = synthesize(
@@ -68,13 +80,21 @@ def command(
 
             report(f"{entry.name}: the netlist runs", 1.0)
             result = with_power(result, vars(parameters))
+        if prove:
+            from lamina_gen.synth.equivalence import LIMIT_S, with_proof
+
+            result = with_proof(result, vars(parameters), prove_limit or LIMIT_S, report)
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=1))
     else:
         _show(result)
+    if result.figures.get("equivalence") != "different":
+        return 0
+    click.echo(f"lamina: {result.notes[-1]}", err=True)
+    return 1
 
 
-_UNITS = {"um2_ns": "um2 ns", "um2": "um2", "ps": "ps", "mhz": "MHz", "mw": "mW"}
+_UNITS = {"um2_ns": "um2 ns", "um2": "um2", "ps": "ps", "mhz": "MHz", "mw": "mW", "s": "s"}
 
 
 def _show(result: Any) -> None:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from importlib import metadata, util
 from pathlib import Path
@@ -13,8 +14,10 @@ from lamina_sim.verilated.toolchain import ToolError
 
 __all__ = [
     "Line",
+    "TimeLimitError",
     "ToolError",
     "call",
+    "find_abc",
     "find_sta",
     "package_version",
     "passes",
@@ -30,12 +33,22 @@ Line = Callable[[str], None]
 _LAST_LINES = 8
 
 
+class TimeLimitError(Exception):
+    """A tool was ended because it took longer than it may."""
+
+
 def call(
-    command: Sequence[str | Path], folder: Path, what: str, log: str, line: Line | None = None
+    command: Sequence[str | Path],
+    folder: Path,
+    what: str,
+    log: str,
+    line: Line | None = None,
+    limit_s: float | None = None,
 ) -> str:
     """Run ``command`` in ``folder`` and return what it wrote, which stays in the file ``log``.
 
-    Raises ToolError with the last lines if it fails; ``what`` names its work ("Synthesis of x").
+    Raises ToolError with the last lines if it fails, ``what`` names its work ("Synthesis of x");
+    TimeLimitError if it is not done in ``limit_s``.
     """
     words = [str(word) for word in command]
     with (folder / log).open("w") as file:
@@ -48,6 +61,15 @@ def call(
             text=True,
             errors="replace",
         )
+        ended = threading.Event()
+
+        def end() -> None:
+            ended.set()
+            process.kill()
+
+        timer = threading.Timer(limit_s or 0.0, end)
+        if limit_s is not None:
+            timer.start()
         try:
             assert process.stdout is not None
             for text in process.stdout:
@@ -59,6 +81,9 @@ def call(
             raise
         finally:
             code = process.wait()
+            timer.cancel()
+    if ended.is_set():
+        raise TimeLimitError
     output = (folder / log).read_text()
     if code != 0:
         raise ToolError(f"{what} failed with code {code}." + quote(output))
@@ -71,7 +96,13 @@ def quote(output: str) -> str:
     return "".join(f"\n  {line.rstrip()}" for line in lines[-_LAST_LINES:])
 
 
-def run_yosys(script: str, folder: Path, what: str, line: Line | None = None) -> str:
+def run_yosys(
+    script: str,
+    folder: Path,
+    what: str,
+    line: Line | None = None,
+    limit_s: float | None = None,
+) -> str:
     """Run a Yosys ``script`` in ``folder``; return the log.
 
     In a process of its own because an error in Yosys ends the process, and memory is given back.
@@ -81,7 +112,7 @@ def run_yosys(script: str, folder: Path, what: str, line: Line | None = None) ->
     program = (
         "from pyosys import libyosys as yosys; yosys.run_pass('script yosys.ys', yosys.Design())"
     )
-    return call([sys.executable, "-c", program], folder, what, "yosys.log", line)
+    return call([sys.executable, "-c", program], folder, what, "yosys.log", line, limit_s)
 
 
 def passes(top: str, report: Callable[[str, float], None]) -> Line:
@@ -107,6 +138,15 @@ def require_package(name: str, purpose: str) -> None:
 def package_version(name: str) -> str:
     """Return the version of an installed Python package."""
     return metadata.version(name)
+
+
+def find_abc() -> Path:
+    """Return the path of the ABC that comes with Yosys."""
+    require_package("pyosys", "it synthesizes")
+    spec = util.find_spec("pyosys")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).with_name("yosys-abc")
 
 
 @functools.cache
