@@ -179,14 +179,14 @@ def _circuits(
 
 
 # It is time that is limited: as many conflicts as ABC can count.
-_COMPARE = "miter gold.blif gate.blif; &get -n; &cec -m -C 1000000000; write_cex shown.txt"
+_COMPARE = "miter gold.blif gate.blif; &get -n; &cec -m -C 1000000000; write_cex -n shown.txt"
 
 
 def _outputs(gold: Circuit, gate: Circuit) -> list[str]:
-    """Return the outputs to compare: one of those that many registers of one label have in common."""
+    """Return the outputs to compare, each pair of functions once: registers of one label share."""
     if unknown := gold.outputs.keys() ^ gate.outputs.keys():
         raise ValueError(f"Verilog and netlist must both have {min(unknown)}.")
-    pairs = {(bit, gate.outputs[name]): name for name, bit in gold.outputs.items()}
+    pairs = {(bit, gate.outputs[name]): name for name, bit in reversed(gold.outputs.items())}
     return list(pairs.values())
 
 
@@ -203,9 +203,8 @@ def _compare(
         return None
     if "NOT EQUIVALENT" not in log:
         raise tools.ToolError("The equivalence check failed." + tools.quote(log))
-    shown = re.match(f"[01]{{{len(inputs)}}}", (folder / "shown.txt").read_text())
-    assert shown is not None
-    return _difference(gold, gate, dict(zip(inputs, map(int, shown[0]), strict=True)))
+    shown = re.findall(r"^i(\d+)@0=(\d)$", (folder / "shown.txt").read_text(), re.M)
+    return _difference(gold, gate, {inputs[int(number)]: int(value) for number, value in shown})
 
 
 def _difference(gold: Circuit, gate: Circuit, case: Mapping[str, int]) -> str:

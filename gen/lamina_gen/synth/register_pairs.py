@@ -38,11 +38,8 @@ def pair(gold: Circuit, gate: Circuit) -> tuple[int, str | None]:
         _by_behaviour((gold, gate), labels)
     _close(gold, gate, ours, theirs, "")
     _close(gate, gold, theirs, ours, " of the netlist")
-    free = [
-        circuit.names()[bit]
-        for circuit, mine in ((gold, ours), (gate, theirs))
-        for bit in circuit.unlabelled(mine)
-    ]
+    free = [gold.names()[bit] for bit in gold.unlabelled(ours)]
+    free += [gate.names()[bit] for bit in gate.unlabelled(theirs)]
     return len(ours) + len(theirs) - named, min(free, default=None)
 
 
@@ -133,8 +130,9 @@ def _close(one: Circuit, other: Circuit, mine: _Labels, yours: _Labels, suffix: 
     """Make the inputs of ``one``, and the outputs of its registers with a label on both sides."""
     partners = {label: other.data[bit] for bit, label in yours.items()}
     firsts: dict[str, Bit] = {value: value for value in _CONSTANTS}
-    for bit, name in one.names().items():
-        label = mine.get(bit)
+    names = one.names()
+    for bit in one.data:
+        name, label = names[bit], mine.get(bit)
         if label is None:
             one.inputs[f"register {name}{suffix}"] = bit
             continue
