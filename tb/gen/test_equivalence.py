@@ -17,7 +17,7 @@ from tb.gates import needs_library, netlist
 from tb.gen.test_gates import SETTINGS
 from tb.gen.test_synth import gate, library
 
-PROVED = [module for module in SETTINGS]
+PROVED = list(SETTINGS)
 
 AND = gate("AND", 2.0, {"Z": "A B"}, "AB")
 PORTS = "  input clk;\n  input rst;\n  input a;\n  input b;\n  output y;\n"

@@ -179,7 +179,7 @@ def _circuits(
 
 
 # It is time that is limited: as many conflicts as ABC can count.
-_COMPARE = "miter gold.blif gate.blif; &get -n; &cec -m -C 1000000000; write_cex -n shown.txt"
+_COMPARE = "miter gold.blif gate.blif; &get -n; &cec -m -C 1000000000; write_cex shown.txt"
 
 
 def _outputs(gold: Circuit, gate: Circuit) -> list[str]:
@@ -203,8 +203,8 @@ def _compare(
         return None
     if "NOT EQUIVALENT" not in log:
         raise tools.ToolError("The equivalence check failed." + tools.quote(log))
-    shown = re.findall(r"^i(\d+)@0=(\d)$", (folder / "shown.txt").read_text(), re.M)
-    return _difference(gold, gate, {inputs[int(number)]: int(value) for number, value in shown})
+    shown = (folder / "shown.txt").read_text()[: len(inputs)]
+    return _difference(gold, gate, dict(zip(inputs, map(int, shown), strict=True)))
 
 
 def _difference(gold: Circuit, gate: Circuit, case: Mapping[str, int]) -> str:

@@ -75,14 +75,17 @@ class Circuit:
         return values
 
     def blif(self, inputs: Iterable[str], outputs: Iterable[str]) -> str:
-        """Write it in Berkeley's format, with ``inputs`` i0, i1 ... and ``outputs`` o0, o1 ..."""
+        """Write it in Berkeley's format, with ``inputs`` i000000 ... and ``outputs`` o0 ...
+
+        ABC sorts inputs by name.
+        """
         inputs, outputs = list(inputs), list(outputs)
         lines = [".model cut"]
-        lines.append(f".inputs {' '.join(f'i{k}' for k in range(len(inputs)))}")
+        lines.append(f".inputs {' '.join(f'i{k:06}' for k in range(len(inputs)))}")
         lines.append(f".outputs {' '.join(f'o{k}' for k in range(len(outputs)))}")
         lines += [".names n0", ".names nx", ".names nz", ".names n1", "1"]
         lines += [
-            f".names i{k} n{self.inputs[name]}\n1 1"
+            f".names i{k:06} n{self.inputs[name]}\n1 1"
             for k, name in enumerate(inputs)
             if name in self.inputs
         ]
