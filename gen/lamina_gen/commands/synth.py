@@ -26,7 +26,7 @@ __all__ = ["command"]
 @click.option("--power", is_flag=True, help="For cells: run the netlist and give its power.")
 @click.option("--prove", is_flag=True, help="For cells: prove the netlist equal to the Verilog.")
 @click.option(
-    "--prove-limit", type=float, metavar="SECONDS", help="How long a proof may take; else 60."
+    "--prove-limit", type=float, metavar="SECONDS", help="How long a proof may take; else 120."
 )
 @click.option("--dsp", is_flag=True, help="For FPGAs: let multipliers use DSP blocks.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")

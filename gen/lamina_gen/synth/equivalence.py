@@ -32,7 +32,7 @@ from lamina_gen.synth.technology import behavioural
 __all__ = ["LIMIT_S", "Verdict", "prove", "with_proof"]
 
 #: Seconds that a proof may take unless another limit is given.
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 
 # The last `opt` finds wires that are a register's after all, and may have named it in the netlist.
 _GOLD = """\
@@ -41,7 +41,9 @@ read_verilog gold.v
 hierarchy -check -top {top}
 proc
 flatten
-opt
+opt_expr
+opt_clean
+opt -nodffe -nosdff
 memory_collect
 memory_map
 opt
