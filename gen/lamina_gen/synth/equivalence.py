@@ -1,9 +1,9 @@
 """Proof that a netlist of cells computes what the generated Verilog says: `prove`.
 
-Both are cut at their registers and memory macros, paired by name (`register_cut`). Two circuits
-without state are left, and the equivalence checker that comes with Yosys, ABC's, compares them
-output by output. Yosys elaborates the Verilog with the technology cells as behaviour, and the
-netlist with models out of the Liberty file.
+Both are cut at their registers (`register_cut`), which are paired (`register_pairs`), and at their
+memory macros. Two circuits without state are left, and the equivalence checker that comes with
+Yosys, ABC's, compares them output by output. Yosys elaborates the Verilog with the technology cells
+as behaviour, and the netlist with models out of the Liberty file.
 
 What is proved: from equal contents of all registers, whatever they are, outputs and next contents
 are equal for every input. So the two never part once they are equal, for which a reset cares.
@@ -23,7 +23,7 @@ from lamina_gen.synth import tools
 from lamina_gen.synth.cell_models import cell_models
 from lamina_gen.synth.flat import used_cells
 from lamina_gen.synth.liberty import Library, read_liberty
-from lamina_gen.synth.register_cut import Circuit, cut
+from lamina_gen.synth.register_cut import Circuit, CutError, cut
 from lamina_gen.synth.register_pairs import pair
 from lamina_gen.synth.report import Report
 from lamina_gen.synth.source import split
@@ -120,7 +120,7 @@ def prove(
     """Prove that ``netlist``, of cells of ``library``, computes what ``emission`` says.
 
     If it does not, the verdict names an output and inputs that show it. Raises ToolError if Yosys
-    is missing or fails, ValueError for a netlist with latches or a gated clock.
+    is missing or fails. A tool that takes longer than ``limit_s`` allows is ended.
     """
     start, name = time.monotonic(), emission.entry.name
     sizes = {"registers": 0, "guessed": 0, "outputs": 0}
@@ -145,6 +145,8 @@ def prove(
             difference = _compare(gold, gate, outputs, Path(folder), left)
         except tools.TimeLimitError:
             return verdict("not proved in time", f"it may take {limit_s:g} s")
+        except CutError as error:
+            return verdict("not proved", str(error))
     report(f"{name}: compared", 1.0)
     if difference is None:
         return verdict("proved")
@@ -187,7 +189,7 @@ _COMPARE = "miter gold.blif gate.blif; &get -n; &cec -m -C 1000000000; write_cex
 def _outputs(gold: Circuit, gate: Circuit) -> list[str]:
     """Return the outputs to compare, each pair of functions once: registers of one label share."""
     if unknown := gold.outputs.keys() ^ gate.outputs.keys():
-        raise ValueError(f"Verilog and netlist must both have {min(unknown)}.")
+        raise CutError(f"Verilog and netlist must both have {min(unknown)}")
     pairs = {(bit, gate.outputs[name]): name for name, bit in reversed(gold.outputs.items())}
     return list(pairs.values())
 

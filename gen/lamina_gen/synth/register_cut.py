@@ -13,7 +13,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Bit", "Circuit", "cut"]
+__all__ = ["Bit", "Circuit", "CutError", "cut"]
 
 #: As Yosys numbers them; constants are "0", "1", "x" and "z", of which the last two count as 0.
 Bit = int | str
@@ -21,6 +21,10 @@ Bit = int | str
 # Netlists name a register after the wire that it drives (cells.py); the model of its cell has a
 # wire of its own inside (cell_models.py).
 _REGISTER = re.compile(r"(.*)_register\.\w+")
+
+
+class CutError(Exception):
+    """A circuit has state that is not in flip-flops on one clock, or lacks an output."""
 
 
 @dataclass
@@ -100,7 +104,7 @@ class Circuit:
 def cut(path: Path, top: str, macros: Iterable[str], clock: str | None) -> Circuit:
     """Read a flat design of Yosys: AND gates, inverters, flip-flops, and ``macros``.
 
-    Raises ValueError for any other cell, or a register on another clock than the rising edge of
+    Raises CutError for any other cell, or a register on another clock than the rising edge of
     ``clock``.
     """
     module = json.loads(path.read_text())["modules"][top]
@@ -120,7 +124,7 @@ def cut(path: Path, top: str, macros: Iterable[str], clock: str | None) -> Circu
             for pin, direction in cell["port_directions"].items():
                 _add(circuit, f"{name}.{pin}", pins[pin], direction == "output")
         elif kind != "$scopeinfo":
-            raise ValueError(f"{name} must be a flip-flop on the rising clock, not {kind}.")
+            raise CutError(f"{name} must be a flip-flop on the rising clock, not {kind}")
     order = TopologicalSorter(gates).static_order()
     circuit.gates = [(bit, gates[bit]) for bit in order if bit in gates]
     _name(circuit, module["netnames"])
