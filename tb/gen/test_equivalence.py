@@ -2,7 +2,6 @@
 
 import json
 import re
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,8 +22,6 @@ PROVED = (
     "stream.queue",
     "store.fetcher",
     "pacq.multiplier",
-    "pacq.operand_buffer",
-    "anda.accumulator",
     "arith.adder_tree",
     "arith.leading_zeros",
     "arith.int_to_fp32",
@@ -177,12 +174,11 @@ def test_no_time(tmp_path):
 
 
 def test_what_takes_too_long_is_ended(tmp_path):
-    before, threads = children(), threading.active_count()
+    before = children()
     with pytest.raises(tools.TimeLimitError):
         tools.call(["sleep", "1000"], tmp_path, "Sleep", "sleep.log", limit_s=0.2)
     assert tools.call(["echo", "done"], tmp_path, "Echo", "echo.log", limit_s=1000.0) == "done\n"
     assert children() == before
-    assert threading.active_count() == threads
 
 
 # The command
