@@ -14,6 +14,7 @@ import distributed
 import pytest
 
 from lamina_gen.cli import main
+from lamina_gen.registry import MODULES
 from lamina_gen.sweep import Outcome, Point, Results, read_spec
 from lamina_gen.sweep.point import evaluate
 
@@ -192,6 +193,13 @@ def test_example_of_the_documentation(capfd, tmp_path):
     assert main(arguments) == 0
     assert "24 points, 0 of them evaluated now, 0 failed" in capfd.readouterr().out
     assert (folder / "pareto-describe.svg").read_bytes() == chart
+
+
+def test_example_that_places_the_library():
+    """Whoever adds a module adds its row."""
+    points = read_spec(ROOT / "docs/examples/ecp5.toml").points
+    assert [point.target for point in points] == ["ecp5"] * len(MODULES)
+    assert {point.module for point in points} == {entry.name for entry in MODULES}
 
 
 BAD_SPECS = {

@@ -14,6 +14,7 @@ from lamina.formats.anda import output_layout
 from lamina.formats.baseline import lane_step_layout
 from lamina.formats.ieee import FP32, FP32_NAN
 from lamina.parameters import check_range
+from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
 
 __all__ = ["EXACT_STAGES", "Lane", "LaneParameters"]
 
@@ -41,6 +42,13 @@ class LaneParameters:
         return RingParameters(stages_per_rank=self.stages_per_rank)
 
     @property
+    def slice(self) -> SkidBufferParameters | None:
+        """Of the register slice behind long products: what stalls them starts at a register."""
+        if self.product.latency <= 2:
+            return None
+        return SkidBufferParameters(shape=self.product.output_layout)
+
+    @property
     def tag_bits(self) -> int:
         """Width of a step's place: index, begin and end."""
         return self.ring.index_bits + 2
@@ -66,7 +74,8 @@ class LaneParameters:
 
         It may come by up to ``slots`` - 1 cycles later.
         """
-        return 1 + self.product.latency + self.ring.latency
+        sliced = self.slice.latency if self.slice else 0
+        return 1 + self.product.latency + sliced + self.ring.latency
 
     @property
     def throughput(self) -> str:
@@ -75,8 +84,9 @@ class LaneParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Operands, products and sums."""
-        return 1 + self.input_layout.size + self.product.storage_bits + self.ring.storage_bits
+        """Operands, products, the slice and sums."""
+        parts = [part for part in (self.product, self.slice, self.ring) if part]
+        return 1 + self.input_layout.size + sum(part.storage_bits for part in parts)
 
 
 class Lane(wiring.Component):
@@ -114,14 +124,19 @@ class Lane(wiring.Component):
         m.d.comb += product.i.valid.eq(valid)
         for name in p.product.operands:
             m.d.comb += product.i.payload[name].eq(step[name])
+        products = product.o
+        if p.slice:
+            m.submodules.slice = slice_ = SkidBuffer(p.slice)
+            wiring.connect(m, products, slice_.i)
+            products = slice_.o
         # The ring compares indices and wants a begin: that is what the tag is for.
         place = Cat(ring.i.payload.index, ring.i.payload.begin, ring.i.payload.end)
         m.d.comb += [
             product.i.payload.tag.eq(Cat(step.index, step.begin, step.end)),
-            place.eq(product.o.payload.tag),
-            ring.i.payload.value.eq(product.o.payload.value),
-            ring.i.valid.eq(product.o.valid),
-            product.o.ready.eq(ring.i.ready),
+            place.eq(products.payload.tag),
+            ring.i.payload.value.eq(products.payload.value),
+            ring.i.valid.eq(products.valid),
+            products.ready.eq(ring.i.ready),
         ]
         wiring.connect(m, ring.o, wiring.flipped(self.o))
         return m
