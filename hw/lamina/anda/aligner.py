@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -123,16 +123,21 @@ class SerialAligner(wiring.Component):
 
     def _split(self, m):
         """Return the value's significand, and how far its exponent is below the group's."""
-        value = Signal(self.parameters.form.layout)
+        form = self.parameters.form
+        value = Signal(form.layout)
         normal = Signal()
-        exact = Signal(EXPONENT_BITS)
+        carried = Signal(1 + form.exponent_bits)
+        distance = carried[1:]
         m.d.comb += [
             value.eq(self.value),
             normal.eq(value.exponent != 0),
-            # A subnormal's exponent is 1: the field 0 is one nearer than it says.
-            exact.eq(self.exponent - value.exponent - ~normal),
+            # The difference, one less if it is not normal: a subnormal's exponent is 1, so the
+            # field 0 is one nearer than it says. The lowest bit is there to carry.
+            carried.eq(Cat(Const(1, 1), self.exponent) + Cat(normal, ~value.exponent)),
         ]
-        return Cat(value.fraction, normal), Mux(exact > DISTANCE_MAX, DISTANCE_MAX, exact)
+        if len(distance) > DISTANCE_MAX.bit_length():
+            distance = Mux(distance > DISTANCE_MAX, DISTANCE_MAX, distance)
+        return Cat(value.fraction, normal), distance
 
     def _round(self, m, significand, distance):
         """Return both after adding half a unit of the last kept bit, unless that is an even tie."""

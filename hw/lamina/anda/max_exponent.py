@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
 
-from amaranth.hdl import Cat, Mux, Signal
+from amaranth.hdl import Cat, Signal
 
 from lamina.arith.pipeline import Pipeline, PipelineParameters
 from lamina.formats.anda import EXPONENT_BITS, FORMATS, group_values_layout
@@ -48,7 +48,8 @@ class MaxExponentParameters(PipelineParameters):
 
     def _third(self, m, x):
         (largest,) = _maxima(m, self._split(x.maxima))
-        return {"group": x.group, "exponent": Mux(largest == 0, 1, largest)}
+        # At least 1; beside the search, not behind it.
+        return {"group": x.group, "exponent": Cat(largest[0] | (x.maxima == 0), largest[1:])}
 
     def _split(self, maxima):
         bits = FORMATS[self.format].exponent_bits

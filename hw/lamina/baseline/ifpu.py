@@ -128,13 +128,15 @@ class Ifpu(IntegerElement):
         flags = delayed(m, Cat(step == 0, last), advance, p.dot.latency)
         go = Signal()
         columns = [self._add_column(m, index, load, valid & advance) for index in range(p.columns)]
+        # A slice is ready before anything is in it, so nothing needs to fill up towards it.
+        free = results.ready if p.slice else results.ready | ~valid_result
         sums = []
         for column in columns:
             m.d.comb += [
                 column.i.payload["values"].eq(values),
                 column.i.payload.last.eq(last),
                 column.i.valid.eq(valid),
-                column.o.ready.eq(results.ready | ~valid_result),
+                column.o.ready.eq(free),
             ]
             sums.append(self._accumulate(m, column, go, *flags))
         m.d.comb += [advance.eq(columns[0].i.ready), go.eq(columns[0].o.valid & columns[0].o.ready)]
