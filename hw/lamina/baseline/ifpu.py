@@ -127,7 +127,13 @@ class Ifpu(IntegerElement):
         beside = delayed(m, self._describe(m, take, load), advance, p.dot.latency)
         flags = delayed(m, Cat(step == 0, last), advance, p.dot.latency)
         go = Signal()
-        columns = [self._add_column(m, index, load, valid & advance) for index in range(p.columns)]
+        # The weights' own way to `load`, or a turn: whether they move is all that comes late.
+        fresh, move = Signal(), Signal()
+        m.d.comb += [
+            fresh.eq(self.i.valid & self.i.payload.load & self.i_weights.valid & (last | ~valid)),
+            move.eq(Mux(valid, advance, fresh)),
+        ]
+        columns = [self._add_column(m, index, move, fresh) for index in range(p.columns)]
         # A slice is ready before anything is in it, so nothing needs to fill up towards it.
         free = results.ready if p.slice else results.ready | ~valid_result
         sums = []
@@ -146,7 +152,7 @@ class Ifpu(IntegerElement):
         self._put_out(m, results.payload, sums, delayed(m, beside, go & flags[1], 1))
         return m
 
-    def _add_column(self, m, index, load, turn):
+    def _add_column(self, m, index, move, fresh):
         """Add one column's weights, which turn by a plane a step, and the sum over a plane."""
         column = Cell(SignedSum, self.parameters.dot)
         m.submodules[f"sum_{index}"] = column
@@ -154,12 +160,12 @@ class Ifpu(IntegerElement):
             Signal(self.parameters.entry_bits, name=f"weight_{index}_{lane}", reset_less=True)
             for lane in range(GROUP)
         ]
-        with m.If(load):
-            for weight, entry in zip(weights, self._entries(m, index), strict=True):
+        entries = self._entries(m, index)
+        with m.If(move):
+            for weight, entry in zip(weights, entries, strict=True):
                 # Offset binary: the top bit the other way round.
-                m.d.sync += weight.eq(Cat(entry[:-1], ~entry[-1]))
-        with m.Elif(turn):
-            m.d.sync += [weight.eq(weight.rotate_left(1)) for weight in weights]
+                stored = Cat(entry[:-1], ~entry[-1])
+                m.d.sync += weight.eq(Mux(fresh, stored, weight.rotate_left(1)))
         m.d.comb += column.i.payload.plane.eq(Cat(weight[-1] for weight in weights))
         return column
 

@@ -30,8 +30,8 @@ class SkidBufferParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Two beats and their valid bits."""
-        return 2 * (Shape.cast(self.shape).width + 1)
+        """Two beats, their valid bits, and ``i.ready``."""
+        return 2 * (Shape.cast(self.shape).width + 1) + 1
 
 
 class SkidBuffer(wiring.Component):
@@ -49,19 +49,24 @@ class SkidBuffer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spare = Signal.like(self.i.payload)
-        spare_valid = Signal()
-        advance = Signal()
-        m.d.comb += [self.i.ready.eq(~spare_valid), advance.eq(self.o.ready | ~self.o.valid)]
+        # Ready is a register of its own: the other selects every bit of the payload, which is slow.
+        spare_valid, ready = Signal(), Signal(init=1)
+        advance, keep = Signal(), Signal()
+        m.d.comb += [
+            self.i.ready.eq(ready),
+            advance.eq(self.o.ready | ~self.o.valid),
+            keep.eq(~advance & (spare_valid | self.i.valid)),
+        ]
+        m.d.sync += [spare_valid.eq(keep), ready.eq(~keep)]
+        with m.If(~spare_valid):  # for nothing, if there is no beat or it moves on at once
+            m.d.sync += spare.eq(self.i.payload)
         with m.If(advance):
             m.d.sync += [
                 self.o.valid.eq(self.i.valid | spare_valid),
                 self.o.payload.eq(self.i.payload),
-                spare_valid.eq(0),
             ]
             with m.If(spare_valid):
                 m.d.sync += self.o.payload.eq(spare)
-        with m.Elif(self.i.valid & self.i.ready):
-            m.d.sync += [spare.eq(self.i.payload), spare_valid.eq(1)]
         return m
 
 
