@@ -52,7 +52,7 @@ def test_reset_in_mid_stream(rng):
 def test_storage():
     """Of the plain one with one rank: operands, one sum, and what goes beside."""
     p = parameters(MODULE, mantissa_bits=8, zero_points=False, stages_per_rank=7)
-    beside = 16 + 8 + 10 + 2
+    beside = 16 + 8 + 6 + 2
     assert p.storage_bits == 64 * (9 + 4) + beside + (8 + 4 + 6) + beside + 2
     dense = parameters(
         MODULE, mantissa_bits=8, zero_points=False, stages_per_rank=2, structure="dense"

@@ -79,7 +79,7 @@ class Figna(IntegerElement):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        advance, valid = Signal(), Signal()
+        advance, valid, summing = Signal(), Signal(), Signal()
         take, load = self._admit(m, advance)
         with m.If(advance):
             m.d.sync += valid.eq(take)
@@ -89,9 +89,14 @@ class Figna(IntegerElement):
         results = self._results(m)
         dots = [self._add_column(m, index, row, load) for index in range(p.columns)]
         for dot in dots:
-            m.d.comb += [dot.i.valid.eq(valid), dot.o.ready.eq(results.ready)]
-        m.d.comb += [advance.eq(dots[0].i.ready), results.valid.eq(dots[0].o.valid)]
-        beside = delayed(m, self._describe(m, take, load), advance, p.dot.latency)
+            m.d.comb += [dot.i.valid.eq(valid & advance), dot.o.ready.eq(results.ready)]
+        m.d.comb += [
+            summing.eq(dots[0].i.ready),
+            # A slice is ready before anything is in it: the operands move on by its word alone.
+            advance.eq(results.ready if p.slice else summing),
+            results.valid.eq(dots[0].o.valid),
+        ]
+        beside = delayed(m, self._describe(m, take, load), summing, p.dot.latency)
         self._put_out(m, results.payload, [dot.o.payload.sum for dot in dots], beside)
         return m
 

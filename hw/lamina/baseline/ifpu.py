@@ -114,7 +114,7 @@ class Ifpu(IntegerElement):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        advance, valid, last = Signal(), Signal(), Signal()
+        advance, valid, last, summing = Signal(), Signal(), Signal(), Signal()
         step = Signal(range(p.steps))
         take, load = self._admit(m, ~valid | (advance & last))
         results, valid_result = self._results(m), Signal()
@@ -124,8 +124,8 @@ class Ifpu(IntegerElement):
             m.d.sync += last.eq(p.steps == 1)
         with m.Elif(valid & advance):
             m.d.sync += [valid.eq(~last), step.eq(step + 1), last.eq(step == p.steps - 2)]
-        beside = delayed(m, self._describe(m, take, load), advance, p.dot.latency)
-        flags = delayed(m, Cat(step == 0, last), advance, p.dot.latency)
+        beside = delayed(m, self._describe(m, take, load), summing, p.dot.latency)
+        flags = delayed(m, Cat(step == 0, last), summing, p.dot.latency)
         go = Signal()
         # The weights' own way to `load`, or a turn: whether they move is all that comes late.
         fresh, move = Signal(), Signal()
@@ -134,18 +134,23 @@ class Ifpu(IntegerElement):
             move.eq(Mux(valid, advance, fresh)),
         ]
         columns = [self._add_column(m, index, move, fresh) for index in range(p.columns)]
-        # A slice is ready before anything is in it, so nothing needs to fill up towards it.
+        # A slice is ready before anything is in it, so nothing needs to fill up towards it, and
+        # the operands move on by its word alone.
         free = results.ready if p.slice else results.ready | ~valid_result
         sums = []
         for column in columns:
             m.d.comb += [
                 column.i.payload["values"].eq(values),
                 column.i.payload.last.eq(last),
-                column.i.valid.eq(valid),
+                column.i.valid.eq(valid & advance),
                 column.o.ready.eq(free),
             ]
             sums.append(self._accumulate(m, column, go, *flags))
-        m.d.comb += [advance.eq(columns[0].i.ready), go.eq(columns[0].o.valid & columns[0].o.ready)]
+        m.d.comb += [
+            summing.eq(columns[0].i.ready),
+            advance.eq(results.ready if p.slice else summing),
+            go.eq(columns[0].o.valid & columns[0].o.ready),
+        ]
         with m.If(columns[0].o.ready):
             m.d.sync += valid_result.eq(columns[0].o.valid & flags[1])
         m.d.comb += results.valid.eq(valid_result)
