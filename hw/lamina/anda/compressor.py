@@ -17,7 +17,6 @@ from lamina.formats.anda import (
     group_values_layout,
 )
 from lamina.parameters import check_choice, check_range
-from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
 
 __all__ = ["Compressor", "CompressorParameters"]
 
@@ -57,16 +56,6 @@ class CompressorParameters:
         """Parameters of each element's aligner."""
         return SerialAlignerParameters(format=self.format, stages_per_rank=self.stages_per_rank)
 
-    @property
-    def slice(self) -> SkidBufferParameters | None:
-        """Of the register slice behind the aligners: what stalls 64 of them starts at a register.
-
-        Where there are no ranks within the search and the rounding, there is none here.
-        """
-        if self.aligner.ranks == 0:
-            return None
-        return SkidBufferParameters(shape=compressed_plane_layout())
-
     def cycles(self, mantissa_bits: int) -> int:
         """Cycles that a group takes in steady state: one per mantissa plane, and at least two."""
         return max(mantissa_bits, 2)
@@ -74,8 +63,7 @@ class CompressorParameters:
     @property
     def latency(self) -> int:
         """Cycles from a group accepted to its first plane valid."""
-        sliced = self.slice.latency if self.slice else 0
-        return self.maximum.latency + self.aligner.latency + sliced
+        return self.maximum.latency + self.aligner.latency
 
     @property
     def throughput(self) -> str:
@@ -84,14 +72,10 @@ class CompressorParameters:
 
     @property
     def storage_bits(self) -> int:
-        """The search, the aligners, in each rank what a group has beside its significands, and the
-        slice.
-        """
+        """The search, the aligners, and in each rank what a group has beside its significands."""
         beside = _BESIDE.size * (1 + self.aligner.ranks) + 1 + self.aligner.ranks
         started = GROUP + EXPONENT_BITS + 5 + 1 + 1 + 1 + 1
-        sliced = self.slice.storage_bits if self.slice else 0
-        aligners = GROUP * self.aligner.storage_bits
-        return self.maximum.storage_bits + aligners + beside + started + sliced
+        return self.maximum.storage_bits + GROUP * self.aligner.storage_bits + beside + started
 
 
 class Compressor(wiring.Component):
@@ -136,15 +120,15 @@ class Compressor(wiring.Component):
             maximum.i.valid.eq(self.i.valid),
             self.i.ready.eq(maximum.i.ready),
         ]
-        found, out = maximum.o.payload, self._out(m)
+        found = maximum.o.payload
         advance = Signal(init=1)
         remaining = Signal(5)
         load, shift = Signal(), Signal()
         first, ready, coming, valid = self._delayed(m, maximum.o, advance)
         m.d.comb += [
-            shift.eq(out.valid & out.ready),
+            shift.eq(self.o.valid & self.o.ready),
             # The next group starts as the last plane leaves: no cycle is lost between groups.
-            load.eq(valid & (~out.valid | (shift & out.payload.last))),
+            load.eq(valid & (~self.o.valid | (shift & self.o.payload.last))),
             maximum.o.ready.eq(advance),
         ]
         # What moves the ranks of 64 aligners has far to go, so it starts at a register: they move
@@ -156,20 +140,20 @@ class Compressor(wiring.Component):
         with m.If(load):
             m.d.sync += [
                 valid.eq(0),
-                out.valid.eq(1),
-                out.payload.signs.eq(ready.signs),
-                out.payload.exponent.eq(ready.exponent),
-                out.payload.last.eq(ready.mantissa_bits == 1),
+                self.o.valid.eq(1),
+                self.o.payload.signs.eq(ready.signs),
+                self.o.payload.exponent.eq(ready.exponent),
+                self.o.payload.last.eq(ready.mantissa_bits == 1),
                 remaining.eq(ready.mantissa_bits),
             ]
         with m.Elif(shift):
             m.d.sync += [
-                out.valid.eq(~out.payload.last),
-                out.payload.last.eq(remaining == 2),
+                self.o.valid.eq(~self.o.payload.last),
+                self.o.payload.last.eq(remaining == 2),
                 remaining.eq(remaining - 1),
             ]
         with m.If(load | shift):
-            m.d.sync += out.payload.first.eq(load)
+            m.d.sync += self.o.payload.first.eq(load)
         for index, value in enumerate(found.group.values):
             m.submodules[f"aligner_{index}"] = aligner = Cell(
                 SerialAligner, self.parameters.aligner
@@ -182,17 +166,9 @@ class Compressor(wiring.Component):
                 aligner.rounding.eq(first.rounding),
                 aligner.load.eq(load),
                 aligner.shift.eq(shift),
-                out.payload.plane[index].eq(aligner.plane_bit),
+                self.o.payload.plane[index].eq(aligner.plane_bit),
             ]
         return m
-
-    def _out(self, m):
-        """Return the stream to put planes on: ``o``, or one that leads there by the slice."""
-        if self.parameters.slice is None:
-            return self.o
-        m.submodules.slice = slice_ = SkidBuffer(self.parameters.slice)
-        wiring.connect(m, slice_.o, wiring.flipped(self.o))
-        return slice_.i
 
     def _delayed(self, m, found, advance):
         """Delay what is beside the significands as the aligners' ranks do.
