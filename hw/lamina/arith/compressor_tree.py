@@ -14,7 +14,7 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 
 from lamina.cells import full_adder, half_adder
 
-__all__ = ["carry_save", "compress", "compress_rows", "reduce_columns"]
+__all__ = ["carry_save", "compress", "compress_rows", "reduce_columns", "reduce_rows"]
 
 #: Delays of a full or half adder in arbitrary units; only their order steers the tree.
 SUM_DELAY = 3
@@ -103,14 +103,22 @@ def compress_rows(m: Module, platform, rows: Sequence[Value], width: int) -> Val
     Rows are sign- or zero-extended to ``width`` by their own shape. Three rows at a time go through
     one vector-wide full adder (carry-save) until two are left for a carry-propagating adder.
     """
-    waiting = [_extended(m, row, width) for row in rows]
-    while len(waiting) > 2:
+    result = Signal(width)
+    m.d.comb += result.eq(sum(reduce_rows(m, platform, rows, width, 2)))
+    return result
+
+
+def reduce_rows(m: Module, platform, rows: Sequence[Value], width: int, left: int) -> list[Value]:
+    """As `compress_rows`, but stop at ``left`` rows, 2 or more, of ``width`` bits each.
+
+    They can be registered and go on to `compress_rows`.
+    """
+    waiting: list[Value] = [_extended(m, row, width) for row in rows]
+    while len(waiting) > left:
         # First in, first out keeps the tree balanced: the results of a level wait behind its rest.
         total, carry = full_adder(m, platform, *waiting[:3])
         waiting = [*waiting[3:], total, Cat(0, carry[:-1])]
-    result = Signal(width)
-    m.d.comb += result.eq(sum(waiting))
-    return result
+    return waiting
 
 
 def _extended(m: Module, row: Value, width: int) -> Signal:

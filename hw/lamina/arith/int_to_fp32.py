@@ -6,11 +6,14 @@ from types import SimpleNamespace
 from amaranth.hdl import Const, Module, Mux, Value, signed, unsigned
 
 from lamina.arith.pipeline import Pipeline, PipelineParameters
-from lamina.arith.rounding import ROUND_NORMAL_STAGES, ROUND_STAGES
+from lamina.arith.rounding import ROUND_NORMAL_STAGES, ROUND_STAGES, ROUND_WIDE_STAGES
 from lamina.formats.ieee import FP32
 from lamina.parameters import check_range
 
 __all__ = ["IntToFp32", "IntToFp32Parameters"]
+
+#: Widest integer that a stage shifts to normal form.
+_SHIFT_WIDTH = 48
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +21,7 @@ class IntToFp32Parameters(PipelineParameters):
     """``width`` (2 to 128) bits of the integer, ``exponent_bits`` (2 to 16) of its exponent.
 
     Beside `PipelineParameters`. Up to 7 exponent bits no result is subnormal, and the stage that
-    makes them is left out.
+    makes them is left out; then integers of over 48 bits are shifted in two stages.
     """
 
     width: int = 32
@@ -32,7 +35,8 @@ class IntToFp32Parameters(PipelineParameters):
     @property
     def stages(self):
         always_normal = -(1 << (self.exponent_bits - 1)) > -FP32.bias
-        return (take_magnitude, *(ROUND_NORMAL_STAGES if always_normal else ROUND_STAGES))
+        normal = ROUND_WIDE_STAGES if self.width > _SHIFT_WIDTH else ROUND_NORMAL_STAGES
+        return (take_magnitude, *(normal if always_normal else ROUND_STAGES))
 
     @property
     def operands(self):

@@ -16,6 +16,7 @@ __all__ = [
     "ROUNDED_BITS",
     "ROUND_NORMAL_STAGES",
     "ROUND_STAGES",
+    "ROUND_WIDE_STAGES",
     "jam",
     "keep",
     "round_to_nearest_even",
@@ -27,6 +28,9 @@ ROUNDED_BITS = FP32.precision + 2
 
 #: Log2 of a right shift that leaves no more than the sticky bit of ROUNDED_BITS bits.
 _SHIFT_BITS = ROUNDED_BITS.bit_length()
+
+#: Low bits of a wide shift to normal form, left to its second half.
+_FINE_BITS = 4
 
 
 def keep(x: SimpleNamespace, *names: str) -> dict[str, Value]:
@@ -64,6 +68,18 @@ def count_zeros(m: Module, x: SimpleNamespace) -> dict[str, Value]:
 def count_zeros_and_depth(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """As `count_zeros`; at the same time find how far below the normal range an exponent is."""
     return count_zeros(m, x) | {"depth": 1 - x.exponent}
+
+
+def normalise_coarse(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Shift by all but the low bits of ``zeros``; those, and what they shift, go to `normalise`."""
+    shifted = Signal.like(x.magnitude)
+    coarse = Cat(Const(0, _FINE_BITS), x.zeros[_FINE_BITS:])
+    m.d.comb += shifted.eq(x.magnitude << coarse)
+    return keep(x, "sign", "nan", "inf") | {
+        "exponent": x.exponent - coarse,
+        "magnitude": jam(shifted, ROUNDED_BITS + (1 << _FINE_BITS) - 1),
+        "zeros": x.zeros[:_FINE_BITS],
+    }
 
 
 def normalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
@@ -123,3 +139,6 @@ ROUND_STAGES = (count_zeros_and_depth, normalise_and_measure, denormalise, round
 
 #: The same for values that are never below the normal range.
 ROUND_NORMAL_STAGES = (count_zeros, normalise, round_to_nearest_even)
+
+#: The same for magnitudes so wide that a stage does not shift them.
+ROUND_WIDE_STAGES = (count_zeros, normalise_coarse, normalise, round_to_nearest_even)

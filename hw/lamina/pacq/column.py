@@ -6,7 +6,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed, unsigne
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.arith.compressor_tree import compress_rows
+from lamina.arith.compressor_tree import compress_rows, reduce_rows
 from lamina.cells import and_or_select
 from lamina.formats.packed import LANES
 from lamina.pacq.layouts import (
@@ -16,9 +16,12 @@ from lamina.pacq.layouts import (
     pair_layout,
     special_layout,
 )
-from lamina.parameters import check_choice, check_power_of_two
+from lamina.parameters import check_choice, check_power_of_two, check_range
 
 __all__ = ["Column", "ColumnParameters"]
+
+#: Rows in the rank within the tree: as deep before it as behind, where a carry chain is.
+_RANK_ROWS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +34,18 @@ class ColumnParameters:
         Columns that take turns in the tree, each with an accumulator of its own.
     weight_bits : int, 2 or 4
         Of the widest weights that come here: trees beyond the fourth only meet INT2.
+    stages_per_rank : int, 1 to 16
+        1, for FPGAs: there is a rank of registers within the tree, else none.
     """
 
     phases: int = 4
     weight_bits: int = 4
+    stages_per_rank: int = 1
 
     def __post_init__(self):
         check_power_of_two("phases", self.phases, 1, 8)
         check_choice("weight_bits", self.weight_bits, (2, 4))
+        check_range("stages_per_rank", self.stages_per_rank, 1, 16)
 
     @property
     def step_bits(self) -> int:
@@ -46,9 +53,19 @@ class ColumnParameters:
         return TERM_BITS + (LANES - 1).bit_length() + self.weight_bits
 
     @property
+    def split(self) -> bool:
+        """Whether there is a rank within the tree."""
+        return self.stages_per_rank == 1
+
+    @property
+    def early(self) -> bool:
+        """Whether the sum so far is read a rank early: then the step before has another phase."""
+        return self.split and self.phases >= 4
+
+    @property
     def latency(self) -> int:
         """Cycles from operands to the total that holds them."""
-        return 1
+        return 1 + self.split
 
     @property
     def throughput(self) -> int:
@@ -57,10 +74,12 @@ class ColumnParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Flip-flops: the step's sum with its control, and the accumulators."""
+        """Flip-flops: the step's sum or rows, control beside them, and the accumulators."""
         special = special_layout().size
-        control = 2 + (self.phases - 1).bit_length()
-        return self.step_bits + special + control + self.phases * (TOTAL_BITS + special)
+        beside = special + 1 + (self.phases - 1).bit_length()
+        bits = self.step_bits + beside + self.phases * (1 + TOTAL_BITS + special)
+        bits += self.split * (_RANK_ROWS * self.step_bits + beside + 1)
+        return bits + self.early * (TOTAL_BITS + special)
 
 
 class Column(wiring.Component):
@@ -69,7 +88,7 @@ class Column(wiring.Component):
     Members
     -------
     advance : In
-        Both ranks move.
+        All ranks move.
     valid, first, phase : In
         There are operands; they start the sum anew; the accumulator that they belong to.
     pairs, infinite, negative, nan : In
@@ -77,8 +96,8 @@ class Column(wiring.Component):
     digits, offset : In
         Stored codes of this column, one per activation, and what they exceed the weights by.
     total, special : Out
-        One cycle later, while that rank moves: the sum with these operands in it, in units of 2^-24
-        (meaningless if ``special`` has a flag), and what is not a number in it.
+        ``parameters.latency`` cycles later, while that rank moves: the sum with these operands in
+        it, in units of 2^-24 (meaningless if ``special`` has a flag), and what is not a number.
 
     Structure: bit j of the codes of two activations selects 0, one, the other or both of them: one
     AND-OR-INVERT gate per bit of the table, no multiplier. As the table holds -A, the inverted
@@ -108,29 +127,51 @@ class Column(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        step_sum, step_special = Signal(signed(p.step_bits)), Signal(special_layout())
-        valid, first = Signal(), Signal()
-        phase = Signal.like(self.phase, name="phase_")
-        next_sum = compress_rows(m, platform, self._rows(m, platform), p.step_bits)
-        with m.If(self.advance):
-            m.d.sync += [
-                step_sum.eq(next_sum),
-                step_special.eq(self._special()),
-                valid.eq(self.valid),
-                first.eq(self.first),
-                phase.eq(self.phase),
-            ]
         totals = Array(Signal(signed(TOTAL_BITS), name=f"total_{n}") for n in range(p.phases))
         specials = Array(
             Signal(special_layout().size, name=f"special_{n}") for n in range(p.phases)
         )
+        rows = self._rows(m, platform)
+        beat = {"special": self._special(), "first": self.first, "phase": self.phase}
+        valid = self.valid
+        if p.split:
+            rows = reduce_rows(m, platform, rows, p.step_bits, _RANK_ROWS)
+            rows = self._rank(m, "rows", {str(n): row for n, row in enumerate(rows)}).values()
+            beat = self._rank(m, "tree", beat | {"valid": valid})
+            valid = beat.pop("valid")
+        if p.early:
+            beat |= self._before(totals, specials, **beat)
+        beat["sum"] = compress_rows(m, platform, [*rows], p.step_bits)
+        # Decoded early, as many registers wait for it.
+        beat["writes"] = Cat(valid & (beat["phase"] == n) for n in range(p.phases))
+        beat = self._rank(m, "step", beat)
+        if not p.early:
+            beat |= self._before(totals, specials, **beat)
         m.d.comb += [
-            self.total.eq(Mux(first, 0, totals[phase]) + step_sum),
-            self.special.eq(Mux(first, 0, specials[phase]) | step_special.as_value()),
+            self.total.eq(beat["total_before"].as_signed() + beat["sum"].as_signed()),
+            self.special.eq(beat["special_before"] | beat["special"]),
         ]
-        with m.If(self.advance & valid):
-            m.d.sync += [totals[phase].eq(self.total), specials[phase].eq(self.special)]
+        for write, total, special in zip(beat["writes"], totals, specials, strict=True):
+            with m.If(self.advance & write):
+                m.d.sync += [total.eq(self.total), special.eq(self.special)]
         return m
+
+    @staticmethod
+    def _before(totals, specials, *, first, phase, **_):
+        """Return what a step is added to."""
+        return {
+            "total_before": Mux(first, 0, totals[phase]),
+            "special_before": Mux(first, 0, specials[phase]),
+        }
+
+    def _rank(self, m, name, values):
+        """Register ``values``; return the registers by the same names."""
+        rank = {
+            field: Signal(len(value), name=f"{name}_{field}") for field, value in values.items()
+        }
+        with m.If(self.advance):
+            m.d.sync += [rank[key].eq(value) for key, value in values.items()]
+        return rank
 
     def _rows(self, m, platform):
         """Return the selected rows and the constant that makes their sum right."""

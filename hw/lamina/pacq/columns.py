@@ -1,47 +1,52 @@
 """All columns of a step: trees side by side, and their finished sums one after another."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
-from amaranth.hdl import Array, Module, Mux, Signal, signed
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.formats.packed import WORD_COLUMNS_MAX, weights_per_word
 from lamina.pacq.column import Column, ColumnParameters
 from lamina.pacq.layouts import (
+    COLUMN_BITS,
     ROW_SUM_BITS,
     STEP_SUM_BITS,
     TOTAL_BITS,
     column_sum_layout,
     operand_layout,
-    phase_bits,
     special_layout,
 )
-from lamina.parameters import check_power_of_two
+from lamina.pacq.select import select_one
+from lamina.parameters import check_power_of_two, check_range
 
 __all__ = ["Columns", "ColumnsParameters"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnsParameters:
-    """``trees``: columns of a beat, 1, 2, 4 or 8."""
+    """``trees``: columns of a beat, 1, 2, 4 or 8; ``stages_per_rank`` of the trees."""
 
     trees: int = 2
+    stages_per_rank: int = 1
 
     def __post_init__(self):
         check_power_of_two("trees", self.trees, 1, WORD_COLUMNS_MAX)
+        check_range("stages_per_rank", self.stages_per_rank, 1, 16)
 
     def tree(self, number: int) -> ColumnParameters:
         """Return the parameters of one tree."""
         return ColumnParameters(
             phases=WORD_COLUMNS_MAX // self.trees,
             weight_bits=4 if number < weights_per_word(4) else 2,
+            stages_per_rank=self.stages_per_rank,
         )
 
     @property
     def latency(self) -> int:
         """Cycles from the last operands of a segment to its first column."""
-        return 2
+        return self.tree(0).latency + 1
 
     @property
     def throughput(self) -> str:
@@ -52,9 +57,9 @@ class ColumnsParameters:
     def storage_bits(self) -> int:
         """Flip-flops: trees, row sum, and the sums that wait to leave."""
         trees = sum(self.tree(number).storage_bits for number in range(self.trees))
-        control = 4 + phase_bits(self.trees)
-        waiting = WORD_COLUMNS_MAX * (TOTAL_BITS + special_layout().size) + ROW_SUM_BITS + 1
-        return trees + control + STEP_SUM_BITS + ROW_SUM_BITS + waiting + 1 + 3
+        beside = 3 + self.tree(0).phases + STEP_SUM_BITS
+        waiting = WORD_COLUMNS_MAX * (TOTAL_BITS + special_layout().size + 1) + ROW_SUM_BITS + 1
+        return trees + self.tree(0).latency * beside + ROW_SUM_BITS + waiting + 2 + COLUMN_BITS
 
 
 class Columns(wiring.Component):
@@ -82,47 +87,64 @@ class Columns(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         i, o = self.i, self.o
-        advance, valid = Signal(), Signal()
-        control = {name: Signal.like(i.p[name], name=name) for name in ("first", "last", "int2")}
-        phase, step_sum = Signal.like(i.p.phase, name="phase"), Signal(signed(STEP_SUM_BITS))
-        with m.If(advance):
-            m.d.sync += [valid.eq(i.valid), phase.eq(i.p.phase)]
-            m.d.sync += [signal.eq(i.p[name]) for name, signal in control.items()]
-            m.d.sync += step_sum.eq(i.p.pairs[0].both + i.p.pairs[1].both)
-
-        starts_step = phase == 0
+        advance = Signal()
+        beat = self._beside_trees(m, advance)
         row_sum, next_row_sum = Signal(signed(ROW_SUM_BITS)), Signal(signed(ROW_SUM_BITS))
-        m.d.comb += next_row_sum.eq(Mux(control["first"], 0, row_sum) + step_sum)
-        with m.If(advance & valid & starts_step):
+        m.d.comb += next_row_sum.eq(Mux(beat.first, 0, row_sum) + beat.step_sum)
+        with m.If(advance & beat.starts):
             m.d.sync += row_sum.eq(next_row_sum)
 
         trees = self._trees(m, advance)
-        leaving = Signal()
-        finishing = valid & control["last"]
+        free, int2 = Signal(), Signal()
         m.d.comb += [
-            leaving.eq(o.valid & o.ready & o.p.last),
+            free.eq(~o.valid | (o.ready & o.p.last)),
             # Later phases find their places free: a step's beats come without a gap, and columns
             # leave no faster than they come.
-            advance.eq(~(finishing & starts_step & o.valid) | leaving),
+            advance.eq(free | ~beat.finishes[0]),
             i.ready.eq(advance),
         ]
-        self._wait(m, trees, phase, advance & finishing)
-        with m.If(leaving):
-            m.d.sync += o.valid.eq(0)
+        leaves = Signal(WORD_COLUMNS_MAX, init=1)  # one-hot o.p.column
+        self._wait(m, trees, advance, beat.finishes, leaves)
+        with m.If(free):
+            m.d.sync += o.valid.eq(beat.finishes[0])
         with m.If(o.valid & o.ready):
-            m.d.sync += o.p.column.eq(o.p.column + 1)
-        int2 = Signal()
-        m.d.comb += o.p.last.eq(
-            o.p.column == Mux(int2, weights_per_word(2) - 1, weights_per_word(4) - 1)
-        )
-        with m.If(advance & finishing & starts_step):
+            # Found early, as all ranks wait for the last column.
+            before_last = (leaves[weights_per_word(bits) - 2] for bits in (2, 4))
             m.d.sync += [
-                o.valid.eq(1),
+                o.p.column.eq(o.p.column + 1),
+                leaves.eq(leaves << 1),
+                o.p.last.eq(Mux(int2, *before_last)),
+            ]
+        with m.If(free & beat.finishes[0]):
+            m.d.sync += [
                 o.p.column.eq(0),
+                leaves.eq(1),
+                o.p.last.eq(0),
                 o.p.row_sum.eq(next_row_sum),
-                int2.eq(control["int2"]),
+                int2.eq(beat.int2),
             ]
         return m
+
+    def _beside_trees(self, m, advance):
+        """Return what goes beside the trees' sums, in as many ranks as these have."""
+        i = self.i
+        phases = range(self.parameters.tree(0).phases)
+        # Decoded early, as all ranks wait for the sums of a segment's first columns.
+        values = {
+            "first": i.p.first,
+            "int2": i.p.int2,
+            "step_sum": i.p.pairs[0].both + i.p.pairs[1].both,
+            "starts": i.valid & (i.p.phase == 0),
+            "finishes": Cat(i.valid & i.p.last & (i.p.phase == n) for n in phases),
+        }
+        for rank in range(self.parameters.tree(0).latency):
+            before = values
+            values = {
+                name: Signal(value.shape(), name=f"{name}_{rank}") for name, value in before.items()
+            }
+            with m.If(advance):
+                m.d.sync += [values[name].eq(value) for name, value in before.items()]
+        return SimpleNamespace(**values)
 
     def _trees(self, m, advance):
         i = self.i
@@ -141,19 +163,13 @@ class Columns(wiring.Component):
             trees.append(tree)
         return trees
 
-    def _wait(self, m, trees, phase, load):
+    def _wait(self, m, trees, advance, finishes, leaves):
         """Keep the sums of a finished segment until they have left, one a cycle."""
-        totals = Array(
-            Signal(signed(TOTAL_BITS), name=f"total_{n}") for n in range(WORD_COLUMNS_MAX)
-        )
-        specials = Array(
-            Signal(special_layout(), name=f"special_{n}") for n in range(WORD_COLUMNS_MAX)
-        )
-        for column, (total, special) in enumerate(zip(totals, specials, strict=True)):
+        layout = data.StructLayout({"total": signed(TOTAL_BITS), "special": special_layout()})
+        sums = [Signal(layout, name=f"sum_{n}") for n in range(WORD_COLUMNS_MAX)]
+        for column, waiting in enumerate(sums):
             tree = trees[column % len(trees)]
-            with m.If(load & (phase == column // len(trees))):
-                m.d.sync += [total.eq(tree.total), special.eq(tree.special)]
-        m.d.comb += [
-            self.o.p.total.eq(totals[self.o.p.column]),
-            self.o.p.special.eq(specials[self.o.p.column]),
-        ]
+            with m.If(advance & finishes[column // len(trees)]):
+                m.d.sync += [waiting.total.eq(tree.total), waiting.special.eq(tree.special)]
+        selected = data.View(layout, select_one(leaves, sums))
+        m.d.comb += [self.o.p.total.eq(selected.total), self.o.p.special.eq(selected.special)]

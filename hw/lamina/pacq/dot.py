@@ -34,7 +34,8 @@ class DotParameters:
     index_bits : int, 0 to 12
         Bits of a step's ``index``. Each index has eight outputs, with an exact partial sum each.
     stages_per_rank : int, 1 to 16
-        Of the alignment and of the rounding, as in `PipelineParameters`.
+        Of the alignment and of the rounding, as in `PipelineParameters`. 1, for FPGAs, also adds
+        ranks to the trees and to the sums of segments.
     """
 
     trees: int = 2
@@ -54,12 +55,12 @@ class DotParameters:
     @property
     def operands(self) -> OperandsParameters:
         """Parameters of the spreading over columns."""
-        return OperandsParameters(trees=self.trees)
+        return OperandsParameters(trees=self.trees, stages_per_rank=self.stages_per_rank)
 
     @property
     def columns(self) -> ColumnsParameters:
         """Parameters of the trees and accumulators."""
-        return ColumnsParameters(trees=self.trees)
+        return ColumnsParameters(trees=self.trees, stages_per_rank=self.stages_per_rank)
 
     @property
     def finish(self) -> FinishParameters:

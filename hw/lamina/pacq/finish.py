@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.arith.compressor_tree import compress_rows
+from lamina.arith.compressor_tree import compress_rows, reduce_rows
 from lamina.arith.int_to_fp32 import IntToFp32, IntToFp32Parameters
 from lamina.formats.ieee import FP32
 from lamina.formats.packed import WORD_COLUMNS_MAX, scaled_sum_layout
@@ -18,15 +18,23 @@ from lamina.pacq.layouts import (
     segment_layout,
     special_layout,
 )
+from lamina.pacq.rank import Rank, RankParameters
 from lamina.parameters import check_range
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
 __all__ = ["Finish", "FinishParameters"]
 
+#: Rows in the rank within the sum of a segment.
+_RANK_ROWS = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class FinishParameters:
-    """``index_bits`` (0 to 12) of a word's outputs; ``stages_per_rank`` of the rounding."""
+    """``index_bits`` (0 to 12) of a word's outputs; ``stages_per_rank`` of the rounding.
+
+    With one stage a rank, for FPGAs, there is also a rank within the sum of a segment and one
+    behind the memory, and the columns see from a register that they have to wait.
+    """
 
     index_bits: int = 6
     stages_per_rank: int = 1
@@ -34,6 +42,11 @@ class FinishParameters:
     def __post_init__(self):
         check_range("index_bits", self.index_bits, 0, 12)
         check_range("stages_per_rank", self.stages_per_rank, 1, 16)
+
+    @property
+    def split(self) -> bool:
+        """Whether there are the ranks and the register that FPGAs want."""
+        return self.stages_per_rank == 1
 
     @property
     def outputs(self) -> int:
@@ -51,7 +64,7 @@ class FinishParameters:
         fields = dict(scaled_sum_layout(self.output_bits).members)
         return data.StructLayout(
             {name: fields[name] for name in ("scale", "index", "begin", "end")}
-            | {"group_first": 1, "group_last": 1, "valid": 1}
+            | {"group_first": 1, "group_last": 1}
         )
 
     @property
@@ -62,9 +75,26 @@ class FinishParameters:
         return data.StructLayout({**fields, "offset": 4, "beside": self.beside})
 
     @property
+    def entry(self) -> RankParameters:
+        """Parameters of the rank that takes column sums."""
+        return RankParameters(shape=self.multiplied, cut=self.split)
+
+    @property
+    def rows(self) -> data.StructLayout:
+        """The rows that add to the sum of a segment."""
+        rows = data.ArrayLayout(unsigned(TOTAL_BITS), _RANK_ROWS)
+        fields = {"rows": rows, "special": special_layout(), "beside": self.beside, "valid": 1}
+        return data.StructLayout(fields)
+
+    @property
     def partial(self) -> data.StructLayout:
         """The exact sum of a segment, or of a group up to a segment."""
         return data.StructLayout({"sum": signed(TOTAL_BITS), "special": special_layout()})
+
+    @property
+    def sums(self) -> data.StructLayout:
+        """A sum on its way."""
+        return data.StructLayout({**self.partial.members, "beside": self.beside, "valid": 1})
 
     @property
     def converter(self) -> IntToFp32Parameters:
@@ -85,7 +115,7 @@ class FinishParameters:
     @property
     def latency(self) -> int:
         """Cycles from the last segment of a group to its rounded sum."""
-        return 3 + self.converter.latency
+        return 3 + self.split + self.converter.latency
 
     @property
     def throughput(self) -> int:
@@ -95,8 +125,9 @@ class FinishParameters:
     @property
     def storage_bits(self) -> int:
         """Flip-flops of the ranks and bits of the partial sums."""
-        beside = self.partial.size + self.beside.size
-        ranks = self.multiplied.size + 2 * beside + self.converter.storage_bits
+        ranks = self.entry.storage_bits + 2 * self.sums.size + self.converter.storage_bits
+        if self.split:
+            ranks += self.rows.size + self.partial.size
         return ranks + self.memory.storage_bits + self.memory.width
 
 
@@ -112,9 +143,9 @@ class Finish(wiring.Component):
     o : Out(stream) of `scaled_sum_layout`
         One for each column of the last segment of a group; ``index`` is index * 8 + column.
 
-    Timing: one column a cycle; the ranks advance together. A segment's partial sum is read one rank
-    before it is written, and the same output comes again four columns later at the earliest: it
-    never meets itself, and no interlock is needed.
+    Timing: one column a cycle; the ranks advance together. A segment's partial sum is read two or
+    three ranks before it is written, and the same output comes again four columns later at the
+    earliest: it never meets itself, and no interlock is needed.
 
     Numerics: sum(A * B) = sum(A * code) - (offset + zero point) * sum(A), exact in 64 bits for up
     to 2^18 activations a group, rounded once to nearest even. Inf and NaN by IEEE's rules.
@@ -134,69 +165,89 @@ class Finish(wiring.Component):
         m = Module()
         p = self.parameters
         m.submodules.converter = converter = IntToFp32(p.converter)
-        sums = data.StructLayout({**p.partial.members, "beside": p.beside})
-        taken, segment_sum, group_sum = Signal(p.multiplied), Signal(sums), Signal(sums)
         advance = Signal()
-        m.d.comb += [
-            advance.eq(converter.i.ready | ~converter.i.valid),
-            self.i.ready.eq(advance & self.i_segment.valid),
-            self.i_segment.ready.eq(advance & self.i.valid & self.i.p.last),
-        ]
-        without_offset = self._subtract(m, platform, taken)
-        joined = self._join(m, advance, taken, segment_sum)
-        with m.If(advance):
-            m.d.sync += self._take(taken)
-            m.d.sync += [
-                segment_sum.sum.eq(without_offset),
-                segment_sum.special.eq(taken.special),
-                segment_sum.beside.eq(taken.beside),
-                Cat(group_sum.sum, group_sum.special).eq(joined),
-                group_sum.beside.eq(segment_sum.beside),
-            ]
+        m.d.comb += advance.eq(converter.i.ready | ~converter.i.valid)
+
+        taken = self._take(m, advance)
+        beat, valid, rows = taken.p, taken.valid, self._rows(taken.p)
+        if p.split:
+            rows = reduce_rows(m, platform, rows, TOTAL_BITS, _RANK_ROWS)
+            beat = self._rank(m, advance, p.rows, beat, valid=valid, rows=Cat(rows))
+            valid, rows = beat.valid, list(beat.rows)
+        without_offset = compress_rows(m, platform, rows, TOTAL_BITS)
+        segment_sum = self._rank(m, advance, p.sums, beat, valid=valid, sum=without_offset)
+        m.submodules.partial_sums = memory = BlockMemory(p.memory)
+        joined = self._join(segment_sum, self._read(m, advance, memory, taken))
+        group_sum = self._rank(m, advance, p.sums, segment_sum, **joined)
+        self._write(m, memory, group_sum)
         self._round(m, converter, group_sum)
         return m
 
-    def _take(self, taken):
-        """Gather a column sum and what its segment says of that column."""
-        column, segment, beside = self.i.p, self.i_segment.p, taken.beside
-        yield from [taken[name].eq(column[name]) for name in ("total", "special", "row_sum")]
+    @staticmethod
+    def _rank(m, advance, layout, beat, **values):
+        """Register ``values``, and the rest of ``layout`` from the ``beat`` before."""
+        rank = Signal(layout)
+        with m.If(advance):
+            for name in layout.members:
+                value = values[name] if name in values else beat[name]
+                m.d.sync += Value.cast(rank[name]).eq(value)
+        return rank
+
+    def _take(self, m, advance):
+        """Gather a column sum and what its segment says of that column, and register them."""
+        p = self.parameters
+        m.submodules.entry = entry = Rank(p.entry)
+        m.d.comb += [
+            *self._gather(entry.i.p),
+            entry.i.valid.eq(self.i.valid & self.i_segment.valid),
+            self.i.ready.eq(entry.i.ready & self.i_segment.valid),
+            self.i_segment.ready.eq(entry.i.ready & self.i.valid & self.i.p.last),
+            entry.o.ready.eq(advance),
+        ]
+        return entry.o
+
+    def _gather(self, entering):
+        column, segment, beside = self.i.p, self.i_segment.p, entering.beside
+        yield from [entering[name].eq(column[name]) for name in ("total", "special", "row_sum")]
         names = ("group_first", "group_last", "begin", "end")
         yield from [beside[name].eq(segment[name]) for name in names]
-        yield taken.offset.eq(segment.offsets[column.column])
+        yield entering.offset.eq(segment.offsets[column.column])
         yield beside.scale.eq(segment.scales[column.column])
         yield beside.index.eq(Cat(column.column, segment.index))
-        yield beside.valid.eq(self.i.valid & self.i_segment.valid)
 
     @staticmethod
-    def _subtract(m, platform, taken):
-        """Return total - offset * sum(A); the row sum is negative already."""
-        rows = [
+    def _rows(taken):
+        """Return the rows of total - offset * sum(A); the row sum is negative already."""
+        return [taken.total] + [
             Cat(Const(0, j), Mux(taken.offset[j], taken.row_sum, 0)).as_signed() for j in range(4)
         ]
-        return compress_rows(m, platform, [taken.total, *rows], TOTAL_BITS)
 
-    def _join(self, m, advance, taken, segment_sum):
-        """Add the segments of a group: each but the last leaves its sum in memory."""
-        p = self.parameters
-        m.submodules.partial_sums = memory = BlockMemory(p.memory)
-        beside = segment_sum.beside
-        before = data.View(p.partial, memory.read_data)
-        joined = Signal(p.partial)
+    def _read(self, m, advance, memory, taken):
+        """Return what the segments before have left in memory, as the segment's sum is there."""
         m.d.comb += [
-            memory.read_enable.eq(advance & taken.beside.valid),
-            memory.read_address.eq(taken.beside.index),
-            memory.write_enable.eq(advance & beside.valid & ~beside.group_last),
-            memory.write_address.eq(beside.index),
-            memory.write_data.eq(joined),
-            joined.sum.eq(segment_sum.sum),
-            joined.special.eq(segment_sum.special),
+            memory.read_enable.eq(advance & taken.valid),
+            memory.read_address.eq(taken.p.beside.index),
         ]
-        with m.If(~beside.group_first):
-            m.d.comb += [
-                joined.sum.eq(segment_sum.sum + before.sum),
-                joined.special.eq(segment_sum.special.as_value() | before.special.as_value()),
-            ]
-        return joined
+        before = data.View(self.parameters.partial, memory.read_data)
+        # A block RAM's output is too slow to be added to.
+        return self._rank(m, advance, before.shape(), before) if self.parameters.split else before
+
+    @staticmethod
+    def _join(segment_sum, before):
+        """Add what is there of the group."""
+        fresh = segment_sum.beside.group_first
+        special = segment_sum.special.as_value() | Mux(fresh, 0, before.special.as_value())
+        return {"sum": segment_sum.sum + Mux(fresh, 0, before.sum), "special": special}
+
+    @staticmethod
+    def _write(m, memory, group_sum):
+        """Keep the sum for the group's next segment, if there is one: then no rank waits."""
+        beside = group_sum.beside
+        m.d.comb += [
+            memory.write_enable.eq(group_sum.valid & ~beside.group_last),
+            memory.write_address.eq(beside.index),
+            memory.write_data.eq(Cat(group_sum.sum, group_sum.special)),
+        ]
 
     def _round(self, m, converter, group_sum):
         """Round what is a number; flags go around the rounding and take the place of its result."""
@@ -205,7 +256,7 @@ class Finish(wiring.Component):
         infinite = (special.plus | special.minus) & ~nan
         tag = Cat(beside.scale, beside.index, beside.begin, beside.end)
         m.d.comb += [
-            converter.i.valid.eq(beside.valid & beside.group_last),
+            converter.i.valid.eq(group_sum.valid & beside.group_last),
             converter.i.p.value.eq(group_sum.sum),
             converter.i.p.exponent.eq(UNIT_EXPONENT),
             converter.i.p.nan.eq(nan),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,6 +15,7 @@ from lamina.formats.packed import (
     weights_per_word,
 )
 from lamina.formats.planes import TILE_COLUMNS, TILE_ROWS, tile_layout, tile_scales_layout
+from lamina.pacq.select import select_one
 from lamina.parameters import check_range
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
@@ -53,9 +54,11 @@ class OperandBufferParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Tile, scales, and the step on its way out."""
+        """Tile, scales, the step on its way out, and where the next one is."""
         scales = STEPS * tile_scales_layout(CODE_BITS).size
-        return tile_layout(CODE_BITS).size + scales + dot_step_layout(self.index_bits).size
+        rows = LANES * CODE_BITS * (TILE_COLUMNS - _INT4_COLUMNS)
+        rest = dot_step_layout(self.index_bits).size + rows + 2 * STEPS
+        return tile_layout(CODE_BITS).size + scales + rest
 
 
 class OperandBuffer(wiring.Component):
@@ -97,7 +100,8 @@ class OperandBuffer(wiring.Component):
         m = Module()
         tile = Signal.like(self.i_tile.payload.codes)
         loaded = Signal()
-        step, word, entry = Signal(range(STEPS)), Signal(), Signal(range(STEPS))
+        # One-hot, because a number would have to be decoded for hundreds of multiplexers.
+        step, word, entry = Signal(STEPS, init=1), Signal(), Signal(range(STEPS))
         group, go = self.i.payload, Signal()
         scales = self._scale_memory(m, read=go, entry=entry)
 
@@ -118,16 +122,23 @@ class OperandBuffer(wiring.Component):
                     m.d.sync += loaded.eq(1)
                     m.next = "STEPS"
 
-        ends = group.ends.bit_select(step, 1)
-        last_step, last_word = step == STEPS - 1, word | group.int2
+        # Bit 0: a scale group ends with this step; above it, with those to come.
+        ends_left, ends_later = Signal(STEPS), Signal(STEPS - 1)
+        first_step, last_step, last_word = step[0], step[-1], word | group.int2
+        m.d.comb += ends_left.eq(Mux(first_step, group.ends, ends_later))
         m.d.comb += self.i.ready.eq(go & last_step & last_word)
         with m.If(go):
-            m.d.sync += [step.eq(step + 1), entry.eq(entry + ends)]
+            m.d.sync += [
+                step.eq(step.rotate_left(1)),
+                ends_later.eq(ends_left[1:]),
+                entry.eq(entry + ends_left[0]),
+            ]
             with m.If(last_step):
                 m.d.sync += [word.eq(~last_word), entry.eq(0)]
             with m.If(self.i.ready):
                 m.d.sync += loaded.eq(0)
-        self._output(m, tile=tile, go=go, step=step, word=word, ends=ends, scales=scales)
+        place = {"step": step, "word": word, "ends_left": ends_left}
+        self._output(m, tile=tile, go=go, scales=scales, **place)
         return m
 
     def _scale_memory(self, m, *, read, entry):
@@ -151,19 +162,21 @@ class OperandBuffer(wiring.Component):
                 m.d.sync += write.eq(0)
         return shape(memory.read_data)
 
-    def _output(self, m, *, tile, go, step, word, ends, scales):
+    def _output(self, m, *, tile, go, scales, step, word, ends_left):
         """Register the operands of a step while its scales are read."""
         group, out = self.i.payload, self.o.payload
         held = Signal(dot_step_layout(self.parameters.index_bits))
+        # All columns' codes; to select a word of them before would take too long on an FPGA.
+        rows = Signal(LANES * TILE_COLUMNS * CODE_BITS)
         # Of the segment that this step belongs to; after the end of a scale group a fresh one.
         resume, begin, first = Signal(), Signal(), Signal()
         resume_held, begin_held, ended = Signal(), Signal(), Signal()
         m.d.comb += [
-            resume.eq(Mux(step == 0, group.resume, resume_held)),
-            begin.eq(Mux(step == 0, group.begin, begin_held)),
-            first.eq((step == 0) | ended),
+            resume.eq(Mux(step[0], group.resume, resume_held)),
+            begin.eq(Mux(step[0], group.begin, begin_held)),
+            first.eq(step[0] | ended),
         ]
-        ends_left = group.ends >> step
+        ends = ends_left[0]
         with m.If(self.o.ready | ~self.o.valid):
             m.d.sync += self.o.valid.eq(go)
         with m.If(go):
@@ -171,26 +184,49 @@ class OperandBuffer(wiring.Component):
                 resume_held.eq(resume & ~ends),
                 begin_held.eq(begin & ~ends),
                 ended.eq(ends),
-                Value.cast(held.a).eq(Value.cast(group.values).word_select(step, 16 * LANES)),
-                Value.cast(held.words).eq(_words(tile, step, word, group.int2)),
+                Value.cast(held.a).eq(_of_step(group.values, step)),
+                rows.eq(Cat(_of_step(column, step) for column in _by_column(tile))),
                 held.int2.eq(group.int2),
                 held.index.eq(Cat(word, group.index)),
                 held.first.eq(first),
-                held.last.eq(ends | (step == STEPS - 1)),
+                held.last.eq(ends | step[-1]),
                 held.group_first.eq(~resume),
                 held.group_last.eq(ends_left != 0),
                 held.begin.eq(begin),
-                held.end.eq(group.end & ((ends_left & (ends_left - 1)) == 0)),
+                held.end.eq(group.end & ~_many(ends_left)),
             ]
-        m.d.comb += [out.eq(held), *_columns(out, scales, held.int2, held.index[0])]
+        m.d.comb += [
+            out.eq(held),
+            Value.cast(out.words).eq(_words(rows, held.index[0], held.int2)),
+            *_columns(out, scales, held.int2, held.index[0]),
+        ]
 
 
-def _words(tile, step, word, int2) -> Value:
+def _many(bits) -> Value:
+    """Return whether two bits or more are set; a tree, because a subtraction is slower."""
+    parts = [(bit, Const(0, 1)) for bit in bits]  # any and many of each part
+    while len(parts) > 1:
+        parts = [
+            (any_low | any_high, many_low | many_high | (any_low & any_high))
+            for (any_low, many_low), (any_high, many_high) in zip(
+                parts[::2], parts[1::2], strict=True
+            )
+        ]
+    return parts[0][1]
+
+
+def _of_step(values, step) -> Value:
+    """Select what four k of ``values``, in ascending k, belong to the step."""
+    bits = Value.cast(values)
+    width = len(bits) // STEPS
+    return select_one(step, [bits[width * n : width * (n + 1)] for n in range(STEPS)])
+
+
+def _words(rows, word, int2) -> Value:
     """Pack the weights of four k, as offset codes: one word of columns, or all of them."""
-    rows = [Value.cast(column).word_select(step, CODE_BITS * LANES) for column in _by_column(tile)]
     int4_words, int2_words = [], []
     for lane in range(LANES):
-        codes = [row.word_select(lane, CODE_BITS) for row in rows]
+        codes = [rows.word_select(lane + LANES * n, CODE_BITS) for n in range(TILE_COLUMNS)]
         int4 = [Cat(code[:3], ~code[3]) for code in codes]
         halves = (Cat(*int4[:_INT4_COLUMNS]), Cat(*int4[_INT4_COLUMNS:]))
         int4_words.append(Mux(word, halves[1], halves[0]))

@@ -8,19 +8,27 @@ from amaranth.lib.wiring import In, Out
 
 from lamina.formats.packed import LANES, WORD_COLUMNS_MAX, weights_per_word
 from lamina.pacq.layouts import aligned_step_layout, operand_layout, phase_bits
-from lamina.parameters import check_power_of_two
+from lamina.pacq.rank import Rank, RankParameters
+from lamina.parameters import check_power_of_two, check_range
 
 __all__ = ["Operands", "OperandsParameters"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class OperandsParameters:
-    """``trees``: columns of a beat, 1, 2, 4 or 8."""
+    """``trees``: columns of a beat, 1, 2, 4 or 8; ``stages_per_rank``: 1 cuts the way back."""
 
     trees: int = 2
+    stages_per_rank: int = 1
 
     def __post_init__(self):
         check_power_of_two("trees", self.trees, 1, WORD_COLUMNS_MAX)
+        check_range("stages_per_rank", self.stages_per_rank, 1, 16)
+
+    @property
+    def rank(self) -> RankParameters:
+        """Parameters of the rank that holds a beat."""
+        return RankParameters(shape=operand_layout(self.trees), cut=self.stages_per_rank == 1)
 
     def beats(self, bits: int) -> int:
         """Beats, and cycles, of a step with weights of ``bits`` bits (2 or 4)."""
@@ -38,8 +46,8 @@ class OperandsParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Flip-flops: the beat, its valid bit and the phase."""
-        return operand_layout(self.trees).size + 1 + phase_bits(self.trees)
+        """Flip-flops: the rank and the phase."""
+        return self.rank.storage_bits + phase_bits(self.trees)
 
 
 class Operands(wiring.Component):
@@ -66,31 +74,32 @@ class Operands(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        p, step, beat = self.parameters, self.i.p, self.o.p
-        phase = Signal(phase_bits(p.trees))
-        last_phase, advance = Signal(), Signal()
+        p, step = self.parameters, self.i.p
+        m.submodules.rank = rank = Rank(p.rank)
+        wiring.connect(m, rank.o, wiring.flipped(self.o))
+        beat, phase, last_phase = rank.i.p, Signal(phase_bits(p.trees)), Signal()
+        names = ("infinite", "negative", "nan", "int2", "first", "last")
         m.d.comb += [
-            advance.eq(self.o.ready | ~self.o.valid),
             last_phase.eq(phase == Mux(step.int2, p.beats(2) - 1, p.beats(4) - 1)),
-            self.i.ready.eq(advance & last_phase),
+            self.i.ready.eq(rank.i.ready & last_phase),
+            rank.i.valid.eq(self.i.valid),
+            *(beat[name].eq(step[name]) for name in names),
+            beat.phase.eq(phase),
+            *self._pairs(beat),
+            *self._columns(beat, phase),
         ]
-        with m.If(advance):
-            m.d.sync += self.o.valid.eq(self.i.valid)
-        with m.If(advance & self.i.valid):
+        with m.If(rank.i.valid & rank.i.ready):
             m.d.sync += phase.eq(Mux(last_phase, 0, phase + 1))
-            names = ("infinite", "negative", "nan", "int2", "first", "last")
-            m.d.sync += [beat[name].eq(step[name]) for name in names]
-            m.d.sync += [beat.phase.eq(phase), *self._pairs(), *self._columns(phase)]
         return m
 
-    def _pairs(self):
+    def _pairs(self, beat):
         for pair in range(LANES // 2):
             one, other = self.i.p.terms[2 * pair], self.i.p.terms[2 * pair + 1]
-            table = self.o.p.pairs[pair]
+            table = beat.pairs[pair]
             yield from [table.one.eq(one), table.other.eq(other), table.both.eq(one + other)]
 
-    def _columns(self, phase):
-        step, beat, trees = self.i.p, self.o.p, self.parameters.trees
+    def _columns(self, beat, phase):
+        step, trees = self.i.p, self.parameters.trees
         offsets = step.offsets.as_value().word_select(phase, 4 * trees)
         yield beat.offsets.eq(offsets)
         for lane in range(LANES):
