@@ -11,8 +11,8 @@ from tb.bench import bulk_model, parameters, run_bench
 
 MODULE = "arith.int_to_fp32"
 
-#: Anda's group sums; a range of exponents past both ends of FP32; PacQ's wide sums; the narrowest.
-CONFIGURATIONS = [(27, 6), (27, 9), (64, 10), (2, 2)]
+#: Anda's group sums; exponents past both ends of FP32, wide sums too; PacQ's sums; the narrowest.
+CONFIGURATIONS = [(27, 6), (27, 9), (64, 10), (64, 6), (2, 2)]
 
 
 def check(model, value, exponent, **options):
@@ -53,6 +53,11 @@ def test_nan():
 def test_the_stage_of_subnormals_is_left_out_where_there_are_none():
     assert parameters(MODULE, exponent_bits=7).latency == 4
     assert parameters(MODULE, exponent_bits=8).latency == 5
+
+
+def test_wide_integers_are_shifted_in_two_stages():
+    assert parameters(MODULE, exponent_bits=6, width=48).latency == 4
+    assert parameters(MODULE, exponent_bits=6, width=49).latency == 5
 
 
 @pytest.mark.parametrize("stages_per_rank", [2, 5])
