@@ -19,6 +19,11 @@ class RankParameters:
     cut: bool = False
 
     @property
+    def skid(self) -> SkidBufferParameters:
+        """Parameters of what it is with ``cut``."""
+        return SkidBufferParameters(shape=self.shape)
+
+    @property
     def latency(self) -> int:
         """Cycles from a beat accepted to the beat valid on ``o``."""
         return 1
@@ -31,7 +36,7 @@ class RankParameters:
     @property
     def storage_bits(self) -> int:
         """One beat, or two, and their valid bits."""
-        return (1 + self.cut) * (Shape.cast(self.shape).width + 1)
+        return self.skid.storage_bits if self.cut else Shape.cast(self.shape).width + 1
 
 
 class Rank(wiring.Component):
@@ -49,7 +54,7 @@ class Rank(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         if self.parameters.cut:
-            m.submodules.cut = cut = SkidBuffer(SkidBufferParameters(shape=self.parameters.shape))
+            m.submodules.cut = cut = SkidBuffer(self.parameters.skid)
             wiring.connect(m, wiring.flipped(self.i), cut.i)
             wiring.connect(m, cut.o, wiring.flipped(self.o))
             return m
