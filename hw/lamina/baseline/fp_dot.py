@@ -67,7 +67,6 @@ class _TermParameters(PipelineParameters):
         for a, b in pairs:
             exponents.append(Signal(_EXPONENT_BITS))
             m.d.comb += exponents[-1].eq(a.exponent + b.exponent)
-        negative, positive = (infinite & signs).any(), (infinite & ~signs).any()
         return {
             "a": Cat(a.significand for a, _ in pairs),
             "b": Cat(b.significand for _, b in pairs),
@@ -78,16 +77,20 @@ class _TermParameters(PipelineParameters):
                 exponent & ~(a.zero | b.zero).replicate(_EXPONENT_BITS)
                 for exponent, (a, b) in zip(exponents, pairs, strict=True)
             ),
-            "nan": nan.any() | (negative & positive),
-            "inf": infinite.any(),
-            "negative": negative,
+            "nan": nan,
+            "inf": infinite,
         }
 
     def _multiply(self, m: Module, x: SimpleNamespace) -> dict[str, Value]:
         factors = zip(self._split(x.a), self._split(x.b), strict=True)
-        products = Cat(a * b for a, b in factors)
-        passed = keep(x, "signs", "exponents", "candidates", "nan", "inf", "negative")
-        return passed | {"products": products}
+        # Infinities and NaN of all lanes meet here, as lanes are far apart on an FPGA.
+        negative, positive = (x.inf & x.signs).any(), (x.inf & ~x.signs).any()
+        return keep(x, "signs", "exponents", "candidates") | {
+            "products": Cat(a * b for a, b in factors),
+            "nan": x.nan.any() | (negative & positive),
+            "inf": x.inf.any(),
+            "negative": negative,
+        }
 
     def _find_top(self, half: int):
         """Return the stage that finds the largest of each quarter, or of the quarters' largest."""
