@@ -48,13 +48,16 @@ class _Gate:
 def gate_table(flat: FlatNetlist, library: Library, clock: str | None) -> GateTable:
     """Turn a netlist into tables.
 
-    Raises ValueError for what they cannot express: latches and clock gates, registers on another
+    A clock gate becomes an enable of the registers behind it; the wire of the gated clock stays 0.
+
+    Raises ValueError for what they cannot express: latches, gates of gated clocks, registers on another
     clock or edge or with a clear or preset in use, cells of more than six inputs, loops, memories
     that are not of `lamina.stream.memory`.
     """
     shapes = {name: _memory_shape(text) for name, text in flat.macros.items()}
     numbers = {wire: number for number, wire in enumerate(flat.wires, start=2)} | _CONSTANTS
     clocks = {wires[0] for name, _, wires in flat.ports if name == clock}
+    gated = _gated_clocks(flat, library, clocks)
     gates: list[_Gate] = []
     registers: list[tuple[int, int]] = []
     memories: list[tuple[int, ...]] = []
@@ -67,12 +70,15 @@ def gate_table(flat: FlatNetlist, library: Library, clock: str | None) -> GateTa
             memory_wires += wires
             continue
         cell = library.cells[instance.kind]
+        if cell.integrated_clock_gate:
+            continue
         pins = {pin: numbers[wire] for pin, wire in instance.pins.items()}
         try:
-            for register in _registers(cell, instance, clocks):
-                assert register.data is not None
+            for register in _registers(cell, instance, clocks | gated.keys()):
+                assert register.data is not None and register.clock is not None
                 pins[register.state], data = extra, extra + 1
-                gates.append(_gate(register.data, pins, data))
+                enables = gated.get(instance.pins[register.clock], ())
+                gates.append(_data(register, pins, data, [numbers[wire] for wire in enables]))
                 gates.append(_gate(f"!{register.state}", pins, extra + 2))
                 pins[register.inverse] = extra + 2
                 registers.append((data, pins[register.state]))
@@ -138,8 +144,6 @@ def _memory(
 
 def _registers(cell: Cell, instance: Instance, clocks: set[str]) -> Iterator[Register]:
     """The flip-flops of a cell, when the tables can express them."""
-    if cell.integrated_clock_gate:
-        raise ValueError("clock gates must be simulated by Verilator.")
     for register in cell.registers:
         if register.kind != "ff" or register.data is None or register.clock is None:
             raise ValueError("latches must be simulated by Verilator.")
@@ -152,6 +156,42 @@ def _registers(cell: Cell, instance: Instance, clocks: set[str]) -> Iterator[Reg
             if max(values) > 1 or truth_table(expression, pins) >> row & 1:
                 raise ValueError("clear and preset must be tied off.")
         yield register
+
+
+def _gated_clocks(
+    flat: FlatNetlist, library: Library, clocks: set[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return the wires that let each gated clock through, any of them."""
+    gated = {}
+    for instance in flat.instances:
+        cell = library.cells.get(instance.kind)
+        if cell is None or not cell.integrated_clock_gate:
+            continue
+        pins = {pin.clock_gate: instance.pins.get(pin.name, "1'b0") for pin in cell.pins.values()}
+        if not cell.integrated_clock_gate.startswith("latch_posedge"):
+            raise ValueError(f"Cell {instance.path} ({cell.name}) must gate rising edges.")
+        if pins["clock"] not in clocks:
+            raise ValueError(f"Cell {instance.path} ({cell.name}) must gate the module's clock.")
+        gated[pins["out"]] = (pins["enable"], pins.get("test", "1'b0"))
+    return gated
+
+
+def _data(register: Register, pins: dict[str, int], output: int, enables: list[int]) -> _Gate:
+    """Return what a register takes; with ``enables`` its state while none of them is set."""
+    assert register.data is not None
+    gate = _gate(register.data, pins, output)
+    if not enables:
+        return gate
+    inputs = (*gate.inputs, pins[register.state], *enables)
+    if len(inputs) > 6:
+        raise ValueError(f"{register.data} behind a clock gate must have at most three inputs.")
+    size = len(gate.inputs)
+    table = 0
+    for row in range(1 << len(inputs)):
+        kept, *enabled = (row >> size + place & 1 for place in range(1 + len(enables)))
+        taken = gate.table >> (row & (1 << size) - 1) & 1
+        table |= (taken if any(enabled) else kept) << row
+    return _Gate(output, inputs, table)
 
 
 def _outputs(cell: Cell, wires: dict[str, int]) -> Iterator[_Gate]:
