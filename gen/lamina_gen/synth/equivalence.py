@@ -126,7 +126,10 @@ def prove(
     sizes = {"registers": 0, "guessed": 0, "outputs": 0}
 
     def left() -> float:
-        return max(0.1, start + limit_s - time.monotonic())
+        seconds = start + limit_s - time.monotonic()
+        if seconds <= 0:
+            raise tools.TimeLimitError("The proof took its time.")
+        return seconds
 
     def verdict(text: str, reason: str | None = None) -> Verdict:
         seconds = round(time.monotonic() - start, 1)
