@@ -48,6 +48,20 @@ tee -q -o cells.json stat -json
 #: It is the size of one or two of these, but every gated clock is one more to distribute.
 _GATED_REGISTERS = 8
 
+#: A reset that works without the enable, as all of Amaranth's, hides the enable from that pass.
+_RESET_FIRST = """\
+module \\$_SDFFE_PP{value}P_ (input D, C, R, E, output Q);
+  wire enable, data;
+  \\$_OR_ any (.A(E), .B(R), .Y(enable));
+  {gate} next (.A(D), .B(R), .Y(data));
+  \\$_DFFE_PP_ _TECHMAP_REPLACE_ (.C(C), .D(data), .E(enable), .Q(Q));
+endmodule
+"""
+_RESETS = "".join(
+    _RESET_FIRST.format(value=value, gate=gate)
+    for value, gate in enumerate(("\\$_ANDNOT_", "\\$_OR_"))
+)
+
 #: What else decides the result.
 _CODE = (Path(__file__), Path(netlist.__file__))
 
@@ -84,6 +98,7 @@ class Front:
     def _make(self, work: Path, line: tools.Line | None) -> None:
         (work / "logic.v").write_text(self.source.logic)
         (work / "technology.v").write_text(wrappers(self.library)[0])
+        (work / "resets.v").write_text(_RESETS)
         (work / "macros.v").write_text("\n".join(map(_ports_only, self.source.macros.values())))
         run = _FRONT.format(
             top=self.top,
@@ -103,7 +118,8 @@ class Front:
             return ""
         unusable = [cell.name for cell in cells if cell.dont_use and cell.integrated_clock_gate]
         avoid = "".join(f" -dont_use {name}" for name in unusable)
-        return f"clockgate -liberty {self.liberty}{avoid} -min_net_size {_GATED_REGISTERS}"
+        gate = f"clockgate -liberty {self.liberty}{avoid} -min_net_size {_GATED_REGISTERS}"
+        return f"techmap -map resets.v\nopt_merge\nclean\n{gate}"
 
     def _registers(self) -> list[Cell]:
         return [cell for cell in self.library.cells.values() if cell.sequential]

@@ -26,9 +26,13 @@ _CONSTANTS = {"1'b0": 0, "1'b1": 1}
 
 @dataclass(frozen=True)
 class GateTable:
-    """``numbers`` of the wires by name (0 and 1 are the constants), gates in order of data flow."""
+    """``numbers`` of the wires by name (0 and 1 are the constants), gates in order of data flow.
+
+    ``gated``: each gated clock's wire, and those of which any lets the clock through.
+    """
 
     numbers: Mapping[str, int]
+    gated: Mapping[int, tuple[int, ...]]
     gates: NDArray[Any]
     registers: NDArray[Any]
     memories: NDArray[Any]
@@ -48,10 +52,10 @@ class _Gate:
 def gate_table(flat: FlatNetlist, library: Library, clock: str | None) -> GateTable:
     """Turn a netlist into tables.
 
-    A clock gate becomes an enable of the registers behind it; the wire of the gated clock stays 0.
+    A clock gate becomes an enable of the registers behind it; the gated clock stays 0.
 
-    Raises ValueError for what they cannot express: latches, gates of gated clocks, registers on another
-    clock or edge or with a clear or preset in use, cells of more than six inputs, loops, memories
+    Raises ValueError for what they cannot express: latches, gates behind gates, registers on other
+    clocks or edges or with a clear or preset in use, cells of more than six inputs, loops, memories
     that are not of `lamina.stream.memory`.
     """
     shapes = {name: _memory_shape(text) for name, text in flat.macros.items()}
@@ -75,7 +79,8 @@ def gate_table(flat: FlatNetlist, library: Library, clock: str | None) -> GateTa
         pins = {pin: numbers[wire] for pin, wire in instance.pins.items()}
         try:
             for register in _registers(cell, instance, clocks | gated.keys()):
-                assert register.data is not None and register.clock is not None
+                assert register.data is not None
+                assert register.clock is not None
                 pins[register.state], data = extra, extra + 1
                 enables = gated.get(instance.pins[register.clock], ())
                 gates.append(_data(register, pins, data, [numbers[wire] for wire in enables]))
@@ -92,6 +97,9 @@ def gate_table(flat: FlatNetlist, library: Library, clock: str | None) -> GateTa
         entry["inputs"][: len(gate.inputs)] = gate.inputs
     return GateTable(
         numbers=numbers,
+        gated={
+            numbers[wire]: tuple(numbers[by] for by in enables) for wire, enables in gated.items()
+        },
         gates=table,
         registers=np.array(registers, REGISTER),
         memories=np.array(memories, MEMORY),
@@ -162,7 +170,7 @@ def _gated_clocks(
     flat: FlatNetlist, library: Library, clocks: set[str]
 ) -> dict[str, tuple[str, ...]]:
     """Return the wires that let each gated clock through, any of them."""
-    gated = {}
+    gated: dict[str, tuple[str, ...]] = {}
     for instance in flat.instances:
         cell = library.cells.get(instance.kind)
         if cell is None or not cell.integrated_clock_gate:

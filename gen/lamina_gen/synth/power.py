@@ -11,7 +11,7 @@ wires, clock tree and memory macros.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from lamina_gen.synth.cells import unpacked
 from lamina_gen.synth.flat import FlatNetlist
 from lamina_gen.synth.gates import Description, gate_model
+from lamina_gen.synth.liberty import read_liberty
 from lamina_gen.synth.sta import run_sta
 from lamina_sim.verilated import Result
 
@@ -135,6 +136,8 @@ def _script(activity: Activity, clock_ps: float) -> str:
         zip(activity.flat.wires, zip(activity.rates, activity.duties, strict=True), strict=True)
     )
     clocks = {w for name, _, wires in activity.flat.ports if name == activity.clock for w in wires}
+    gated = {wire: pin for pin, wire in _gated_clocks(activity)}
+    lines += [f"s {pin}" for pin in gated.values()]
     for instance in activity.flat.instances:
         if instance.kind in activity.flat.macros:
             continue  # OpenSTA makes black boxes of them
@@ -142,14 +145,27 @@ def _script(activity: Activity, clock_ps: float) -> str:
             # Constants are known to OpenSTA, and so is the clock.
             if wire in facts and wire not in clocks:
                 rate, duty = facts[wire]
-                lines.append(f"a {instance.name}/{pin} {rate:.5g} {duty:.5g}")
+                # Of an input, OpenSTA takes half, unless it knows it for a clock.
+                half = wire in gated and f"{instance.name}/{pin}" != gated[wire]
+                lines.append(f"a {instance.name}/{pin} {rate * (1 + half):.5g} {duty:.5g}")
     return "\n".join(
         [_PROCEDURES, *lines, "set_cmd_units -power W", "report_power -digits 9", "exit\n"]
     )
 
 
+def _gated_clocks(activity: Activity) -> Iterator[tuple[str, str]]:
+    """Outputs of clock gates: pin and wire. To OpenSTA what is behind them never rests."""
+    cells = read_liberty(activity.liberty).cells
+    for instance in activity.flat.instances:
+        if instance.kind in cells and cells[instance.kind].integrated_clock_gate:
+            for name, pin in cells[instance.kind].pins.items():
+                if pin.clock_gate == "out":
+                    yield f"{instance.name}/{name}", instance.pins[name]
+
+
 # The option -pins of Debian's OpenSTA 2.0.17 does not work, but the procedure behind it does.
 _PROCEDURES = """\
+proc s {pin} { set_sense -type clock -stop_propagation -clocks clk [get_pins $pin] }
 if {[info commands ::sta::set_power_pin_activity] != ""} {
   proc a {pin rate duty} { ::sta::set_power_pin_activity [get_pins $pin] $rate $duty }
 } else {
