@@ -180,14 +180,14 @@ class SerialAligner(wiring.Component):
 
     def _decide(self, m, significand, distance, place):
         """Return what is added: half a unit, or nothing if it is an even tie."""
-        half, added = Signal.like(significand), Signal.like(significand)
+        added, seen = Signal.like(significand), Signal.like(significand)
         even_tie = Signal()
         m.d.comb += [
-            *(bit.eq(place == number) for number, bit in enumerate(half)),
             # Nothing below the half, and the last kept bit, above it, clear.
-            even_tie.eq(~(significand & ((half - 1) | (half << 1))).any()),
+            *(bit.eq((place > n) | (place == n - 1)) for n, bit in enumerate(seen)),
+            even_tie.eq(~(significand & seen).any()),
             # No multiplexer: synthesis would make a reset of it, which the enable has to go into.
-            added.eq(half & ~even_tie.replicate(len(half))),
+            *(bit.eq((place == n) & ~even_tie) for n, bit in enumerate(added)),
         ]
         return added
 
