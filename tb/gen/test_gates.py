@@ -183,6 +183,24 @@ def test_power_of_gated_clocks(gated):
 
 
 @needs_library
+@needs_sta
+def test_power_of_data_behind_gated_clocks(rng, gated):
+    """It is counted as behind any clock: but for the multiplexers, both netlists take the same."""
+    inputs = {"i": random_words(rng, gates("stream.skid_buffer").ports["i"], 1000)}
+
+    def energies(built):
+        activity = count_activity(*built, inputs, outputs={"o": 1000})
+        still = replace(activity, rates=np.where(activity.rates == 2, activity.rates, 0.0))
+        return [measure_power(each, 5000).total_mw for each in (activity, still)]
+
+    (with_gates, idle), (plain, plain_idle) = (
+        energies(gated),
+        energies(netlist("stream.skid_buffer", {})),
+    )
+    assert 0.6 < (with_gates - idle) / (plain - plain_idle) < 1
+
+
+@needs_library
 def test_activity_is_counted(rng):
     """A queue that gets the same beat over and over: its payload wires do not change."""
     model = gates("stream.skid_buffer")

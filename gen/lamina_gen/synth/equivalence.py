@@ -63,6 +63,9 @@ hierarchy -check -top {top}
 proc
 simplemap
 flatten
+opt_expr
+opt_dff -nodffe -nosdff
+opt_clean
 dffunmap
 aigmap
 clean

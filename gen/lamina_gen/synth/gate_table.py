@@ -77,6 +77,10 @@ def gate_table(flat: FlatNetlist, library: Library, clock: str | None) -> GateTa
         if cell.integrated_clock_gate:
             continue
         pins = {pin: numbers[wire] for pin, wire in instance.pins.items()}
+        if not cell.registers and not gated.keys().isdisjoint(instance.pins.values()):
+            raise ValueError(
+                f"Cell {instance.path} ({cell.name}) must not have a gated clock as data."
+            )
         try:
             for register in _registers(cell, instance, clocks | gated.keys()):
                 assert register.data is not None

@@ -114,32 +114,50 @@ def cut(path: Path, top: str, macros: Iterable[str], clock: str | None) -> Circu
     gates: dict[Bit, tuple[Bit, ...]] = {}
     clocks = ports[clock]["bits"] if clock else []
     gated = _gated(module["cells"].values(), clocks)
+    read: set[Bit] = set()  # by anything but a clock gate or a register's clock
     for name, port in ports.items():
         _add(circuit, name, port["bits"], port["direction"] == "input")
     for name, cell in module["cells"].items():
         kind, pins = cell["type"], cell["connections"]
+        if kind == "$_AND_" and pins["Y"][0] in gated.clocks:
+            continue
         if kind in ("$_AND_", "$_NOT_"):
             gates[pins["Y"][0]] = tuple(pins[pin][0] for pin in ("A", "B") if pin in pins)
+            read.update(gates[pins["Y"][0]])
         elif kind == "$_DFF_P_" and pins["C"] == clocks:
             circuit.data[pins["Q"][0]] = pins["D"][0]
-        elif kind == "$_DFF_P_" and pins["C"][0] in gated:
+        elif kind == "$_DFF_P_" and pins["C"][0] in gated.clocks:
             state = pins["Q"][0]
-            circuit.data[state] = _held(gates, gated[pins["C"][0]], pins["D"][0], state)
-        elif kind == "$_DLATCH_N_" and pins["E"] == clocks:
-            continue  # a clock gate's; if it drives anything else, that has no driver
+            read.add(pins["D"][0])
+            circuit.data[state] = _held(gates, gated.clocks[pins["C"][0]], pins["D"][0], state)
+        elif kind == "$_DLATCH_N_" and pins["Q"][0] in gated.latches:
+            read.add(pins["D"][0])
         elif kind in macros:
             for pin, direction in cell["port_directions"].items():
                 _add(circuit, f"{name}.{pin}", pins[pin], direction == "output")
         elif kind != "$scopeinfo":
             raise CutError(f"{name} must be a flip-flop on the rising clock, not {kind}")
+    read.update(circuit.data.values(), circuit.outputs.values())
+    if read & (gated.clocks.keys() | gated.latches):
+        raise CutError(
+            "a gated clock, and the latch behind it, must lead to registers' clocks only"
+        )
     order = TopologicalSorter(gates).static_order()
     circuit.gates = [(bit, gates[bit]) for bit in order if bit in gates]
     _name(circuit, module["netnames"])
     return circuit
 
 
-def _gated(cells: Iterable[dict[str, Any]], clocks: list[Bit]) -> dict[Bit, Bit]:
-    """Return what the latch behind each gated clock gets."""
+@dataclass(frozen=True)
+class _Gated:
+    """``clocks``: what the latch behind each gated clock gets; ``latches``: what these put out."""
+
+    clocks: dict[Bit, Bit]
+    latches: set[Bit]
+
+
+def _gated(cells: Iterable[dict[str, Any]], clocks: list[Bit]) -> _Gated:
+    """Find the clock gates."""
     enables, pairs = {}, []
     for cell in cells:
         pins = cell["connections"]
@@ -147,7 +165,8 @@ def _gated(cells: Iterable[dict[str, Any]], clocks: list[Bit]) -> dict[Bit, Bit]
             enables[pins["Q"][0]] = pins["D"][0]
         elif cell["type"] == "$_AND_" and clocks in (pins["A"], pins["B"]):
             pairs.append((pins["Y"][0], pins["B"][0] if pins["A"] == clocks else pins["A"][0]))
-    return {output: enables[latch] for output, latch in pairs if latch in enables}
+    found = {output: enables[latch] for output, latch in pairs if latch in enables}
+    return _Gated(found, {latch for _, latch in pairs if latch in enables})
 
 
 def _held(gates: dict[Bit, tuple[Bit, ...]], enable: Bit, data: Bit, state: Bit) -> Bit:
