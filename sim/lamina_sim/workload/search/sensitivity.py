@@ -1,0 +1,85 @@
+"""A model of how the loss grows as mantissas shrink, fitted to what was measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from lamina_sim.workload.precision import Mantissas
+
+Array = npt.NDArray[np.float64]
+
+#: A bit more divides a loss by about 4, the square of the error's step; in nats, with its spread.
+_DECAY, _DECAY_SPREAD = math.log(4), 0.35
+#: Spread, in nats, of the positions' sensitivities about their mean before anything is measured.
+_SPREAD = 1.5
+#: What the model misses, in nats: losses do not quite add, nor fall by one factor per bit.
+_NOISE = 0.12
+#: Below this fraction of the tolerance a loss says no more than that it is small.
+_FLOOR = 0.02
+
+
+class Sensitivity:
+    """loss(M) = sum of exp(a_i - decay_i * M_i) over the positions, a and decay unknown.
+
+    Quantization errors of different products are nearly independent, so the losses that they
+    cause nearly add; one bit less doubles an error and makes its loss about four times as large.
+    a and decay have normal priors and are fitted to the logarithm of the losses (Laplace's
+    approximation); so the model knows how sure it is of a prediction.
+    """
+
+    def __init__(self, macs: Sequence[int], tolerance: float) -> None:
+        self._count = len(macs)
+        self._floor = max(_FLOOR * tolerance, 1e-9)
+        self._target = math.log(max(tolerance, self._floor))
+        # Where nothing is known, 7 bits everywhere cost about what 1 % stands for.
+        level = self._target + _DECAY * 7 - math.log(self._count)
+        self._prior = np.repeat([level, _DECAY], self._count)
+        self._spread = np.repeat([_SPREAD, _DECAY_SPREAD], self._count)
+        self._tuples: list[Mantissas] = []
+        self._logs: list[float] = []
+        self._weights = self._prior.copy()
+        self._covariance = np.diag(self._spread**2)
+
+    def observe(self, mantissas: Mantissas, loss: float) -> None:
+        """Take in a measured loss; one that is not finite counts as a large one."""
+        loss = loss if math.isfinite(loss) else 1e3
+        self._tuples.append(mantissas)
+        self._logs.append(math.log(min(max(loss, self._floor), 1e3)))
+        self._fit()
+
+    def chance(self, space: npt.NDArray[np.int64]) -> Array:
+        """Probability that the loss of each tuple [n, positions] is within the tolerance."""
+        log, slope = self._predict(self._weights, space.astype(np.float64))
+        variance = np.einsum("ni,ij,nj->n", slope, self._covariance, slope) + _NOISE**2
+        z = (self._target - log) / np.sqrt(variance)
+        # The logistic curve that follows the normal distribution function.
+        return 1 / (1 + np.exp(np.clip(-1.702 * z, -60, 60)))
+
+    def _predict(self, weights: Array, space: Array) -> tuple[Array, Array]:
+        """Logarithm of the loss [n] and its derivative [n, 2 * positions]."""
+        exponents = weights[: self._count] - weights[self._count :] * space
+        top = exponents.max(1, keepdims=True)
+        share = np.exp(exponents - top)
+        total = share.sum(1, keepdims=True)
+        share /= total
+        return (top + np.log(total))[:, 0], np.concatenate((share, -share * space), axis=1)
+
+    def _fit(self) -> None:
+        """Gauss-Newton steps, damped, on the squared residuals and the priors."""
+        space, logs = np.array(self._tuples, dtype=np.float64), np.array(self._logs)
+        # A loss at the floor is a bound; let it count little.
+        sigma = np.where(logs <= math.log(self._floor) + 1e-9, 1.0, _NOISE)
+        inverse = np.diag(self._spread**-2)
+        weights = self._prior.copy()
+        for _ in range(30):
+            predicted, slope = self._predict(weights, space)
+            scaled = slope / sigma[:, None]
+            residual = (logs - predicted) / sigma
+            hessian = scaled.T @ scaled + inverse
+            gradient = scaled.T @ residual + inverse @ (self._prior - weights)
+            weights = weights + np.clip(np.linalg.solve(hessian, gradient), -1, 1)
+        self._weights, self._covariance = weights, np.linalg.inv(hessian)
