@@ -1,4 +1,4 @@
-"""How many mantissa bits each product of a decoder gets, what that costs, and the file that says so.
+"""Mantissa bits of each product of a decoder, what they cost, and the file that says so.
 
 A decoder layer has four kinds of products, by the activations that they share (Anda, HPCA 2025,
 section IV): ``qkv``, ``o`` (attention output), ``u`` (feed-forward up; with it the gate where there

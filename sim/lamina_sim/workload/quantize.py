@@ -18,6 +18,8 @@ class Quantized:
         zero_points  int8 of the shape of scales and the range of codes, or None for zero
         bits         2 to 8
         group        elements along k that share a scale; the last group may be short
+        order        int64 [k], or None for 0, 1, 2, ..: row i of codes belongs to input order[i],
+                     where the groups of a checkpoint are not neighbours in the model's order
     """
 
     codes: npt.NDArray[np.int8]
@@ -25,14 +27,20 @@ class Quantized:
     zero_points: npt.NDArray[np.int8] | None
     bits: int
     group: int
+    order: npt.NDArray[np.int64] | None = None
 
     def dequantize(self) -> npt.NDArray[np.float32]:
-        """The weights float32 [k, n] that the codes stand for."""
+        """The weights float32 [k, n] that the codes stand for, in the order of the model."""
         rows = np.arange(self.codes.shape[0]) // self.group
         integers = self.codes.astype(np.float32)
         if self.zero_points is not None:
             integers -= self.zero_points[rows]
-        return integers * self.scales[rows].astype(np.float32)
+        weights = integers * self.scales[rows].astype(np.float32)
+        return weights if self.order is None else weights[np.argsort(self.order)]
+
+    def arranged(self, x: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """Activations [m, k] in the order of the rows of codes."""
+        return x if self.order is None else x[:, self.order]
 
 
 def quantize(

@@ -17,7 +17,7 @@ _DECAY, _DECAY_SPREAD = math.log(4), 0.35
 #: Spread, in nats, of the positions' sensitivities about their mean before anything is measured.
 _SPREAD = 1.5
 #: What the model misses, in nats: losses do not quite add, nor fall by one factor per bit.
-_NOISE = 0.12
+_NOISE = 0.08
 #: Below this fraction of the tolerance a loss says no more than that it is small.
 _FLOOR = 0.02
 
