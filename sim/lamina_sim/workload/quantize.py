@@ -68,7 +68,7 @@ def quantize(
     TypeError on another dtype; ValueError on another shape, on weights that are not finite, or on
     a scale beyond float16.
     """
-    _check(weights, bits, group)
+    check(weights, bits, group)
     k, n = weights.shape
     length = k if group is None else group
     groups = -(-k // length)
@@ -78,18 +78,8 @@ def quantize(
     padded = padded.reshape(groups, length, n)
 
     lowest, highest = -(1 << bits - 1), (1 << bits - 1) - 1
-    if symmetric:
-        exact = np.abs(padded).max(1) / highest
-    else:
-        low, high = np.minimum(padded.min(1), 0), np.maximum(padded.max(1), 0)
-        exact = (high - low) / (highest - lowest)
-    if exact.max(initial=0) >= 65520:
-        raise ValueError(f"A scale must fit float16, not {exact.max()}.")
-    scales = exact.astype(np.float16)
+    scales, offset = grid(padded, bits, symmetric)
     divisor = np.where(scales == 0, np.inf, scales.astype(np.float64))
-    offset = np.zeros((groups, n))
-    if not symmetric:
-        offset = np.clip(lowest - np.rint(low / divisor), lowest, highest)
     codes = np.clip(np.rint(padded / divisor[:, None]) + offset[:, None], lowest, highest)
     return Quantized(
         codes=codes.reshape(groups * length, n)[:k].astype(np.int8),
@@ -100,7 +90,30 @@ def quantize(
     )
 
 
-def _check(weights: npt.NDArray[np.floating], bits: int, group: int | None) -> None:
+def grid(
+    weights: npt.NDArray[np.float64], bits: int, symmetric: bool
+) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float64]]:
+    """Scale and zero point [.., n] of groups [.., length, n], as `quantize` states them.
+
+    ValueError on a scale beyond float16.
+    """
+    lowest, highest = -(1 << bits - 1), (1 << bits - 1) - 1
+    if symmetric:
+        exact = np.abs(weights).max(-2) / highest
+    else:
+        low, high = np.minimum(weights.min(-2), 0), np.maximum(weights.max(-2), 0)
+        exact = (high - low) / (highest - lowest)
+    if exact.max(initial=0) >= 65520:
+        raise ValueError(f"A scale must fit float16, not {exact.max()}.")
+    scales = exact.astype(np.float16)
+    if symmetric:
+        return scales, np.zeros(scales.shape)
+    divisor = np.where(scales == 0, np.inf, scales.astype(np.float64))
+    return scales, np.clip(lowest - np.rint(low / divisor), lowest, highest)
+
+
+def check(weights: npt.NDArray[np.floating], bits: int, group: int | None) -> None:
+    """TypeError or ValueError where `quantize` cannot take these."""
     if weights.dtype not in (np.float16, np.float32):
         raise TypeError(f"weights must be float16 or float32, not {weights.dtype}.")
     if weights.ndim != 2 or 0 in weights.shape:
