@@ -64,9 +64,11 @@ def test_grouped_query_attention_counts_what_there_is():
 def test_file_round_trip():
     for precision in (
         Precision.of((8, 7, 7, 6)),
-        Precision.of(tuple(range(4, 12)), weight_bits=8, scale_group=None, planes={"lm_head": 3}),
+        Precision.of(tuple(range(4, 12)), weight_bits=8, scale_group=None, planes={"lm_head": [3]}),
+        Precision.of((8, 7, 7, 6), planes={"x": [3, 2]}, rows=8, reading="midpoint"),
     ):
         assert Precision.loads(json.dumps(precision.to_json())) == precision
+    precision = Precision.of(tuple(range(4, 12)))
     assert precision.mantissa_bits("u", 1) == 10
     assert Precision.of((8, 7, 6, 5)).mantissa_bits("d", 30) == 5
     with pytest.raises(ValueError, match="layer must be below 2, not 2"):
@@ -83,7 +85,11 @@ def test_file_round_trip():
         ('{"mantissa_bits": {"qkv": 8, "o": 8, "u": 8, "d": 17}}', "between 1 and 16, not 17"),
         ('{"mantissa_bits": {"qkv": 8, "o": 8, "u": 8, "d": "8"}}', "integer, not '8'"),
         ('{"mantissa_bits": {"qkv": 8, "o": 8, "u": 8, "d": 8}, "weight_bits": 1}', "2 and 8"),
-        ('{"mantissa_bits": {"qkv": 8, "o": 8, "u": 8, "d": 8}, "planes": {"x": 5}}', "1 and 4"),
+        ('{"mantissa_bits": {"qkv": 8, "o": 8, "u": 8, "d": 8}, "planes": {"x": [5]}}', "1 and 4"),
+        (
+            '{"mantissa_bits": {"qkv": 8, "o": 8, "u": 8, "d": 8}, "planes": {"x": [3, 3]}}',
+            "one number per unit",
+        ),
         ('{"mantissa_bits": {"qkv": 8, "o": 8, "u": 8, "d": 8}, "planes": 5}', "numbers by tensor"),
     ],
 )

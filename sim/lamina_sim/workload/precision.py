@@ -50,13 +50,18 @@ class Precision:
         mantissas      by kind: one row (all layers alike) or one row per layer, 1 to 16 each
         weight_bits    of the weight codes, 2 to 8
         scale_group    elements along k that share a scale, or None for one scale per column
-        planes         planes of the weights to fetch, by tensor name; a tensor not named: all
+        planes         planes of the weights to fetch, by product: one number, or one for each
+                       `rows` rows; a product not named: all
+        rows           rows of a matrix [out, in] that share a number of planes, or None for all
+        reading        how planes are read, as `nested.read_planes` has it
     """
 
     mantissas: tuple[Mantissas, ...]
     weight_bits: int = WEIGHT_BITS
     scale_group: int | None = 128
-    planes: dict[str, int] | None = None
+    planes: dict[str, list[int]] | None = None
+    rows: int | None = None
+    reading: str = "truncate"
 
     def __post_init__(self) -> None:
         if not self.mantissas or any(len(row) != len(KINDS) for row in self.mantissas):
@@ -70,8 +75,13 @@ class Precision:
         _integer("weight_bits", self.weight_bits, 2, 8)
         if self.scale_group is not None:
             _integer("scale_group", self.scale_group, 1)
-        for name, keep in (self.planes or {}).items():
-            _integer(f"planes of {name}", keep, 1, self.weight_bits)
+        if self.rows is not None:
+            _integer("rows", self.rows, 1)
+        for name, units in (self.planes or {}).items():
+            if not isinstance(units, list) or not units or (self.rows is None and len(units) > 1):
+                raise ValueError(f"planes of {name} must be a list of one number per unit of rows.")
+            for keep in units:
+                _integer(f"planes of {name}", keep, 1, self.weight_bits)
 
     @classmethod
     def of(cls, mantissas: Sequence[int], **others: Any) -> Precision:
@@ -96,7 +106,9 @@ class Precision:
             "weight_bits": self.weight_bits,
             "scale_group": self.scale_group,
         }
-        return entries | ({"planes": self.planes} if self.planes else {})
+        if self.planes:
+            entries |= {"planes": self.planes, "rows": self.rows, "reading": self.reading}
+        return entries
 
     @classmethod
     def from_json(cls, entries: Any) -> Precision:
@@ -118,6 +130,8 @@ class Precision:
             weight_bits=entries.get("weight_bits", WEIGHT_BITS),
             scale_group=entries.get("scale_group", 128),
             planes=planes,
+            rows=entries.get("rows"),
+            reading=entries.get("reading", "truncate"),
         )
 
     @classmethod

@@ -29,13 +29,15 @@ class Step:
 class Outcome:
     """Trace of a search over tuples whose positions cost ``macs`` multiplications per token.
 
-    ``tolerance`` is the largest loss accepted; ``report``, if any, is called with every step.
+    ``tolerance`` is the largest loss accepted; ``report``, if any, is called with every step;
+    ``known`` evaluations of an earlier search led to this one.
     """
 
     macs: Sequence[int]
     tolerance: float
     report: Callable[[Step], None] | None = None
     trace: list[Step] = field(default_factory=list)
+    known: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.tolerance < float("inf"):
@@ -49,7 +51,7 @@ class Outcome:
     @property
     def evaluations(self) -> int:
         """How often the model was evaluated."""
-        return len(self.trace)
+        return self.known + len(self.trace)
 
     @property
     def saving(self) -> float | None:
