@@ -54,7 +54,7 @@ class Study:
         self.settings = settings
         opened = checkpoint.load(settings.source)
         self.model = opened.model
-        ids = _tokens(settings, opened)
+        self._ids = ids = _tokens(settings, opened)
         self.evaluator = Evaluator(
             self.model, ids, context=settings.context, budget=settings.tokens, report=progress
         )
@@ -68,7 +68,7 @@ class Study:
                 bits=settings.weight_bits,
                 group=settings.scale_group or None,
                 symmetric=settings.symmetric,
-                tokens=self._calibration(ids),
+                tokens=None if settings.method == "nearest" else self.calibration(),
                 report=progress,
             )
         first = next(iter(self.codes.values()))
@@ -95,16 +95,14 @@ class Study:
         keys = [linear.key(i) for i in range(self.model.layers)]
         return self.evaluator.score(linear, keys if codes is None else None)
 
-    def _calibration(self, ids: np.ndarray) -> np.ndarray | None:
+    def calibration(self) -> np.ndarray:
         """Windows [rows, t] of the last tokens, none of which is evaluated."""
-        if self.settings.method == "nearest":
-            return None
         context = min(self.model.context, LONGEST_CONTEXT)
-        left = ids[self.evaluator.tokens + 1 :]
+        left = self._ids[self.evaluator.tokens + 1 :]
         wanted = max(self.settings.calibration, context) + 1
         if len(left) <= context:
             raise ValueError(
-                f"The method {self.settings.method} needs {context + 1} tokens of the text beside "
+                f"Calibration needs {context + 1} tokens of the text beside "
                 f"those evaluated, not {len(left)}; a smaller --tokens leaves more."
             )
         return windows(self.model, left[-wanted:], context)[:, :-1]

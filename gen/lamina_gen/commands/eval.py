@@ -18,7 +18,7 @@ __all__ = ["command"]
     "names",
     multiple=True,
     metavar="NAME",
-    help="float, w4a16, anda, figna, pacq, pacq-printed; may be repeated; else the first five.",
+    help="float, w4a16, anda, figna, pacq, pacq-printed; may be repeated; else all but the last.",
 )
 @click.option(
     "--mantissa-bits", help="Of anda: one length, or four for qkv,o,u,d; else 8.", metavar="M"
@@ -61,8 +61,7 @@ def command(
     from lamina_gen.study import Study, entries_of
     from lamina_sim.workload.arithmetic import ARITHMETICS
 
-    chosen = names or ("float", "w4a16", "anda", "figna", "pacq")
-    for name in chosen:
+    for name in names:
         if name not in ARITHMETICS:
             raise ValueError(f"--arithmetic must be one of {', '.join(ARITHMETICS)}, not {name!r}.")
     settings = settings_of(checkpoint, options)
@@ -70,6 +69,9 @@ def command(
     with progress("Opening") as report:
         study = Study(settings, report)
         codes = _read(study, precision if file else None, planes, reading)
+        # PacQ multiplies by INT4 and INT2 alone.
+        others = ("pacq",) if study.weight_bits in (2, 4) else ()
+        chosen = names or ("float", "w4a16", "anda", "figna", *others)
         scores = {}
         for name in sorted(chosen, key=lambda name: name != "w4a16"):
             report(f"Evaluating {name}", 0.0)
