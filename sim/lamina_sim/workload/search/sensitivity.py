@@ -16,8 +16,9 @@ Array = npt.NDArray[np.float64]
 _DECAY, _DECAY_SPREAD = math.log(4), 0.35
 #: Spread, in nats, of the positions' sensitivities about their mean before anything is measured.
 _SPREAD = 1.5
-#: What the model misses, in nats: losses do not quite add, nor fall by one factor per bit.
-_NOISE = 0.08
+#: What the model misses, in nats: losses do not quite add, nor fall by one factor per bit, and
+#: a text is short. A first guess, which counts as so many measurements, and the least.
+_NOISE, _NOISE_COUNT, _LEAST_NOISE = 0.25, 4, 0.06
 #: Below this fraction of the tolerance a loss says no more than that it is small.
 _FLOOR = 0.02
 
@@ -28,7 +29,8 @@ class Sensitivity:
     Quantization errors of different products are nearly independent, so the losses that they
     cause nearly add; one bit less doubles an error and makes its loss about four times as large.
     a and decay have normal priors and are fitted to the logarithm of the losses (Laplace's
-    approximation); so the model knows how sure it is of a prediction.
+    approximation), what they miss is estimated from the residuals; so the model knows how sure it
+    is of a prediction.
     """
 
     def __init__(self, macs: Sequence[int], tolerance: float) -> None:
@@ -43,6 +45,7 @@ class Sensitivity:
         self._logs: list[float] = []
         self._weights = self._prior.copy()
         self._covariance = np.diag(self._spread**2)
+        self._noise = _NOISE
 
     def observe(self, mantissas: Mantissas, loss: float) -> None:
         """Take in a measured loss; one that is not finite counts as a large one."""
@@ -54,7 +57,7 @@ class Sensitivity:
     def chance(self, space: npt.NDArray[np.int64]) -> Array:
         """Probability that the loss of each tuple [n, positions] is within the tolerance."""
         log, slope = self._predict(self._weights, space.astype(np.float64))
-        variance = np.einsum("ni,ij,nj->n", slope, self._covariance, slope) + _NOISE**2
+        variance = np.einsum("ni,ij,nj->n", slope, self._covariance, slope) + self._noise**2
         z = (self._target - log) / np.sqrt(variance)
         # The logistic curve that follows the normal distribution function.
         return 1 / (1 + np.exp(np.clip(-1.702 * z, -60, 60)))
@@ -72,14 +75,18 @@ class Sensitivity:
         """Gauss-Newton steps, damped, on the squared residuals and the priors."""
         space, logs = np.array(self._tuples, dtype=np.float64), np.array(self._logs)
         # A loss at the floor is a bound; let it count little.
-        sigma = np.where(logs <= math.log(self._floor) + 1e-9, 1.0, _NOISE)
+        bound = logs <= math.log(self._floor) + 1e-9
         inverse = np.diag(self._spread**-2)
         weights = self._prior.copy()
         for _ in range(30):
             predicted, slope = self._predict(weights, space)
+            sigma = np.where(bound, 1.0, self._noise)
             scaled = slope / sigma[:, None]
-            residual = (logs - predicted) / sigma
+            residual = logs - predicted
             hessian = scaled.T @ scaled + inverse
-            gradient = scaled.T @ residual + inverse @ (self._prior - weights)
+            gradient = scaled.T @ (residual / sigma) + inverse @ (self._prior - weights)
             weights = weights + np.clip(np.linalg.solve(hessian, gradient), -1, 1)
+            squares = np.square(residual[~bound])
+            total = _NOISE_COUNT * _NOISE**2 + squares.sum()
+            self._noise = max(_LEAST_NOISE, math.sqrt(total / (_NOISE_COUNT + len(squares))))
         self._weights, self._covariance = weights, np.linalg.inv(hessian)
