@@ -8,10 +8,12 @@ import pytest
 
 from lamina_gen import configurations
 from lamina_gen.cli import main
-from lamina_gen.study import read_precision
+from lamina_gen.precision_search import SearchSettings, mantissa_search
+from lamina_gen.study import Settings, Study, read_precision
 from lamina_sim.workload import checkpoint
 from lamina_sim.workload.arithmetic import ARITHMETICS
 from lamina_sim.workload.evaluation import Evaluator
+from lamina_sim.workload.precision import Precision
 from tb.workload import checkpoints
 
 CHARACTERS = "abcdefghijklmnopqr\n"
@@ -190,3 +192,24 @@ def test_checkpoint_refusals(capfd, folder, tmp_path):
         assert code == 2
         assert len(error.splitlines()) == 1
         assert not list(tmp_path.iterdir())
+
+
+def test_guided_search_halves_the_evaluations_on_the_bundled_model():
+    study = Study(Settings(source="tinylm", tokens=4096))
+    paper, ours = (
+        mantissa_search(study, SearchSettings(tolerance=0.005, method=method))
+        for method in ("paper", "guided")
+    )
+    assert ours.cost(ours.best) <= paper.cost(paper.best)
+    assert 2 * ours.evaluations <= paper.evaluations
+
+
+def test_bundled_model_under_every_arithmetic():
+    """Wide mantissas lose nothing to FP16; the printed arithmetic of PacQ loses it all."""
+    study = Study(Settings(source="tinylm", tokens=256))
+    reference = study.score("w4a16")
+    for name in ("figna", "pacq"):
+        assert abs(study.score(name).over(reference)) < 1e-3
+    short, long = (study.score("anda", Precision.of((m,) * 4)).over(reference) for m in (4, 11))
+    assert abs(long) < 1e-3 < 0.02 < short
+    assert not study.score("pacq-printed").loss < 1.1 * reference.loss

@@ -30,8 +30,8 @@ def guided_search(
 
     Where the paper's search asks only whether a tuple passed, this one fits `Sensitivity` to the
     losses seen, and evaluates the tuple of which it expects the largest drop in bit operations:
-    the chance to pass times what it would save. No tuple at or below a rejected one is tried,
-    since fewer bits are no better. It ends when no cheaper tuple has a chance of a tenth.
+    the chance to pass times what it would save. No tuple at or below one clearly rejected is
+    tried, since fewer bits are no better. It ends when no cheaper tuple has a chance of a tenth.
 
     ``lengths`` that a position may have, ``first``: of the uniform tuple that it starts with.
     """
@@ -49,7 +49,9 @@ def guided_search(
         if outcome.step(candidate, loss):
             possible &= cost < outcome.cost(outcome.best)
         else:
-            possible &= ~(space <= candidate).all(1)
+            # Within the noise of the text, a tuple below a rejected one may still pass.
+            sure = loss > tolerance + model.blur
+            possible &= ~((space <= candidate) if sure else (space == candidate)).all(1)
         candidate = _next(space[possible], cost[possible], outcome, model, cost.max())
     return outcome
 

@@ -21,6 +21,8 @@ _SPREAD = 1.5
 _NOISE, _NOISE_COUNT, _LEAST_NOISE = 0.25, 4, 0.06
 #: Below this fraction of the tolerance a loss says no more than that it is small.
 _FLOOR = 0.02
+#: Losses that are larger, or no numbers, count as this one.
+_MOST = 1e3
 
 
 class Sensitivity:
@@ -35,29 +37,34 @@ class Sensitivity:
 
     def __init__(self, macs: Sequence[int], tolerance: float) -> None:
         self._count = len(macs)
-        self._floor = max(_FLOOR * tolerance, 1e-9)
-        self._target = math.log(max(tolerance, self._floor))
+        self._least = max(_FLOOR * tolerance, 1e-9)
+        self._target = math.log(max(tolerance, self._least))
         # Where nothing is known, 7 bits everywhere cost about what 1 % stands for.
         level = self._target + _DECAY * 7 - math.log(self._count)
         self._prior = np.repeat([level, _DECAY], self._count)
         self._spread = np.repeat([_SPREAD, _DECAY_SPREAD], self._count)
         self._tuples: list[Mantissas] = []
-        self._logs: list[float] = []
+        self._losses: list[float] = []
         self._weights = self._prior.copy()
         self._covariance = np.diag(self._spread**2)
         self._noise = _NOISE
 
+    @property
+    def blur(self) -> float:
+        """How far a loss may be off: fewer bits never help, so a gain is the text's own noise."""
+        return max(self._least, -min(self._losses, default=0.0))
+
     def observe(self, mantissas: Mantissas, loss: float) -> None:
         """Take in a measured loss; one that is not finite counts as a large one."""
-        loss = loss if math.isfinite(loss) else 1e3
         self._tuples.append(mantissas)
-        self._logs.append(math.log(min(max(loss, self._floor), 1e3)))
+        self._losses.append(min(loss, _MOST) if math.isfinite(loss) else _MOST)
         self._fit()
 
     def chance(self, space: npt.NDArray[np.int64]) -> Array:
         """Probability that the loss of each tuple [n, positions] is within the tolerance."""
         log, slope = self._predict(self._weights, space.astype(np.float64))
-        variance = np.einsum("ni,ij,nj->n", slope, self._covariance, slope) + self._noise**2
+        variance = np.einsum("ni,ij,nj->n", slope, self._covariance, slope)
+        variance += self._noise**2 + np.square(self.blur / np.maximum(np.exp(log), self.blur))
         z = (self._target - log) / np.sqrt(variance)
         # The logistic curve that follows the normal distribution function.
         return 1 / (1 + np.exp(np.clip(-1.702 * z, -60, 60)))
@@ -73,14 +80,16 @@ class Sensitivity:
 
     def _fit(self) -> None:
         """Gauss-Newton steps, damped, on the squared residuals and the priors."""
-        space, logs = np.array(self._tuples, dtype=np.float64), np.array(self._logs)
-        # A loss at the floor is a bound; let it count little.
-        bound = logs <= math.log(self._floor) + 1e-9
+        space = np.array(self._tuples, dtype=np.float64)
+        losses = np.maximum(self._losses, self.blur)
+        logs = np.log(losses)
+        # A loss no larger than the blur says only that it is small.
+        bound = losses <= self.blur
         inverse = np.diag(self._spread**-2)
         weights = self._prior.copy()
         for _ in range(30):
             predicted, slope = self._predict(weights, space)
-            sigma = np.where(bound, 1.0, self._noise)
+            sigma = np.sqrt(self._noise**2 + np.square(self.blur / losses))
             scaled = slope / sigma[:, None]
             residual = logs - predicted
             hessian = scaled.T @ scaled + inverse
