@@ -45,7 +45,14 @@ def find(
 
     ValueError where no tuple is within the tolerance.
     """
-    outcome = mantissa_search(study, settings, print_step)
+    seen: list[Step] = []
+
+    def note(number: int, step: Step, saving: float) -> None:
+        seen.append(step)
+        if print_step:
+            print_step(number, step, saving)
+
+    outcome = mantissa_search(study, settings, note)
     if outcome.best is None:
         raise ValueError(
             f"No tuple of mantissa lengths is within {100 * settings.tolerance:g} % of w4a16 "
@@ -58,6 +65,10 @@ def find(
         "bops_saving": outcome.saving,
         "evaluations": outcome.evaluations,
         "whole_passes": study.evaluator.computed / study.model.layers,
+        "trace": [
+            {"mantissa_bits": step.mantissas, "loss": step.loss, "accepted": step.accepted}
+            for step in seen
+        ],
     }
     planes: dict[str, Any] = {}
     if settings.planes:

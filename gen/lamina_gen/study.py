@@ -71,8 +71,11 @@ class Study:
                 tokens=None if settings.method == "nearest" else self.calibration(),
                 report=progress,
             )
-        first = next(iter(self.codes.values()))
-        self.weight_bits, self.scale_group = first.bits, first.group
+        self.weight_bits = next(iter(self.codes.values())).bits
+        groups = {q.group for q in self.codes.values()}
+        # One scale per column: each product has a group of its own length.
+        per_channel = len(groups) > 1 or (not opened.quantized and not settings.scale_group)
+        self.scale_group = None if per_channel else groups.pop()
 
     @property
     def macs(self) -> Mantissas:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from lamina_sim.workload import checkpoint
 from lamina_sim.workload.arithmetic import ARITHMETICS
 from lamina_sim.workload.evaluation import Evaluator
 from lamina_sim.workload.precision import Precision
-from tb.workload import checkpoints
+from tb.workload import checkpoints, packing
 
 CHARACTERS = "abcdefghijklmnopqr\n"
 
@@ -34,6 +35,7 @@ def folder(tmp_path_factory):
 
 def run(capfd, *arguments):
     """Run a command line; return exit code, standard output and standard error."""
+    capfd.readouterr()  # the seed that a fixture told
     code = main([str(argument) for argument in arguments])
     return code, *capfd.readouterr()
 
@@ -133,6 +135,59 @@ def test_what_was_found_configures_hardware(tmp_path):
     assert main(["describe", "system", "--config", str(path)]) == 0
     path.write_text("{}")
     assert main(["describe", "system", "--config", str(path)]) == 2
+
+
+def test_quantized_checkpoint(capfd, folder, tmp_path, rng):
+    """Codes, width and group are the checkpoint's own."""
+    config = checkpoints.LLAMA | {"hidden_size": 64, "intermediate_size": 128}
+    stored = {n: 0.4 * t for n, t in checkpoints.llama_tensors(config, rng).items()}
+    for name in [f"model.layers.{i}.{part}" for i in range(2) for part in packing.PRODUCTS]:
+        n, k = stored.pop(f"{name}.weight").shape
+        stored |= packing.gptq(name, rng, bits=8, group=64, ordered=True, k=k, n=n)[0]
+    entries = {"quant_method": "gptq", "bits": 8, "group_size": 64, "desc_act": True}
+    path = checkpoints.write_folder(tmp_path, config | {"quantization_config": entries}, stored)
+    (path / "vocabulary.json").write_text(json.dumps(list(CHARACTERS)))
+    arguments = [path, "--text", folder / "text.txt", "--tokens", 160]
+    code, output, error = run(capfd, "eval", *arguments, "--json")
+    assert code == 0, error
+    rows = json.loads(output)["arithmetics"]
+    assert "pacq" not in rows
+    # The floats of this checkpoint are its codes' values.
+    assert rows["figna"]["loss"] == pytest.approx(rows["float"]["loss"], rel=1e-2)
+    arguments += ["--tolerance=5%", "-o", tmp_path / "found.json"]
+    assert run(capfd, "search", *arguments)[0] == 0
+    precision = read_precision(tmp_path / "found.json")
+    assert (precision.weight_bits, precision.scale_group) == (8, 64)
+
+
+def test_gemm_takes_what_was_found(capfd, tmp_path, monkeypatch, rng):
+    monkeypatch.chdir(tmp_path)
+    lengths = {"qkv": 7, "o": 6, "u": 6, "d": 5}
+    Path("found.json").write_text(
+        json.dumps({"mantissa_bits": lengths, "weight_bits": 3, "scale_group": None})
+    )
+    np.save("A", rng.normal(size=(2, 96)).astype(np.float16))
+    np.save("W", rng.integers(-4, 4, (96, 5)).astype(np.int8))
+    np.save("S", np.ones((1, 5), np.float16))
+    arguments = ["gemm", "--engine=anda", "--activations=A.npy", "--weights=W.npy"]
+    arguments += ["--scales=S.npy", "-o", "C.npy", "--precision=found.json"]
+    seen = []
+
+    class Machine:
+        def __init__(self, engine, settings):
+            self.settings = settings
+
+        def run(self, problem, trace=None):
+            seen.append((problem.mantissa_bits, problem.weight_bits, problem.scale_group))
+            raise ValueError("That is all.")
+
+    monkeypatch.setattr("lamina_gen.gemm.Machine", Machine)
+    assert run(capfd, *arguments, "--kind=d")[0] == 2
+    assert seen == [(5, 3, 96)]
+    assert "must go together" in run(capfd, *arguments)[2]
+    assert "--precision has them" in run(capfd, *arguments, "--kind=d", "--mantissa-bits=8")[2]
+    assert "layer must be below" not in run(capfd, *arguments, "--kind=d", "--layer=3")[2]
+    assert not list(tmp_path.glob("*C*"))
 
 
 BAD = {
