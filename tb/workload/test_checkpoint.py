@@ -84,6 +84,17 @@ def test_opt_folder(name, tmp_path, rng):
     np.testing.assert_allclose(several[0], opened.model.forward(TOKENS), atol=1e-4)
 
 
+def test_files_older_than_grouped_queries(tmp_path, rng):
+    """They do not say how many heads the keys have: as many as there are queries."""
+    config = checkpoints.LLAMA | {"num_key_value_heads": 4}
+    tensors = checkpoints.llama_tensors(config, rng)
+    for silent in ({**config, "num_key_value_heads": None}, {**config}):
+        if silent["num_key_value_heads"]:
+            del silent["num_key_value_heads"]
+        opened = checkpoint.load(checkpoints.write_folder(tmp_path, silent, tensors))
+        agree(opened.model, plain.llama(config, tensors, TOKENS))
+
+
 def test_opt_without_the_prefix_and_with_a_head_that_is_the_embedding(tmp_path, rng):
     tensors = checkpoints.opt_tensors(checkpoints.OPT, rng)
     bare = {name.removeprefix("model."): tensor for name, tensor in tensors.items()}

@@ -122,7 +122,8 @@ class Config:
         known = {f.name for f in fields(cls)} - {"rope"}
         values = {k: v for k, v in {**parameters, **entries}.items() if k in known}
         # Files older than grouped-query attention do not say how many heads keys have.
-        values.setdefault("num_key_value_heads", values.get("num_attention_heads"))
+        if values.get("num_key_value_heads") is None:
+            values["num_key_value_heads"] = values.get("num_attention_heads")
         try:
             config = cls(**values, rope=Rope.from_json(rope))
         except TypeError as error:
