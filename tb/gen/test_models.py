@@ -268,3 +268,29 @@ def test_bundled_model_under_every_arithmetic():
     short, long = (study.score("anda", Precision.of((m,) * 4)).over(reference) for m in (4, 11))
     assert abs(long) < 1e-3 < 0.02 < short
     assert not study.score("pacq-printed").loss < 1.1 * reference.loss
+
+
+def test_bench(monkeypatch):
+    """Every figure is there; on so little text they mean nothing."""
+    from lamina_gen.bench import models, run
+
+    for name, value in {
+        "TOKENS": 256,
+        "_PRINTED_TOKENS": 128,
+        "_MANTISSA_BITS": (4, 11),
+        "_WEIGHT_BITS": (3, 8),
+        "_PLANES": (3, 8),
+    }.items():
+        monkeypatch.setattr(models, name, value)
+    result = json.loads(json.dumps(run("models"), allow_nan=False))
+    assert result["tokens"] == 256
+    loss = result["loss"]
+    assert loss["anda"]["4"] > loss["anda"]["11"] == pytest.approx(loss["w4a16"], rel=1e-3)
+    for name in ("truncate", "nearest", "midpoint", "nested"):
+        planes = loss[f"planes_{name}"]
+        assert planes["3"] > planes["8"]
+    assert loss["planes_truncate"]["3"] > loss["planes_midpoint"]["3"]
+    assert loss["weights_nearest"]["3"] > loss["weights_nearest"]["8"]
+    for table in ("search_evaluations", "bops_saving", "tuple"):
+        assert list(result[table]) == ["paper", "ours", "ours_by_layer"]
+    assert len(result["tuple"]["ours"]) == 4
