@@ -13,9 +13,12 @@ FELT = {"a": 1.0, "b": 0.01, "c": 0.3}
 
 
 @pytest.fixture
-def codes(rng):
+def codes():
+    # One seed for all runs: a handful of units may by chance have no cheaper allocation.
+    rng = np.random.default_rng(11)
+
     def make(n):
-        gains = np.exp(rng.normal(0, 1, n))  # some rows matter more than others
+        gains = np.exp(rng.normal(0, 1.5, n))  # some rows matter more than others
         return quantize((rng.normal(size=(128, n)) * gains).astype(np.float32), 8, group=64)
 
     return {"a": make(24), "b": make(16), "c": make(20)}
@@ -34,27 +37,34 @@ def known(codes, rows):
     return loss
 
 
+def at_four(codes):
+    """The loss with four planes everywhere: what a search can undercut with fewer bytes."""
+    return known(codes, None)({name: [4] for name in codes})
+
+
 @pytest.mark.parametrize("rows", [None, 8])
 def test_planes_go_where_they_are_felt(rows, codes):
     loss = known(codes, rows)
-    outcome = plane_search(loss, codes, 0.01, rows=rows)
-    assert loss(outcome.planes) == outcome.loss <= 0.01
-    assert outcome.fraction == fraction(outcome.planes, codes, rows) < 0.8
+    bound = at_four(codes)
+    outcome = plane_search(loss, codes, bound, rows=rows)
+    assert loss(outcome.planes) == outcome.loss <= bound
+    assert outcome.fraction == fraction(outcome.planes, codes, rows)
+    # Three tensors leave few choices; rows of unequal weight leave many.
+    assert outcome.fraction < 0.5 if rows else outcome.fraction <= 0.5
     assert outcome.evaluations <= 1 + len(codes) + 8
     units = {"a": 3, "b": 2, "c": 3} if rows else dict.fromkeys(codes, 1)
     assert {name: len(planes) for name, planes in outcome.planes.items()} == units
     mean = {name: np.mean(planes) for name, planes in outcome.planes.items()}
-    assert mean["b"] < mean["a"]
-    # One plane fewer for all of the last trial's losers: the budget is used, not wasted.
-    assert outcome.loss > 0.002
+    assert mean["b"] < mean["a"] if rows else mean["b"] <= mean["a"]
+    assert outcome.loss > 0.1 * bound  # the budget is used, not wasted
 
 
 def test_rows_save_more_than_tensors(codes):
     fractions = {
-        rows: plane_search(known(codes, rows), codes, 0.01, rows=rows).fraction
+        rows: plane_search(known(codes, rows), codes, at_four(codes), rows=rows).fraction
         for rows in (None, 8, 1)
     }
-    assert fractions[1] < fractions[8] < fractions[None]
+    assert fractions[1] < fractions[8] < fractions[None] <= 0.5
 
 
 def test_powers_tell_which_inputs_count(codes):
@@ -68,8 +78,10 @@ def test_powers_tell_which_inputs_count(codes):
             for name, q in codes.items()
         )
 
-    outcome = plane_search(loss, codes, 0.005, powers=powers, rows=8)
-    assert loss(outcome.planes) <= 0.005
+    bound = loss({name: [4] * 3 for name in codes})
+    outcomes = [plane_search(loss, codes, bound, powers=p, rows=8) for p in (None, powers)]
+    assert all(loss(outcome.planes) <= bound for outcome in outcomes)
+    assert outcomes[1].fraction <= outcomes[0].fraction + 0.01
 
 
 def test_all_planes_where_nothing_passes(codes):

@@ -47,8 +47,9 @@ def plane_search(
     """Fewest bytes of planes within ``tolerance``: loss by ``evaluate`` over the reference.
 
     The damage of reading a unit at k planes is estimated by the squares of its weights' errors,
-    times ``powers``: mean squares [k] of the activations of each tensor, if given. One evaluation
-    of each tensor at few planes says what its damage means for the loss. Then planes go where they
+    times ``powers``: mean squares [k] of the activations of each tensor, if given; all over the
+    tensor's own power. One evaluation of each tensor at few planes says what its damage means for
+    the loss. Then planes go where they
     cost least loss a byte, and ``trials`` bisect on the loss to aim at.
 
     ``rows`` of a checkpoint's matrix [out, in] that share a number, say 8, a tile of the plane
@@ -69,18 +70,18 @@ def plane_search(
     if base > tolerance:
         return outcome
     outcome.loss = base
-    for name, q in codes.items():
-        keep = max(2, (q.bits - 1) // 2)
-        probe = measure(whole | {name: [keep] * len(whole[name])})
-        growth = max(probe - base, 1e-3 * tolerance)
-        damages[name] *= growth / max(damages[name][:, keep - 1].sum(), 1e-30)
+    _calibrate(damages, codes, lambda planes: measure(whole | planes) - base)
     low, high = 0.0, 2.0
+    rejected: list[Planes] = []
     for _ in range(trials):
         aim = (low + high) / 2
         planes = _allocate(damages, codes, rows, aim * (tolerance - base))
         cost = fraction(planes, codes, rows)
         if cost >= outcome.fraction:
             low = aim
+            continue
+        if planes in rejected:
+            high = aim
             continue
         loss = measure(planes)
         accepted = loss <= tolerance
@@ -89,7 +90,28 @@ def plane_search(
             low, outcome.planes, outcome.loss, outcome.fraction = aim, planes, loss, cost
         else:
             high = aim
+            rejected.append(planes)
     return outcome
+
+
+def _calibrate(
+    damages: dict[str, Array], codes: Mapping[str, Quantized], growth: Callable[[Planes], float]
+) -> None:
+    """Turn relative damages into losses, by one probe of each tensor at few planes.
+
+    Half of what a probe says counts, and half of what is usual for such a damage: a change of one
+    tensor may lower the loss of a short text by chance, and many such changes then do not.
+    """
+    probes = {}
+    for name, q in codes.items():
+        keep = max(2, (q.bits - 1) // 2)
+        damage = float(damages[name][:, keep - 1].sum())
+        probes[name] = (damage, max(0.0, growth({name: [keep] * len(damages[name])})))
+    usual = sum(loss for _, loss in probes.values()) / max(
+        sum(d for d, _ in probes.values()), 1e-30
+    )
+    for name, (damage, loss) in probes.items():
+        damages[name] *= (usual + loss / max(damage, 1e-30)) / 2
 
 
 def read_rows(
@@ -116,7 +138,10 @@ def fraction(planes: Planes, codes: Mapping[str, Quantized], rows: int | None) -
 
 
 def _damages(q: Quantized, power: Array | None, rows: int | None, reading: str) -> Array:
-    """Weighted squared error [units, bits] of each unit at 1, 2, .. planes; none at all."""
+    """Weighted squared error [units, bits] of each unit at 1, 2, .. planes; none at all.
+
+    Over the weighted squares of all of the tensor's weights.
+    """
     n = q.codes.shape[1]
     step = n if rows is None else rows
     exact = q.dequantize().astype(np.float64)
@@ -126,7 +151,7 @@ def _damages(q: Quantized, power: Array | None, rows: int | None, reading: str) 
     for keep in range(1, q.bits):
         error = read_planes(q, keep, reading).dequantize() - exact
         result[:, keep - 1] = np.add.reduceat(weight @ (error * error), starts)
-    return result
+    return result / max(float((weight @ (exact * exact)).sum()), 1e-30)
 
 
 def _allocate(
