@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.arith.int_to_fp32 import IntToFp32, IntToFp32Parameters
+from lamina.arith.pipeline import sliced
 from lamina.arith.scale_accumulate import ScaleAccumulate, ScaleAccumulateParameters
 from lamina.formats.anda import (
     FORMATS,
@@ -16,7 +17,6 @@ from lamina.formats.anda import (
     output_layout,
 )
 from lamina.parameters import check_choice, check_range
-from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
 
 __all__ = ["Accumulator", "AccumulatorParameters"]
 
@@ -84,13 +84,6 @@ class AccumulatorParameters:
         return ScaleAccumulateParameters(outputs=self.outputs, stages_per_rank=self.stages_per_rank)
 
     @property
-    def slice(self) -> SkidBufferParameters | None:
-        """Of the register slice behind a long conversion: what stalls that starts at a register."""
-        if self.convert.latency <= 2:
-            return None
-        return SkidBufferParameters(shape=self.convert.output_layout)
-
-    @property
     def accumulate_latency(self) -> int:
         """Cycles after which the same index can come again without being stalled."""
         return self.accumulate.accumulate_latency
@@ -98,8 +91,7 @@ class AccumulatorParameters:
     @property
     def latency(self) -> int:
         """Cycles from sums with ``end`` accepted to the output of their first column valid."""
-        sliced = self.slice.latency if self.slice else 0
-        return self.convert.latency + sliced + self.accumulate.latency
+        return self.convert.sliced_latency + self.accumulate.latency
 
     @property
     def throughput(self) -> str:
@@ -109,7 +101,7 @@ class AccumulatorParameters:
     @property
     def storage_bits(self) -> int:
         """Of both units, of the slice between them, and the column counter."""
-        parts = [part for part in (self.convert, self.slice, self.accumulate) if part]
+        parts = [part for part in (self.convert, self.convert.slice, self.accumulate) if part]
         return sum(part.storage_bits for part in parts) + (self.columns - 1).bit_length()
 
 
@@ -152,11 +144,7 @@ class Accumulator(wiring.Component):
         m.submodules.convert = convert = IntToFp32(self.parameters.convert)
         m.submodules.accumulate = accumulate = ScaleAccumulate(self.parameters.accumulate)
         self._serialise(m, convert)
-        converted = convert.o
-        if self.parameters.slice:
-            m.submodules.slice = slice_ = SkidBuffer(self.parameters.slice)
-            wiring.connect(m, converted, slice_.i)
-            converted = slice_.o
+        converted = sliced(m, convert)
         tag = Signal(self.parameters.tag)
         m.d.comb += [
             tag.eq(converted.payload.tag),

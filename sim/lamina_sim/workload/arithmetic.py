@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lamina_sim.golden import anda, pacq
-from lamina_sim.workload.decoder import Decoder, Linear, matmul
+from lamina_sim.workload.decoder import Decoder, matmul
 from lamina_sim.workload.precision import KINDS, Precision
 from lamina_sim.workload.quantize import Quantized
 from lamina_sim.workload.tensors import Float
@@ -121,13 +121,3 @@ def fp16_products(x: np.ndarray, q: Quantized) -> Float:
                 np.multiply(part[:, k, None], b[k], out=products)
                 acc += products
     return result
-
-
-def arithmetic(
-    name: str,
-    model: Decoder,
-    codes: Mapping[str, Quantized] | None = None,
-    precision: Precision | None = None,
-) -> Linear:
-    """An `Arithmetic` as a `Linear`."""
-    return Arithmetic(name=name, model=model, codes=codes or {}, precision=precision)

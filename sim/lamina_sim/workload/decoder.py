@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,10 +27,27 @@ def matmul(name: str, x: Float, weight: Float) -> Float:
     return x @ weight.T
 
 
+class DecoderConfig(Protocol):
+    """What the config of every architecture has."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Token ids there are, padding included."""
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Layers there are."""
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every tensor."""
+
+
 class Decoder(ABC):
     """A language model of equal layers, read one layer at a time.
 
     Members
+        config     shape of the model
         weights    float32 tensors under their Hugging Face names, matrices [out, in]; a mapping
                    that may read them from a file at each access
         PRODUCTS   the products of a layer by the end of their names, and their kinds
@@ -43,7 +60,11 @@ class Decoder(ABC):
     PRODUCTS: ClassVar[Mapping[str, str]]
     PREFIX: ClassVar[str]
 
+    config: DecoderConfig
     weights: Mapping[str, Float]
+
+    def __post_init__(self) -> None:
+        self._check_weights()
 
     @property
     @abstractmethod
@@ -51,19 +72,19 @@ class Decoder(ABC):
         """Tokens that a sequence may have."""
 
     @property
-    @abstractmethod
     def vocab_size(self) -> int:
         """Token ids there are, padding included."""
+        return self.config.vocab_size
 
     @property
-    @abstractmethod
     def layers(self) -> int:
         """Layers there are."""
+        return self.config.num_hidden_layers
 
     @property
-    @abstractmethod
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor."""
+        return self.config.shapes
 
     @abstractmethod
     def embed(self, ids: Tokens) -> Float:

@@ -54,29 +54,11 @@ class Llama(Decoder):
     config: Config
     weights: Mapping[str, Float]
 
-    def __post_init__(self) -> None:
-        self._check_weights()
-
     @property
     def context(self) -> int:
         """Tokens that a sequence may have; dynamic rotary positions stretch the config's."""
         stretch = self.config.rope.factor if self.config.rope.kind == "dynamic" else 1
         return int(self.config.max_position_embeddings * stretch)
-
-    @property
-    def vocab_size(self) -> int:
-        """Token ids there are, padding included."""
-        return self.config.vocab_size
-
-    @property
-    def layers(self) -> int:
-        """Layers there are."""
-        return self.config.num_hidden_layers
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every tensor."""
-        return self.config.shapes
 
     @classmethod
     def load(cls, folder: Path) -> Llama:

@@ -139,28 +139,10 @@ class Opt(Decoder):
     config: OptConfig
     weights: Mapping[str, Float]
 
-    def __post_init__(self) -> None:
-        self._check_weights()
-
     @property
     def context(self) -> int:
         """Tokens that a sequence may have."""
         return self.config.max_position_embeddings
-
-    @property
-    def vocab_size(self) -> int:
-        """Token ids there are, padding included."""
-        return self.config.vocab_size
-
-    @property
-    def layers(self) -> int:
-        """Layers there are."""
-        return self.config.num_hidden_layers
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every tensor."""
-        return self.config.shapes
 
     def embed(self, ids: Tokens) -> Float:
         """x [rows * t, hidden] of token ids [rows, t]: the embedding plus that of the position."""
