@@ -12,7 +12,13 @@ from lamina.arith.scale_accumulate import ScaleAccumulate, ScaleAccumulateParame
 from lamina.bus.axi4 import read_pins
 from lamina.formats.anda import group_sum_layout, group_word_layout, output_layout
 from lamina.formats.packed import WORD_COLUMNS_MAX, row_group_layout
-from lamina.formats.planes import TILE_COLUMNS, run_layout, tile_layout, tile_scales_layout
+from lamina.formats.planes import (
+    TILE_COLUMNS,
+    plane_beat_layout,
+    run_layout,
+    tile_layout,
+    tile_scales_layout,
+)
 from lamina.pacq.dot import Dot, DotParameters
 from lamina.pacq.operand_buffer import OperandBuffer, OperandBufferParameters
 from lamina.parameters import check_choice, check_range
@@ -90,6 +96,16 @@ class SystemParameters:
         )
 
     @property
+    def slices(self) -> dict[str, SkidBufferParameters]:
+        """Of the register slices on the way of weights and scales: no handshake passes one."""
+        shapes = {
+            "beats": plane_beat_layout(),
+            "tiles": tile_layout(self.weight_bits),
+            "scales": tile_scales_layout(self.weight_bits),
+        }
+        return {name: SkidBufferParameters(shape=shape) for name, shape in shapes.items()}
+
+    @property
     def sums(self) -> SkidBufferParameters:
         """Parameters of the register slice between elements and accumulator."""
         p = self.element
@@ -124,7 +140,8 @@ class SystemParameters:
         if self.has_pacq:
             parts = (self.operand_buffer, self.dot, self.scale_accumulate)
             pacq = sum(part.latency for part in parts)
-        return self.fetcher.latency + self.assembler.latency + max(anda, pacq)
+        sliced = self.slices["beats"].latency + self.slices["tiles"].latency
+        return self.fetcher.latency + self.assembler.latency + sliced + max(anda, pacq)
 
     @property
     def throughput(self) -> str:
@@ -136,7 +153,7 @@ class SystemParameters:
     @property
     def storage_bits(self) -> int:
         """Of all parts."""
-        parts = [self.fetcher, self.assembler]
+        parts = [self.fetcher, self.assembler, *self.slices.values()]
         parts += [self.element, self.sums, self.accumulator] if self.has_anda else []
         parts += [self.operand_buffer, self.dot, self.scale_accumulate] if self.has_pacq else []
         return sum(part.storage_bits for part in parts)
@@ -204,7 +221,7 @@ class System(wiring.Component):
             inward = self.signature.members[name].flow == In
             m.d.comb += inner.eq(outer) if inward else outer.eq(inner)
         self._order(m, fetcher, assembler)
-        connect(m, fetcher.o, assembler.i)
+        connect(m, self._sliced(m, "beats", fetcher.o), assembler.i)
         with m.If(fetcher.o.valid & fetcher.o.ready & fetcher.o.p.error):
             m.d.sync += self.error.eq(1)
 
@@ -214,9 +231,15 @@ class System(wiring.Component):
         if p.has_pacq:
             weights.append(self._pacq(m))
         tiles, scales = zip(*weights, strict=True)
-        self._steer(m, assembler.o, tiles)
-        self._steer(m, self.i_scales, scales)
+        self._steer(m, self._sliced(m, "tiles", assembler.o), tiles)
+        self._steer(m, self._sliced(m, "scales", flipped(self.i_scales)), scales)
         return m
+
+    def _sliced(self, m, name, source):
+        """Return the stream ``source`` behind a register slice."""
+        m.submodules[name] = slice_ = SkidBuffer(self.parameters.slices[name])
+        connect(m, source, slice_.i)
+        return slice_.o
 
     def _order(self, m, fetcher, assembler):
         """Hand a run to the fetcher, and its number of planes to the assembler in its turn."""
