@@ -63,7 +63,9 @@ class ElementParameters:
     @property
     def row(self) -> RowParameters:
         """Parameters of the row."""
-        return RowParameters(index_bits=self.index_bits)
+        # Where there are ranks, for FPGAs, no copy serves more than two columns, if it can be.
+        copies = min(4, -(-self.columns // 2)) if self.plane_sum.rank_rows else 1
+        return RowParameters(index_bits=self.index_bits, copies=copies)
 
     @property
     def column(self) -> ColumnParameters:
@@ -230,7 +232,9 @@ class Element(wiring.Component):
             column.zero.eq(weights.zeros[index]),
             column.load.eq(load),
             plane_sum.tables.eq(column.tables),
-            plane_sum.selects.eq(row.selects),
+            plane_sum.selects.eq(
+                row.selects[index * self.parameters.row.copies // self.parameters.columns]
+            ),
         ]
         scale = Signal(16, reset_less=True)
         with m.If(load):
