@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Module, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.copies import COPIES_MAX, copies
 from lamina.formats.anda import GROUP, PAIRS, plane_layout
 from lamina.parameters import check_range
 
@@ -14,8 +15,7 @@ __all__ = ["Row", "RowParameters"]
 
 @dataclass(frozen=True, kw_only=True)
 class RowParameters:
-    """``index_bits`` of an output index. ``copies``, 1 to 4, of the plane's register: on an FPGA a
-    wire to many columns is slower than logic.
+    """``index_bits`` of an output index. ``copies``, 1 to 4, of the plane's register.
     """
 
     index_bits: int
@@ -23,7 +23,7 @@ class RowParameters:
 
     def __post_init__(self):
         check_range("index_bits", self.index_bits, 1, 24)
-        check_range("copies", self.copies, 1, 4)
+        check_range("copies", self.copies, 1, COPIES_MAX)
 
     @property
     def latency(self) -> int:
@@ -49,8 +49,9 @@ class Row(wiring.Component):
     i, o : streams of `plane_layout`
         The plane, one cycle later. A bubble is not squeezed out: ``i.ready`` is ``o.ready``.
     selects : Out(ArrayLayout(ArrayLayout(unsigned(3), PAIRS), copies))
-        The same from each copy. Per pair of elements (2p, 2p + 1) of ``o``: bit 0 only the even one
-        has its bit set, bit 1 only the odd one, bit 2 both. One-hot or zero: what an AND-OR select wants.
+        The same from each copy. Per pair of elements (2p, 2p + 1) of ``o``: bit 0 only the even
+        one has its bit set, bit 1 only the odd one, bit 2 both. One-hot or zero: what an AND-OR
+        select wants.
     """
 
     def __init__(self, parameters: RowParameters):
@@ -68,23 +69,10 @@ class Row(wiring.Component):
         ]
         with m.If(self.i.ready):
             m.d.sync += [self.o.valid.eq(self.i.valid), plane.eq(self.i.payload)]
-        for selects, copy in zip(self.selects, [plane.plane, *self._copies(m)], strict=True):
+        coming, enable, count = self.i.payload.plane, self.i.ready, self.parameters.copies
+        planes = copies(m, "plane", plane.plane, coming, enable, count)
+        for selects, bits in zip(self.selects, planes, strict=True):
             for pair in range(PAIRS):
-                even, odd = copy[2 * pair], copy[2 * pair + 1]
+                even, odd = bits[2 * pair], bits[2 * pair + 1]
                 m.d.comb += selects[pair].eq(Cat(even & ~odd, ~even & odd, even & odd))
         return m
-
-    def _copies(self, m):
-        """Return the plane from registers of its own.
-
-        Synthesis makes one of registers that hold the same; so they are stored the other way
-        round, or start with other contents, which nothing looks at.
-        """
-        for number in range(1, self.parameters.copies):
-            inverted, ones = number % 2, number // 2
-            init = (1 << GROUP) - 1 if ones else 0
-            copy = Signal(GROUP, name=f"copy_{number}", reset_less=True, init=init)
-            plane = self.i.payload.plane
-            with m.If(self.i.ready):
-                m.d.sync += copy.eq(~plane if inverted else plane)
-            yield ~copy if inverted else copy
