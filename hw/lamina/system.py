@@ -14,7 +14,6 @@ from lamina.formats.anda import group_sum_layout, group_word_layout, output_layo
 from lamina.formats.packed import WORD_COLUMNS_MAX, row_group_layout
 from lamina.formats.planes import (
     TILE_COLUMNS,
-    plane_beat_layout,
     run_layout,
     tile_layout,
     tile_scales_layout,
@@ -97,9 +96,8 @@ class SystemParameters:
 
     @property
     def slices(self) -> dict[str, SkidBufferParameters]:
-        """Of the register slices on the way of weights and scales: no handshake passes one."""
+        """Of the register slices on the way of tiles and scales: no handshake passes one."""
         shapes = {
-            "beats": plane_beat_layout(),
             "tiles": tile_layout(self.weight_bits),
             "scales": tile_scales_layout(self.weight_bits),
         }
@@ -140,8 +138,8 @@ class SystemParameters:
         if self.has_pacq:
             parts = (self.operand_buffer, self.dot, self.scale_accumulate)
             pacq = sum(part.latency for part in parts)
-        sliced = self.slices["beats"].latency + self.slices["tiles"].latency
-        return self.fetcher.latency + self.assembler.latency + sliced + max(anda, pacq)
+        weights = self.fetcher.latency + self.assembler.latency + self.slices["tiles"].latency
+        return weights + max(anda, pacq)
 
     @property
     def throughput(self) -> str:
@@ -221,8 +219,9 @@ class System(wiring.Component):
             inward = self.signature.members[name].flow == In
             m.d.comb += inner.eq(outer) if inward else outer.eq(inner)
         self._order(m, fetcher, assembler)
-        connect(m, self._sliced(m, "beats", fetcher.o), assembler.i)
-        with m.If(fetcher.o.valid & fetcher.o.ready & fetcher.o.p.error):
+        connect(m, fetcher.o, assembler.i)
+        # Asked behind the assembler, which has what it took in registers; every beat is in a tile.
+        with m.If(assembler.o.valid & assembler.o.p.error):
             m.d.sync += self.error.eq(1)
 
         weights = []

@@ -15,8 +15,7 @@ __all__ = ["Row", "RowParameters"]
 
 @dataclass(frozen=True, kw_only=True)
 class RowParameters:
-    """``index_bits`` of an output index. ``copies``, 1 to 4, of the plane's register.
-    """
+    """``index_bits`` of an output index. ``copies``, 1 to 4, of the plane's register."""
 
     index_bits: int
     copies: int = 1
