@@ -14,17 +14,17 @@ from lamina.parameters import check_range
 
 __all__ = ["PlaneSum", "PlaneSumParameters"]
 
-#: A plane's sum has three stages. Bits of each weight that the first and the second leave: about
-#: as deep a tree in each as in the last, which ends in a carry chain.
-_STAGE_ROWS = (11, 3)
+#: A plane's sum has four stages. Bits of each weight that all but the last leave: about as deep a
+#: tree in each, the first behind a wire to many columns; the last ends in a carry chain.
+_STAGE_ROWS = (14, 5, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlaneSumParameters:
     """``entry_bits``: width of a weight after its zero point was taken off.
 
-    ``stages_per_rank``, 1 to 16: after so many of the three stages of a plane's sum comes a rank of
-    registers. 1 suits FPGAs; from 3 on there is none, and the sum is a single tree: the smallest.
+    ``stages_per_rank``, 1 to 16: after so many of the four stages of a plane's sum comes a rank of
+    registers. 1 suits FPGAs; from 4 on there is none, and the sum is a single tree: the smallest.
     """
 
     entry_bits: int
