@@ -125,6 +125,7 @@ def sentence(*, folder: Path = BUILD, progress: Progress | None = None) -> Itera
     the golden model; raises `lamina_gen.text.MismatchError` where one differs.
     """
     writer = Writer(Settings(source="tinylm"), folder=folder, progress=progress)
+    writer.build()
     for step in writer.write(OPENING, _LONGEST, temperature=0.5, seed=4):
         yield step
         if step.text in _ENDS:

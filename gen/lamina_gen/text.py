@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from lamina_gen.build import BUILD, Progress
 from lamina_gen.configurations import settings_of
 from lamina_gen.gemm import Machine, Outcome, Problem, Stored
 from lamina_gen.gemm.problem import ENGINES
-from lamina_sim.workload import checkpoint, tokenizers
+from lamina_sim.workload import checkpoint
 from lamina_sim.workload.arithmetic import Arithmetic
 from lamina_sim.workload.calibrate import quantize_model
-from lamina_sim.workload.decoder import Decoder, Linear
-from lamina_sim.workload.generation import generate
+from lamina_sim.workload.decoder import Decoder
+from lamina_sim.workload.generation import Spelling, generate
 from lamina_sim.workload.nested import read_planes
 from lamina_sim.workload.precision import Precision
 from lamina_sim.workload.quantize import Quantized, quantize
@@ -60,6 +61,10 @@ class Settings:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {self.engine!r}.")
         if self.on not in ("rtl", "golden"):
             raise ValueError(f"on must be rtl or golden, not {self.on!r}.")
+        if self.scale_group and not 32 <= self.scale_group <= 256:
+            raise ValueError(
+                f"scale_group must be 0 or between 32 and 256, not {self.scale_group}."
+            )
         if self.precision.planes and (
             self.precision.rows is not None or self.precision.reading != "truncate"
         ):
@@ -74,7 +79,8 @@ class Step:
     """A token, and what it took on the hardware; all zeros on the golden model.
 
     ``positions`` that the model read for it: those of the prompt, then one, and half the context
-    where that was full. ``macs``: multiplications by mantissa length (0 for PacQ).
+    where that was full. ``macs``: multiplications by mantissa length; 0 stands for those whose
+    energy is not measured: PacQ's, and others than by symmetric INT4 weights.
     """
 
     token: int
@@ -91,64 +97,73 @@ class Writer:
 
     The weights of all products, the head's too, go through ``store.transpose`` into one plane store
     and stay there. Norms, positions, attention between heads and the choice of the token are the
-    host's, in float32. ValueError or OSError in one sentence where something of it cannot be.
+    host's, in float32. ValueError or OSError in one sentence where something of it cannot be;
+    nothing is built before `build`.
     """
 
     def __init__(
         self, settings: Settings, *, folder: Path = BUILD, progress: Progress | None = None
     ) -> None:
         self.settings = settings
-        report = progress or (lambda text, fraction: None)
         opened = checkpoint.load(settings.source)
-        tokenizer = tokenizers.load(settings.tokenizer) if settings.tokenizer else opened.tokenizer
-        if tokenizer is None:
-            raise ValueError(
-                f"{settings.source} has no tokenizer beside it; --tokenizer must name one."
-            )
-        self.model, self.tokenizer = opened.model, tokenizer
-        codes = _codes(opened, settings, report)
-        kept = _kept(codes, settings)
-        read = {name: read_planes(q, kept[name], "truncate") for name, q in codes.items()}
+        self.model, self.tokenizer = opened.model, opened.tokenizer_of(settings.tokenizer)
+        names = [*self.model.products(), HEAD]
+        settings.precision.check(names, self.model.layers)
+        self._codes = _codes(opened, settings, progress)
+        self._kept = _kept(self._codes, settings)
+        read = {n: read_planes(q, self._kept[n], "truncate") for n, q in self._codes.items()}
         self._arithmetic = Arithmetic(
             name=settings.engine, model=self.model, codes=read, precision=settings.precision
         )
-        self._hardware: _Hardware | None = None
-        bits = max(q.bits for q in codes.values())
-        system = settings_of(settings.config, "system")
-        system["weight_bits"] = max(system.get("weight_bits", 4), bits)
-        if settings.on == "rtl":
-            machine = Machine(settings.engine, system, folder=folder, progress=report)
-            machine.build()
-            machine.progress = lambda text, fraction: None
-            self._hardware = _Hardware(self._arithmetic, machine, codes, kept)
+        for q in self._codes.values():
+            _check(q, settings.engine)
+        self._machine = Machine(
+            settings.engine,
+            settings_of(settings.config, "system"),
+            folder=folder,
+            progress=progress,
+            bits=max(q.bits for q in self._codes.values()),
+        )
+        self._hardware = _Hardware(self._arithmetic, self._machine, self._codes, self._kept)
+
+    def build(self) -> None:
+        """Build the hardware, if it is to write."""
+        if self.settings.on == "rtl":
+            self._machine.build()
+            self._machine.progress = lambda text, fraction: None
 
     def write(
         self, prompt: str, count: int, *, temperature: float = 0.0, seed: int = 0
     ) -> Iterator[Step]:
-        """Yield `count` tokens that continue a prompt, as they come; `generate` says how.
+        """Return `count` tokens that continue a prompt, as they come; `generate` says how.
 
-        Raises MismatchError where one bit of a product differs between hardware and golden model.
+        ValueError at once for what cannot be; later, MismatchError where one bit of a product
+        differs between hardware and golden model.
         """
-        tokens = self.tokenizer.encode(prompt)
-        linear: Linear = self._hardware or self._arithmetic
-        written: list[int] = []
-        text, began = "", time.monotonic()
-        for token in generate(
+        prompt_tokens = self.tokenizer.encode(prompt)
+        tokens = generate(
             self.model,
-            tokens,
+            prompt_tokens,
             count,
             temperature=temperature,
             seed=seed,
             vocabulary=len(self.tokenizer),
-            linear=linear,
-        ):
-            written.append(token)
-            # A token may be part of a character: text is what all of them have more than before.
-            before, text = text, self.tokenizer.decode(np.array(written))
-            tally = self._hardware.take() if self._hardware else _Tally()
-            now = time.monotonic()
-            yield Step(token=token, text=text[len(before) :], seconds=now - began, **vars(tally))
-            began = now
+            linear=self._hardware if self.settings.on == "rtl" else self._arithmetic,
+        )
+        return _steps(tokens, count, Spelling(self.tokenizer, prompt_tokens), self._hardware)
+
+
+def _steps(
+    tokens: Iterator[int], count: int, spelling: Spelling, hardware: _Hardware
+) -> Iterator[Step]:
+    began = time.monotonic()
+    for number, token in enumerate(tokens, 1):
+        text = spelling.add(token)
+        if number == count:
+            text += spelling.end()
+        seconds = time.monotonic() - began
+        yield Step(token=token, text=text, seconds=seconds, **vars(hardware.take()))
+        began = time.monotonic()
 
 
 @dataclass
@@ -162,7 +177,8 @@ class _Tally:
 
     def add(self, outcome: Outcome) -> None:
         problem = outcome.problem
-        length = problem.mantissa_bits if problem.engine == "anda" else 0
+        measured = problem.engine == "anda" and problem.weight_bits == 4
+        length = problem.mantissa_bits if measured and problem.zero_points is None else 0
         self.positions = max(self.positions, problem.shape[0])
         self.cycles += outcome.cycles
         self.bytes_fetched += outcome.bytes_fetched
@@ -181,10 +197,15 @@ class _Hardware:
     ) -> None:
         self._arithmetic, self._machine, self._codes, self._kept = arithmetic, machine, codes, kept
         self._tally = _Tally()
-        self._stored: dict[str, Stored] = {}
-        for bits in {q.bits for q in codes.values()}:
-            matrices = {name: q.codes for name, q in codes.items() if q.bits == bits}
-            self._stored |= machine.store(matrices, bits)
+
+    @cached_property
+    def stored(self) -> dict[str, Stored]:
+        """All weights, in one plane store for each width of codes."""
+        stored: dict[str, Stored] = {}
+        for bits in {q.bits for q in self._codes.values()}:
+            matrices = {name: q.codes for name, q in self._codes.items() if q.bits == bits}
+            stored |= self._machine.store(matrices, bits)
+        return stored
 
     def __call__(self, name: str, x: Float, weight: Float) -> Float:
         q = self._codes[name]
@@ -199,7 +220,7 @@ class _Hardware:
             planes=self._kept[name],
             mantissa_bits=self._arithmetic.mantissa_bits(name),
         )
-        outcome = self._machine.run(problem, stored=self._stored[name])
+        outcome = self._machine.run(problem, stored=self.stored[name])
         if not outcome.exact:
             raise MismatchError(f"{name}: {outcome.mismatch}")
         self._tally.add(outcome)
@@ -212,17 +233,38 @@ class _Hardware:
 
 
 def _codes(
-    opened: checkpoint.Checkpoint, settings: Settings, report: Progress
+    opened: checkpoint.Checkpoint, settings: Settings, report: Progress | None
 ) -> dict[str, Quantized]:
+    """Codes of all products and the head; what the checkpoint left in floats gets its width."""
     model: Decoder = opened.model
     bits, group = settings.weight_bits, settings.scale_group or None
     codes = dict(opened.quantized)
     if codes:
-        own = next(iter(codes.values()))
-        bits, group = own.bits, own.group if 32 <= own.group <= 256 else None
+        bits, groups = next(iter(codes.values())).bits, {q.group for q in codes.values()}
+        own = groups.pop()
+        # Groups that differ are whole columns.
+        group = own if not groups and own in (32, 64, 128, 256) else None
     else:
         codes = quantize_model(model, bits=bits, group=group, report=report)
-    return codes | {HEAD: quantize(model.head_weight.T, bits, group=group)}
+    for name in model.products():
+        if name not in codes:
+            codes[name] = quantize(model.weights[f"{name}.weight"].T, bits, group=group)
+    if HEAD not in codes:
+        codes[HEAD] = quantize(model.head_weight.T, bits, group=group)
+    return codes
+
+
+def _check(q: Quantized, engine: str) -> None:
+    """Raise ValueError for codes that the engine does not take: a product of zeros says it."""
+    Problem(
+        engine=engine,
+        activations=np.zeros((1, len(q.codes)), np.float16),
+        codes=q.codes[:, :1],
+        scales=q.scales[:, :1],
+        zero_points=None if q.zero_points is None else q.zero_points[:, :1],
+        weight_bits=q.bits,
+        scale_group=q.group,
+    )
 
 
 def _kept(codes: dict[str, Quantized], settings: Settings) -> dict[str, int]:

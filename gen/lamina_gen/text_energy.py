@@ -6,6 +6,7 @@ What stands between the two, the system's buffers and the host, is not in it.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,10 @@ MEMORY_PJ_PER_BIT = 3.9
 
 @dataclass(frozen=True)
 class Energy:
-    """``element``: pJ per multiply-accumulate of Anda's element, by mantissa length."""
+    """``element``: pJ per multiply-accumulate of Anda's element, by mantissa length.
+
+    Measured with symmetric INT4 weights, each set of which meets four rows of activations.
+    """
 
     element: Mapping[int, float] = field(default_factory=dict)
 
@@ -28,13 +32,14 @@ class Energy:
         try:
             rows = json.loads(path.read_text("utf-8"))["rows"]
             element = {
-                int(row["mantissa_bits"]): float(row["energy_pj_per_mac"])
+                row["mantissa_bits"]: row["energy_pj_per_mac"]
                 for row in rows
                 if row["name"] == "Anda" and row["energy_pj_per_mac"] is not None
             }
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             element = {}
-        if not element:
+        lengths = all(type(m) is int and 1 <= m <= 16 for m in element)
+        if not (element and lengths and all(map(_is_energy, element.values()))):
             raise ValueError(
                 f"{path} must hold energies of Anda, as `lamina bench pe --json` prints them."
             )
@@ -56,3 +61,7 @@ class Energy:
                 return None
             total += 1e-6 * count * self.element[min(longer)]
         return total
+
+
+def _is_energy(value: object) -> bool:
+    return type(value) in (int, float) and 0 < value < math.inf  # type: ignore[operator]

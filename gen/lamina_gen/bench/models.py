@@ -72,6 +72,7 @@ def _text(precision: Precision, report: Callable[[str, float], None]) -> dict[st
     written: dict[str, list[Step]] = {}
     for on in ("golden", "rtl"):
         writer = Writer(TextSettings(source="tinylm", on=on, precision=precision), progress=report)
+        writer.build()
         written[on] = []
         for step in writer.write(OPENING, _TEXT_TOKENS, temperature=0.5, seed=4):
             written[on].append(step)

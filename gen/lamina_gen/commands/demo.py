@@ -56,11 +56,11 @@ def command() -> None:
         click.echo("lamina: The hardware and the golden model disagree.", err=True)
         raise click.exceptions.Exit(1)
     console.print("\nThe hardware continues a text, Anda with 8 mantissa bits:")
-    console.print(demo.OPENING, end="", soft_wrap=True)
+    click.echo(demo.OPENING, nl=False)
     try:
         for step in demo.sentence():
-            console.print(step.text, end="", soft_wrap=True)
+            click.echo(step.text, nl=False)
     except MismatchError as error:
         click.echo(f"\nlamina: {error}", err=True)
         raise click.exceptions.Exit(1) from None
-    console.print()
+    click.echo()

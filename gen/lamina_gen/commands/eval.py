@@ -60,6 +60,7 @@ def command(
     precision = precision_of(mantissa_bits, file)
     with progress("Opening") as report:
         study = Study(settings, report)
+        precision.check(study.model.products(), study.model.layers)
         codes = _read(study, precision if file else None, planes, reading)
         # PacQ multiplies by INT4 and INT2 alone.
         others = ("pacq",) if study.weight_bits in (2, 4) else ()

@@ -40,7 +40,8 @@ class Stored:
 class Machine:
     """A system of one engine, built once, that runs any number of problems.
 
-    ``settings`` are those of the module ``system`` (its engine is set here). ``folder`` takes the
+    ``settings`` are those of the module ``system`` (its engine is set here, and its operands are
+    made wide enough for codes of ``bits`` bits). ``folder`` takes the
     generated Verilog and the built models. ``progress`` hears of builds and of passes done.
     """
 
@@ -51,12 +52,17 @@ class Machine:
         *,
         folder: Path = BUILD,
         progress: Progress | None = None,
+        bits: int = 2,
     ) -> None:
         self.engine = engine
         self.settings = {**(settings or {}), "engine": engine}
         self._folder = folder
         self.progress: Progress = progress or (lambda text, fraction: None)
-        self.parameters: Any = make_parameters(find("system"), self.settings)
+        parameters: Any = make_parameters(find("system"), self.settings)
+        if bits > parameters.weight_bits:
+            self.settings["weight_bits"] = bits
+            parameters = make_parameters(find("system"), self.settings)
+        self.parameters = parameters
 
     def build(self) -> None:
         """Build all that a run needs, so that runs do nothing else."""

@@ -17,8 +17,8 @@ class KeyValues:
         length  positions read: what is read next follows them. Whoever ran all layers over more
                 positions says so with `read`.
 
-    Keys are kept as they are before positions turn them, so that all turn alike also where the
-    angles depend on the length of the sequence.
+    Keys are kept as they are before positions turn them: where the angles depend on the length of
+    the sequence, all turn by those of the present one.
     """
 
     def __init__(self) -> None:
