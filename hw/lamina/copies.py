@@ -11,16 +11,18 @@ __all__ = ["COPIES_MAX", "copies"]
 COPIES_MAX = 4
 
 
-def copies(m: Module, name: str, register: Value, value: Value, enable: Value, count: int):
-    """Return ``register`` and ``count`` - 1 more that hold the same; ``count`` 1 to `COPIES_MAX`.
+def copies(m: Module, name: str, values: list[Value], enable: Value, count: int) -> list[Value]:
+    """Return ``count`` registers that take their value where ``enable`` is set.
 
-    ``register`` takes ``value`` where ``enable`` is set, and starts at zero. Synthesis makes one of
-    registers that are alike; so the others are stored the other way round, or start with other
-    contents: nothing may look at them before they are written.
+    ``values`` are the same, from registers of their own or just one; each serves up to
+    `COPIES_MAX` of the new ones. Synthesis makes one of registers that are alike; so those with the
+    same source are stored the other way round, or start with other contents: nothing may look at
+    them before they are written.
     """
-    result = [register]
-    for number in range(1, count):
-        inverted, ones = number % 2, number // 2
+    result = []
+    for number in range(count):
+        value, kind = values[number % len(values)], number // len(values)
+        inverted, ones = kind % 2, kind // 2
         init = (1 << len(value)) - 1 if ones else 0
         copy = Signal(len(value), name=f"{name}_copy_{number}", reset_less=True, init=init)
         with m.If(enable):

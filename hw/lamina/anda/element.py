@@ -67,6 +67,14 @@ class ElementParameters:
         return min(COPIES_MAX, -(-self.columns // 2)) if self.plane_sum.rank_rows else 1
 
     @property
+    def ends(self) -> tuple[int, ...]:
+        """Copies of a plane's flags in each rank: in the end for a column each, if it can be."""
+        counts = [1]
+        for _ in self.plane_sum.rank_rows:
+            counts.append(min(self.columns, COPIES_MAX * counts[-1]))
+        return tuple(counts[1:])
+
+    @property
     def row(self) -> RowParameters:
         """Parameters of the row."""
         return RowParameters(index_bits=self.index_bits, copies=self.copies)
@@ -103,8 +111,7 @@ class ElementParameters:
         """Of all parts, the scales and fields of each group under way, and the valid flags."""
         ranks = self.plane_sum.latency
         column = self.column.storage_bits + self.plane_sum.storage_bits + (1 + ranks) * 16
-        fields = ranks * group_descriptor_layout(self.index_bits).size + 2 * (ranks - 1) + 1
-        fields += 2 * (self.copies - 1)
+        fields = ranks * group_descriptor_layout(self.index_bits).size + 2 * sum(self.ends) + 1
         shared = self.operands.storage_bits + self.row.storage_bits + fields
         return shared + self.columns * column
 
@@ -156,12 +163,12 @@ class Element(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), operands.i)
         advance, load, step, finish = Signal(init=1), Signal(), Signal(), Signal()
         self._admit(m, operands, row, load)
-        coming, plane, valid, ends = self._delayed(m, row, advance)
+        coming, group, valid, ends = self._delayed(m, row, advance)
         blocked = Signal()
         m.d.comb += [
             row.o.ready.eq(advance),
             step.eq(valid & advance),
-            finish.eq(step & plane.last),
+            finish.eq(step & ends[0][1]),
             blocked.eq(finish | (self.o.valid & ~self.o.ready)),
         ]
         # All ranks from the row on move together. What stops them has far to go, so it is found
@@ -174,12 +181,12 @@ class Element(wiring.Component):
             m.d.sync += self.o.valid.eq(1)
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        self._describe(m, plane.group, finish)
+        self._describe(m, group, finish)
         for index in range(self.parameters.columns):
             copy = index * self.parameters.copies // self.parameters.columns
             plane_sum, scale = self._add_column(m, index, row.selects[copy], load, advance)
             m.d.comb += [
-                Cat(plane_sum.first, plane_sum.last).eq(ends[copy]),
+                Cat(plane_sum.first, plane_sum.last).eq(ends[index % len(ends)]),
                 plane_sum.enable.eq(step),
             ]
             self._put_out(m, index, plane_sum, scale, finish)
@@ -203,24 +210,20 @@ class Element(wiring.Component):
     def _delayed(self, m, row, advance):
         """Delay planes as the ranks in the plane sums do.
 
-        Return whether a last plane comes next, the plane behind all ranks, whether it is valid, and
-        copies of its flags first and last.
+        Return whether a last plane comes next; of the plane behind all ranks its group, whether it
+        is valid, and its flags first and last, in copies for the columns.
         """
         coming = row.i.valid & row.i.payload.last
-        plane, valid = row.o.payload, row.o.valid
-        for rank in range(len(self.parameters.plane_sum.rank_rows)):
-            coming = valid & plane.last
-            before, plane = plane, Signal.like(plane, name=f"plane_{rank}", reset_less=True)
+        valid, group = row.o.valid, row.o.payload.group
+        ends = [Cat(row.o.payload.first, row.o.payload.last)]
+        for rank, count in enumerate(self.parameters.ends):
+            coming = valid & ends[0][1]
             was_valid, valid = valid, Signal(name=f"valid_{rank}")
+            before, group = group, Signal.like(group, name=f"group_{rank}", reset_less=True)
+            ends = copies(m, f"ends_{rank}", ends, advance, count)
             with m.If(advance):
-                m.d.sync += valid.eq(was_valid)
-                for field in ("first", "last", "group"):
-                    m.d.sync += plane[field].eq(before[field])
-        ends = [Cat(plane.first, plane.last)]
-        if self.parameters.copies > 1:
-            coming_ends = Cat(before.first, before.last)
-            ends = copies(m, "ends", ends[0], coming_ends, advance, self.parameters.copies)
-        return coming, plane, valid, ends
+                m.d.sync += [valid.eq(was_valid), group.eq(before)]
+        return coming, group, valid, ends
 
     def _describe(self, m, group, finish):
         """Keep what goes with the sums of the group that ends."""

@@ -61,15 +61,16 @@ class Row(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        plane = Signal.like(self.o.payload, reset_less=True)
-        m.d.comb += [
-            self.i.ready.eq(self.o.ready),
-            self.o.payload.eq(plane),
-        ]
-        with m.If(self.i.ready):
-            m.d.sync += [self.o.valid.eq(self.i.valid), plane.eq(self.i.payload)]
-        coming, enable, count = self.i.payload.plane, self.i.ready, self.parameters.copies
-        planes = copies(m, "plane", plane.plane, coming, enable, count)
+        given, enable = self.i.payload, self.i.ready
+        planes = copies(m, "plane", [given.plane], enable, self.parameters.copies)
+        m.d.comb += [self.i.ready.eq(self.o.ready), self.o.payload.plane.eq(planes[0])]
+        for field in ("first", "last", "group"):
+            held = Signal.like(given[field], name=field, reset_less=True)
+            m.d.comb += self.o.payload[field].eq(held)
+            with m.If(enable):
+                m.d.sync += held.eq(given[field])
+        with m.If(enable):
+            m.d.sync += self.o.valid.eq(self.i.valid)
         for selects, bits in zip(self.selects, planes, strict=True):
             for pair in range(PAIRS):
                 even, odd = bits[2 * pair], bits[2 * pair + 1]

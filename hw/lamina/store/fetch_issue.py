@@ -64,6 +64,7 @@ class FetchIssue(wiring.Component):
         start_valid, start_ready = Signal(), Signal()
         self._prepare(m, start, start_valid, start_ready)
         job, count, plane = Signal(job_layout), Signal(job_layout["limit"].shape), Signal(5)
+        behind = Signal.like(plane)  # planes of the chunk behind this one
         # Beats asked for and not read out yet, less one more than the ring holds; and that with the
         # next burst, which waits for its sign alone.
         over = Signal(signed(p.pointer_bits + 1), init=-p.buffer_beats - 1)
@@ -76,7 +77,7 @@ class FetchIssue(wiring.Component):
             self.chunk.p.keep.eq(job.keep),
             self.chunk.p.end.eq(chunk_count == job.remaining),
             self.chunk.p.bad.eq(job.bad),
-            last_plane.eq(plane + 1 == job.keep),
+            last_plane.eq(behind == 0),
         ]
         with m.If(self.ar.ready):
             m.d.sync += self.ar.valid.eq(0)
@@ -93,7 +94,7 @@ class FetchIssue(wiring.Component):
                     m.next = "CHUNK"
             with m.State("CHUNK"):
                 m.d.comb += self.chunk.valid.eq(1)
-                m.d.sync += [count.eq(chunk_count), plane.eq(0)]
+                m.d.sync += [count.eq(chunk_count), plane.eq(0), behind.eq(job.keep - 1)]
                 m.d.sync += margin.eq(
                     Mux(ends, over + job.remaining[: len(job.room)], over + job.room)
                 )
@@ -104,6 +105,8 @@ class FetchIssue(wiring.Component):
             with m.State("PLANES"):
                 self._room(m, count, over, margin, fire)
                 self._burst(m, job, count, plane, fire)
+                with m.If(fire):
+                    m.d.sync += behind.eq(behind - 1)
                 with m.If(fire & last_plane):
                     self._next_chunk(m, job, count)
                     m.next = "CHUNK"
