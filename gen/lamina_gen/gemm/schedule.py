@@ -35,7 +35,7 @@ class Pass:
         return (self.rows.stop - self.rows.start) * self.width * TILE_COLUMNS
 
 
-def orders(problem: Problem, part: Pass, first: int) -> dict[str, Any]:
+def orders(problem: Problem, part: Pass, first: int = 0) -> dict[str, Any]:
     """Beats of the streams that are the same for both engines: what to fetch, and the scales.
 
     The weights lie in the plane store from block ``first`` on.
