@@ -180,11 +180,10 @@ class Accumulator(wiring.Component):
         form = FORMATS[p.format]
         group = self.i.payload
         column = Signal(range(p.columns))
-        final = Signal()
+        final = Signal(init=p.columns == 1)  # at the last column; many bits wait for it
         unit = Signal(signed(p.convert.exponent_bits))
         tag = Signal(p.tag)
         m.d.comb += [
-            final.eq(column == p.columns - 1),
             unit.eq(group.exponent + (1 - form.bias) - MANTISSA_BITS_MAX),
             tag.scale.eq(group.scales[column]),
             tag.index.eq(group.index * p.columns + column),
@@ -201,3 +200,5 @@ class Accumulator(wiring.Component):
             m.d.sync += column.eq(column + 1)
             with m.If(final):
                 m.d.sync += column.eq(0)
+            if p.columns > 1:
+                m.d.sync += final.eq(column == p.columns - 2)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -77,7 +77,8 @@ class ElementParameters:
     @property
     def row(self) -> RowParameters:
         """Parameters of the row."""
-        return RowParameters(index_bits=self.index_bits, copies=self.copies)
+        ranked = bool(self.plane_sum.rank_rows)
+        return RowParameters(index_bits=self.index_bits, copies=self.copies, rank=ranked)
 
     @property
     def column(self) -> ColumnParameters:
@@ -161,8 +162,9 @@ class Element(wiring.Component):
         m.submodules.operands = operands = OperandBuffer(self.parameters.operands)
         m.submodules.row = row = Row(self.parameters.row)
         wiring.connect(m, wiring.flipped(self.i), operands.i)
-        advance, load, step, finish = Signal(init=1), Signal(), Signal(), Signal()
-        self._admit(m, operands, row, load)
+        advance, step, finish = Signal(init=1), Signal(), Signal()
+        going = Signal()  # what ``advance`` is in the next cycle
+        loads = self._admit(m, operands, row, going)
         coming, group, valid, ends = self._delayed(m, row, advance)
         blocked = Signal()
         m.d.comb += [
@@ -173,10 +175,8 @@ class Element(wiring.Component):
         ]
         # All ranks from the row on move together. What stops them has far to go, so it is found
         # out a cycle before: a last plane waits until the sums before it are seen to be taken.
-        with m.If(advance):
-            m.d.sync += advance.eq(~(coming & blocked))
-        with m.Else():
-            m.d.sync += advance.eq(~blocked)
+        m.d.comb += going.eq(~(blocked & (coming | ~advance)))
+        m.d.sync += advance.eq(going)
         with m.If(finish):
             m.d.sync += self.o.valid.eq(1)
         with m.Elif(self.o.ready):
@@ -184,7 +184,7 @@ class Element(wiring.Component):
         self._describe(m, group, finish)
         for index in range(self.parameters.columns):
             copy = index * self.parameters.copies // self.parameters.columns
-            plane_sum, scale = self._add_column(m, index, row.selects[copy], load, advance)
+            plane_sum, scale = self._add_column(m, index, row.selects[copy], loads[copy], advance)
             m.d.comb += [
                 Cat(plane_sum.first, plane_sum.last).eq(ends[index % len(ends)]),
                 plane_sum.enable.eq(step),
@@ -192,20 +192,33 @@ class Element(wiring.Component):
             self._put_out(m, index, plane_sum, scale, finish)
         return m
 
-    def _admit(self, m, operands, row, load):
-        """Pass planes to the row; one that begins a group with ``load`` brings its weights."""
+    def _admit(self, m, operands, row, going):
+        """Pass planes to the row; one that begins a group with ``load`` brings its weights.
+
+        Return what loads the columns, in copies. It reaches every bit of their tables: so a plane
+        waits a rank before the row, and a register says that it moves on.
+        """
         plane = operands.o.payload
-        wants = Signal()
-        admitted = Signal()
+        wants, admitted, brings = Signal(), Signal(), Signal()
+        load = self.i_weights.ready
         m.d.comb += [
             wants.eq(plane.first & plane.group.load),
             admitted.eq(~wants | self.i_weights.valid),
             row.i.payload.eq(plane),
             row.i.valid.eq(operands.o.valid & admitted),
             operands.o.ready.eq(row.i.ready & admitted),
-            self.i_weights.ready.eq(operands.o.valid & wants & row.i.ready),
-            load.eq(self.i_weights.valid & self.i_weights.ready),
+            brings.eq(row.i.valid & wants),
         ]
+        if not self.parameters.row.rank:
+            m.d.comb += load.eq(brings & row.i.ready)
+            return [load]
+        # A group has two planes at least: its weights are gone before the next one asks for some.
+        waits, moves = Signal(), Signal()
+        with m.If(row.i.ready):
+            m.d.sync += waits.eq(brings)
+        m.d.comb += moves.eq(going & Mux(row.i.ready, brings, waits))
+        m.d.sync += load.eq(moves)
+        return copies(m, "load", [moves], 1, self.parameters.copies)
 
     def _delayed(self, m, row, advance):
         """Delay planes as the ranks in the plane sums do.

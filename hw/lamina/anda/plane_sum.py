@@ -16,7 +16,7 @@ __all__ = ["PlaneSum", "PlaneSumParameters"]
 
 #: A plane's sum has four stages. Bits of each weight that all but the last leave: about as deep a
 #: tree in each, the first behind a wire to many columns; the last ends in a carry chain.
-_STAGE_ROWS = (13, 4, 2)
+_STAGE_ROWS = (19, 6, 2)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,14 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 
 from lamina.arith.leading_zeros import count_leading_zeros
 from lamina.arith.pipeline import Pipeline, PipelineParameters
-from lamina.arith.rounding import ROUNDED_BITS, jam, keep, round_to_nearest_even, shift_right
+from lamina.arith.rounding import (
+    ROUNDED_BITS,
+    jam,
+    keep,
+    round_to_nearest_even,
+    shift_left,
+    shift_right,
+)
 from lamina.arith.unpack import unpack
 from lamina.formats.ieee import FP32
 
@@ -115,8 +122,7 @@ def limit_shift(m: Module, x: SimpleNamespace) -> dict[str, Value]:
 
 def normalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """Move the sum up by the limited shift."""
-    shifted = Signal.like(x.magnitude)
-    m.d.comb += shifted.eq(x.magnitude << x.shift)
+    shifted = shift_left(m, x.magnitude, x.shift)
     return keep(x, "sign", "exponent", "nan", "inf") | {"significand": jam(shifted, ROUNDED_BITS)}
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "jam",
     "keep",
     "round_to_nearest_even",
+    "shift_left",
     "shift_right",
 ]
 
@@ -49,12 +50,25 @@ def jam(value: Value, width: int) -> Value:
 
 
 def shift_right(m: Module, value: Value, amount: Value, unit: int = 1) -> Value:
-    """Return ``value >> amount * unit``, the bits lost ORed into bit 0. ``unit``: power of two."""
-    for number, selected in enumerate(amount):
+    """Return ``value >> amount * unit``, the bits lost ORed into bit 0. ``unit``: power of two.
+
+    The longest step comes first: zeros of a last one would be resets of a rank behind it, which an
+    FPGA brings there slowly.
+    """
+    for number, selected in reversed(list(enumerate(amount))):
         step = min(unit << number, len(value) - 1)
         lost = value[: step + 1].any()
         shifted = Signal(len(value))
         m.d.comb += shifted.eq(Mux(selected, Cat(lost, value[step + 1 :]), value))
+        value = shifted
+    return value
+
+
+def shift_left(m: Module, value: Value, amount: Value) -> Value:
+    """Return ``value << amount``, no longer than ``value``; the longest step first, as there."""
+    for number, selected in reversed(list(enumerate(amount))):
+        shifted = Signal(len(value))
+        m.d.comb += shifted.eq(Mux(selected, value << (1 << number), value))
         value = shifted
     return value
 
@@ -72,9 +86,8 @@ def count_zeros_and_depth(m: Module, x: SimpleNamespace) -> dict[str, Value]:
 
 def normalise_coarse(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """Shift by all but the low bits of ``zeros``; those, and what they shift, go to `normalise`."""
-    shifted = Signal.like(x.magnitude)
     coarse = Cat(Const(0, _FINE_BITS), x.zeros[_FINE_BITS:])
-    m.d.comb += shifted.eq(x.magnitude << coarse)
+    shifted = shift_left(m, x.magnitude, coarse)
     return keep(x, "sign", "nan", "inf") | {
         "exponent": x.exponent - coarse,
         "magnitude": jam(shifted, ROUNDED_BITS + (1 << _FINE_BITS) - 1),
@@ -84,8 +97,7 @@ def normalise_coarse(m: Module, x: SimpleNamespace) -> dict[str, Value]:
 
 def normalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """Move the leading one of ``magnitude`` to the top and cut it to ROUNDED_BITS."""
-    shifted = Signal.like(x.magnitude)
-    m.d.comb += shifted.eq(x.magnitude << x.zeros)
+    shifted = shift_left(m, x.magnitude, x.zeros)
     return keep(x, "sign", "nan", "inf") | {
         "exponent": x.exponent - x.zeros,
         "significand": jam(shifted, ROUNDED_BITS),

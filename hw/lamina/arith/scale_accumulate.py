@@ -11,6 +11,7 @@ from lamina.arith.fp32_multiply import Fp32Multiply, Fp32MultiplyParameters
 from lamina.formats.anda import output_layout
 from lamina.formats.ieee import FP16, FP32
 from lamina.parameters import check_range
+from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
 __all__ = ["ScaleAccumulate", "ScaleAccumulateParameters"]
@@ -58,6 +59,13 @@ class ScaleAccumulateParameters:
         )
 
     @property
+    def products(self) -> SkidBufferParameters | None:
+        """Of the register slice behind the scaling, where every stage has a rank."""
+        if self.stages_per_rank > 1:
+            return None
+        return SkidBufferParameters(shape=self.multiply.output_layout)
+
+    @property
     def add(self) -> Fp32AddParameters:
         """Parameters of the addition; the place travels beside it, see `ScaleAccumulate`."""
         return Fp32AddParameters(stages_per_rank=self.stages_per_rank)
@@ -80,7 +88,8 @@ class ScaleAccumulateParameters:
     @property
     def latency(self) -> int:
         """Cycles from an input beat with ``end`` to its sum on ``o``, if nothing stalls it."""
-        return self.multiply.latency + 1 + self.ranks_under_way
+        products = self.products.latency if self.products else 0
+        return self.multiply.latency + products + 1 + self.ranks_under_way
 
     @property
     def throughput(self) -> str:
@@ -89,11 +98,11 @@ class ScaleAccumulateParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Both units, the memory, the interlock, and operands and places under way."""
-        parts = (self.multiply, self.add, self.memory)
+        """Both units, slice, memory, interlock, and operands and places under way."""
+        parts = (self.multiply, self.products, self.add, self.memory)
         interlock = self.multiply.output_layout.size + 2 + self.ranks_under_way
         under_way = 3 * FP32.width + self.ranks_under_way * (1 + self.place_layout.size)
-        return sum(part.storage_bits for part in parts) + interlock + under_way
+        return sum(part.storage_bits for part in parts if part) + interlock + under_way
 
 
 class ScaleAccumulate(wiring.Component):
@@ -132,7 +141,13 @@ class ScaleAccumulate(wiring.Component):
         m.submodules.multiply = multiply = Fp32Multiply(p.multiply)
         m.submodules.add = add = Fp32Add(p.add)
         m.submodules.sums = sums = BlockMemory(p.memory)
-        held, under_way = self._interlock(m, multiply.o, add.i.ready)
+        products = multiply.o
+        if p.products:
+            # What stalls the adder has no way to the multiplier in the same cycle.
+            m.submodules.products = slice_ = SkidBuffer(p.products)
+            wiring.connect(m, multiply.o, slice_.i)
+            products = slice_.o
+        held, under_way = self._interlock(m, products, add.i.ready)
         (_, reading), (fetched, _), (_, written) = under_way[0], under_way[1], under_way[-1]
         waiting = Signal(FP32.width, reset_less=True)
         augend, addend = Signal.like(waiting), Signal.like(waiting)

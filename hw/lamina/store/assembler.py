@@ -85,15 +85,19 @@ class Assembler(wiring.Component):
         last = plane.payload.last
         leave = self.o.ready | ~self.o.valid
         m.d.comb += [advance.eq(leave | ~last | ~plane.valid), taken.eq(plane.valid & advance)]
-        with m.If(leave):
-            m.d.sync += self.o.valid.eq(plane.valid & last)
-        with m.If(taken):
+        # What enables a whole tile is as little as can be: a plane that waits is merged again,
+        # which changes nothing, and a tile that is not there yet may be anything.
+        with m.If(plane.valid):
             m.d.sync += [row.eq(merged) for row, merged in zip(rows, grown, strict=True)]
+        with m.If(taken):
             m.d.sync += error.eq(~last & (error | plane.payload.error))
-            with m.If(last):
-                codes = Cat(row[i] for i in range(BLOCK_CODES) for row in grown)
-                m.d.sync += self.o.p.codes.eq(codes)
-                m.d.sync += self.o.p.error.eq(error | plane.payload.error)
+        with m.If(leave):
+            codes = Cat(row[i] for i in range(BLOCK_CODES) for row in grown)
+            m.d.sync += [
+                self.o.valid.eq(plane.valid & last),
+                self.o.p.codes.eq(codes),
+                self.o.p.error.eq(error | plane.payload.error),
+            ]
         return m
 
     def _place(self, m, advance):

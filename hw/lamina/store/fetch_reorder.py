@@ -1,6 +1,6 @@
 """Back half of the fetcher: planes arrive burst by burst, and leave block by block."""
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,14 +20,14 @@ class FetchReorder(wiring.Component):
     -------
     r : In(stream of bus.axi4.read_data_layout)
         Always ready: a burst is asked only when its beats have room.
-    chunk : In(stream of FetcherParameters.chunk_layout)
+    chunk : In(stream of FetcherParameters.marked_layout)
         What the beats are: ``keep`` bursts of ``count`` beats for each chunk, in order.
     o : Out(stream of plane_beat_layout)
     tail : Out
         Ring pointer up to which beats have been read out; moves once per chunk, because a chunk is
         read in another order than it was written in.
 
-    Timing: a beat leaves ``o`` two cycles after it was taken from ``r``, at the earliest.
+    Timing: a beat leaves ``o`` three cycles after it was taken from ``r``, at the earliest.
     """
 
     def __init__(self, parameters):
@@ -35,7 +35,7 @@ class FetchReorder(wiring.Component):
         super().__init__(
             {
                 "r": In(stream.Signature(read_data_layout(p.axi))),
-                "chunk": In(stream.Signature(p.chunk_layout)),
+                "chunk": In(stream.Signature(p.marked_layout)),
                 "o": Out(stream.Signature(plane_beat_layout())),
                 "tail": Out(p.pointer_bits),
             }
@@ -59,22 +59,30 @@ class FetchReorder(wiring.Component):
         # Beats that came after the one wanted next; negative as long as that has not come itself.
         ahead, fire = Signal(signed(p.pointer_bits), init=-1), Signal()
         last_plane, last_block = Signal(), Signal()
-        bad = Signal()
+        # Fields of the beat in the ring's output, which is slow: so it has a register behind it.
+        reads, bad, last, end = Signal(), Signal(), Signal(), Signal()
+        advance = Signal()
         m.d.comb += [
-            fire.eq(self.chunk.valid & (chunk.bad | (ahead >= 0)) & (self.o.ready | ~self.o.valid)),
+            advance.eq(self.o.ready | ~self.o.valid),
+            fire.eq(self.chunk.valid & (chunk.bad | (ahead >= 0)) & advance),
             self.chunk.ready.eq(fire & (chunk.bad | (last_plane & last_block))),
             ring.read_enable.eq(fire),
             ring.read_address.eq(address),
-            self.o.p.bits.eq(ring.read_data),
-            self.o.p.error.eq(ring.read_data[BLOCK_CODES] | bad),
         ]
-        with m.If(self.o.ready | ~self.o.valid):
-            m.d.sync += self.o.valid.eq(fire)
+        with m.If(advance):
+            m.d.sync += [
+                reads.eq(fire),
+                self.o.valid.eq(reads),
+                self.o.p.bits.eq(ring.read_data),
+                self.o.p.error.eq(ring.read_data[BLOCK_CODES] | bad),
+                self.o.p.last.eq(last),
+                self.o.p.end.eq(end),
+            ]
         with m.If(fire):
             m.d.sync += [
                 bad.eq(chunk.bad),
-                self.o.p.last.eq(last_plane | chunk.bad),
-                self.o.p.end.eq((last_plane & last_block & chunk.end) | chunk.bad),
+                last.eq(last_plane | chunk.bad),
+                end.eq((last_plane & last_block & chunk.end) | chunk.bad),
             ]
         self._walk(m, address, ahead, last_plane, last_block, fire & ~chunk.bad)
         return m
@@ -83,27 +91,43 @@ class FetchReorder(wiring.Component):
         """Step ``address`` through the chunk: all planes of a block, then the next block.
 
         ``ahead`` is the writing pointer - ``address`` - 1. It is kept, not computed: everything
-        waits for its sign.
+        waits for its sign, and so all else is found out before a beat comes to be read.
         """
-        chunk = self.chunk.p
-        # Counted from one: their comparisons end a long path, and so need no adder before.
-        plane, block = Signal.like(chunk.keep, init=1), Signal.like(chunk.count, init=1)
-        # The same two for plane 0 of the present block.
+        chunk, came = self.chunk.p, self.r.valid
+        # The plane and the block after these, counted from one, and whether these are the last; in
+        # a chunk's first beat the chunk says that.
+        plane = Signal(len(chunk.keep) + 1, init=2)
+        block = Signal(len(chunk.count) + 1, init=2)
+        opening, final_plane, final_block = Signal(init=1), Signal(), Signal()
+        m.d.comb += [
+            last_plane.eq(Mux(opening, chunk.single, final_plane)),
+            last_block.eq(Mux(opening, chunk.alone, final_block)),
+        ]
+        with m.If(step):
+            m.d.sync += [
+                opening.eq(last_plane & last_block),
+                plane.eq(Mux(last_plane, 2, plane + 1)),
+                final_plane.eq(Mux(last_plane, chunk.single, plane == chunk.keep)),
+                final_block.eq(Mux(last_plane, block == chunk.count, last_block)),
+            ]
+            with m.If(last_plane):
+                m.d.sync += block.eq(Mux(last_block, 2, block + 1))
+
+        # Of plane 0 of the present block, and of the next one: the last plane of the last block was
+        # the last beat to come.
         first, first_ahead = Signal.like(address), Signal.like(ahead, init=-1)
-        came = self.r.valid
-        m.d.comb += [last_plane.eq(plane == chunk.keep), last_block.eq(block == chunk.count)]
+        following, after = Signal.like(address), Signal.like(ahead)
+        m.d.comb += [
+            following.eq(Mux(last_block, address + 1, first + 1)),
+            after.eq(Mux(last_block, ahead - 1 + came, first_ahead - 1 + came)),
+        ]
         m.d.sync += [ahead.eq(ahead + came), first_ahead.eq(first_ahead + came)]
-        with m.If(step & ~last_plane):
-            m.d.sync += plane.eq(plane + 1)
-            m.d.sync += [address.eq(address + chunk.count), ahead.eq(ahead - chunk.count + came)]
-        with m.Elif(step & ~last_block):
-            m.d.sync += [plane.eq(1), block.eq(block + 1)]
-            following, after = first + 1, first_ahead - 1 + came
-            m.d.sync += [first.eq(following), first_ahead.eq(after)]
-            m.d.sync += [address.eq(following), ahead.eq(after)]
-        with m.Elif(step):
-            # The last plane of the last block was the last beat to come.
-            m.d.sync += [plane.eq(1), block.eq(1)]
-            following, after = address + 1, ahead - 1 + came
-            m.d.sync += [first.eq(following), first_ahead.eq(after), self.tail.eq(following)]
-            m.d.sync += [address.eq(following), ahead.eq(after)]
+        with m.If(step):
+            m.d.sync += [
+                address.eq(Mux(last_plane, following, address + chunk.count)),
+                ahead.eq(Mux(last_plane, after, ahead - chunk.count + came)),
+            ]
+            with m.If(last_plane):
+                m.d.sync += [first.eq(following), first_ahead.eq(after)]
+                with m.If(last_block):
+                    m.d.sync += self.tail.eq(following)

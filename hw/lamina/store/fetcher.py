@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, unsigned
+from amaranth.hdl import Module, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -87,6 +87,12 @@ class FetcherParameters:
             }
         )
 
+    @property
+    def marked_layout(self) -> data.StructLayout:
+        """A chunk, and whether a block has a ``single`` plane, and its first block is ``alone``."""
+        marks = {"single": unsigned(1), "alone": unsigned(1)}
+        return data.StructLayout(self.chunk_layout.members | marks)
+
     def chunk_blocks(self, keep: int) -> int:
         """Blocks of a chunk, L: ``keep`` planes of them are at most a quarter of the ring.
 
@@ -102,7 +108,7 @@ class FetcherParameters:
 
         Add the cycles from AR accepted to the first R beat.
         """
-        return 6
+        return 7
 
     @property
     def throughput(self) -> str:
@@ -162,9 +168,16 @@ class Fetcher(wiring.Component):
         m.submodules.reorder = reorder = FetchReorder(p)
         wiring.connect(m, wiring.flipped(self.i), issue.i)
         # So that what ends a chunk has no way to the queue in the same cycle.
-        m.submodules.next = next_ = SkidBuffer(SkidBufferParameters(shape=p.chunk_layout))
+        m.submodules.next = next_ = SkidBuffer(SkidBufferParameters(shape=p.marked_layout))
         wiring.connect(m, issue.chunk, chunks.i)
-        wiring.connect(m, chunks.o, next_.i)
+        chunk = chunks.o
+        m.d.comb += [
+            Value.cast(next_.i.p)[: p.chunk_layout.size].eq(chunk.p),
+            next_.i.p.single.eq(chunk.p.keep == 1),
+            next_.i.p.alone.eq(chunk.p.count == 1),
+            next_.i.valid.eq(chunk.valid),
+            chunk.ready.eq(next_.i.ready),
+        ]
         wiring.connect(m, next_.o, reorder.chunk)
         wiring.connect(m, reorder.o, wiring.flipped(self.o))
         m.d.comb += issue.tail.eq(reorder.tail)
