@@ -8,7 +8,7 @@ from amaranth.hdl import Module, Signal, Value
 __all__ = ["COPIES_MAX", "copies"]
 
 #: As many can be told apart.
-COPIES_MAX = 4
+COPIES_MAX = 8
 
 
 def copies(m: Module, name: str, values: list[Value], enable: Value, count: int) -> list[Value]:
@@ -16,15 +16,16 @@ def copies(m: Module, name: str, values: list[Value], enable: Value, count: int)
 
     ``values`` are the same, from registers of their own or just one; each serves up to
     `COPIES_MAX` of the new ones. Synthesis makes one of registers that are alike; so those with the
-    same source are stored the other way round, or start with other contents: nothing may look at
-    them before they are written.
+    same source are stored the other way round, start with other contents, or are reset to these:
+    nothing may look at them before they are written.
     """
     result = []
     for number in range(count):
         value, kind = values[number % len(values)], number // len(values)
-        inverted, ones = kind % 2, kind // 2
+        inverted, ones, reset = kind & 1, kind & 2, kind & 4
         init = (1 << len(value)) - 1 if ones else 0
-        copy = Signal(len(value), name=f"{name}_copy_{number}", reset_less=True, init=init)
+        named = f"{name}_copy_{number}"
+        copy = Signal(len(value), name=named, reset_less=not reset, init=init)
         with m.If(enable):
             m.d.sync += copy.eq(~value if inverted else value)
         result.append(~copy if inverted else copy)

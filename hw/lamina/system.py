@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from amaranth.hdl import Module, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from lamina.anda.accumulator import Accumulator, AccumulatorParameters
@@ -14,7 +14,6 @@ from lamina.formats.anda import group_sum_layout, group_word_layout, output_layo
 from lamina.formats.packed import WORD_COLUMNS_MAX, row_group_layout
 from lamina.formats.planes import (
     TILE_COLUMNS,
-    plane_beat_layout,
     run_layout,
     tile_layout,
     tile_scales_layout,
@@ -24,7 +23,7 @@ from lamina.pacq.operand_buffer import OperandBuffer, OperandBufferParameters
 from lamina.parameters import check_choice, check_range
 from lamina.store.assembler import Assembler, AssemblerParameters
 from lamina.store.fetcher import Fetcher, FetcherParameters
-from lamina.stream.buffer import Queue, QueueParameters, SkidBuffer, SkidBufferParameters
+from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
 
 __all__ = ["System", "SystemParameters"]
 
@@ -97,19 +96,12 @@ class SystemParameters:
 
     @property
     def slices(self) -> dict[str, SkidBufferParameters]:
-        """Of the register slices on the way of beats, tiles and scales: no handshake passes one."""
+        """Of the register slices on the way of tiles and scales: no handshake passes one."""
         shapes = {
-            "beats": self.beat_layout,
             "tiles": tile_layout(self.weight_bits),
             "scales": tile_scales_layout(self.weight_bits),
         }
         return {name: SkidBufferParameters(shape=shape) for name, shape in shapes.items()}
-
-    @property
-    def beat_layout(self) -> data.StructLayout:
-        """A plane on its way to the assembler: ``beat``, and the ``planes`` that its run stores."""
-        planes = run_layout(self.address_bits, self.fetcher.planes_max)["planes"].shape
-        return data.StructLayout({"beat": plane_beat_layout(), "planes": planes})
 
     @property
     def sums(self) -> SkidBufferParameters:
@@ -146,8 +138,7 @@ class SystemParameters:
         if self.has_pacq:
             parts = (self.operand_buffer, self.dot, self.scale_accumulate)
             pacq = sum(part.latency for part in parts)
-        weights = self.fetcher.latency + self.slices["beats"].latency
-        weights += self.assembler.latency + self.slices["tiles"].latency
+        weights = self.fetcher.latency + self.assembler.latency + self.slices["tiles"].latency
         return weights + max(anda, pacq)
 
     @property
@@ -227,13 +218,9 @@ class System(wiring.Component):
             inner, outer = getattr(fetcher, name), getattr(self, name)
             inward = self.signature.members[name].flow == In
             m.d.comb += inner.eq(outer) if inward else outer.eq(inner)
-        beats = self._sliced(m, "beats", self._fetched(m, fetcher))
-        m.d.comb += [
-            assembler.i.p.eq(beats.p.beat),
-            assembler.planes.eq(beats.p.planes),
-            assembler.i.valid.eq(beats.valid),
-            beats.ready.eq(assembler.i.ready),
-        ]
+        connect(m, flipped(self.i_run), fetcher.i)
+        connect(m, fetcher.o, assembler.i)
+        m.d.comb += assembler.planes.eq(fetcher.planes)
         # Asked behind the assembler, which has what it took in registers; every beat is in a tile.
         with m.If(assembler.o.valid & assembler.o.p.error):
             m.d.sync += self.error.eq(1)
@@ -253,26 +240,6 @@ class System(wiring.Component):
         m.submodules[name] = slice_ = SkidBuffer(self.parameters.slices[name])
         connect(m, source, slice_.i)
         return slice_.o
-
-    def _fetched(self, m, fetcher):
-        """Hand runs to the fetcher; return its beats, each with the planes that its run stores."""
-        run, planes = self.i_run, self.i_run.p.planes
-        m.submodules.planes = queue = Queue(QueueParameters(shape=planes.shape(), depth=8))
-        fetched = stream.Signature(self.parameters.beat_layout).create()
-        done = fetcher.o.valid & fetched.ready & fetcher.o.p.end
-        m.d.comb += [
-            fetcher.i.p.eq(run.p),
-            fetcher.i.valid.eq(run.valid & queue.i.ready),
-            queue.i.p.eq(planes),
-            queue.i.valid.eq(run.valid & fetcher.i.ready),
-            run.ready.eq(fetcher.i.ready & queue.i.ready),
-            queue.o.ready.eq(done),
-            fetched.p.beat.eq(fetcher.o.p),
-            fetched.p.planes.eq(queue.o.p),
-            fetched.valid.eq(fetcher.o.valid),
-            fetcher.o.ready.eq(fetched.ready),
-        ]
-        return fetched
 
     def _anda(self, m):
         """Add the elements and their accumulator; return where tiles and scales go."""

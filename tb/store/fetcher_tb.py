@@ -3,7 +3,7 @@
 import random
 
 import cocotb
-from cocotb.triggers import FallingEdge, RisingEdge
+from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 from cocotbext.axi import AxiRamRead, AxiReadBus
 
 from lamina.formats.planes import plane_beat_layout, run_layout
@@ -63,15 +63,29 @@ def random_runs(parameters, rng, count):
         }
 
 
+async def planes_beside(dut, beats):
+    """What ``planes`` says as each of the next ``beats`` leaves."""
+    seen = []
+    while len(seen) < beats:
+        await ReadOnly()
+        if dut.o__valid.value and dut.o__ready.value:
+            seen.append(int(dut.planes.value))
+        await FallingEdge(dut.clk)
+    return seen
+
+
 async def fetch(dut, parameters, contents, runs, idle, stall, rng):
-    """Fetch ``runs`` and compare all beats."""
+    """Fetch ``runs`` and compare all beats, and the planes beside them."""
+    planes = [run["planes"] for run in runs for _ in range(run["blocks"] * run["keep"])]
     expected = [beat for run in runs for beat in beats_of(parameters, contents, **run)]
     source, sink = Source(dut, "i", idle, rng), Sink(dut, "o", stall, rng)
     orders = [run_of(parameters, **run) for run in runs]
     sending = cocotb.start_soon(source.send(orders))
+    watching = cocotb.start_soon(planes_beside(dut, len(expected)))
     received = await sink.receive(len(expected))
     await sending
     assert received == expected
+    assert await watching == planes
 
 
 @cocotb.test()

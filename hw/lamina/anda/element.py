@@ -64,7 +64,12 @@ class ElementParameters:
     @property
     def copies(self) -> int:
         """Of the registers that all columns read, if there are ranks: for two columns, or more."""
-        return min(COPIES_MAX, -(-self.columns // 2)) if self.plane_sum.rank_rows else 1
+        return min(4, -(-self.columns // 2)) if self.plane_sum.rank_rows else 1
+
+    @property
+    def loads(self) -> int:
+        """Copies of what loads a column, if there are ranks: for a column each, if it can be."""
+        return min(self.columns, COPIES_MAX) if self.plane_sum.rank_rows else 1
 
     @property
     def ends(self) -> tuple[int, ...]:
@@ -113,6 +118,7 @@ class ElementParameters:
         ranks = self.plane_sum.latency
         column = self.column.storage_bits + self.plane_sum.storage_bits + (1 + ranks) * 16
         fields = ranks * group_descriptor_layout(self.index_bits).size + 2 * sum(self.ends) + 1
+        fields += 2 + self.loads if self.row.rank else 0
         shared = self.operands.storage_bits + self.row.storage_bits + fields
         return shared + self.columns * column
 
@@ -183,8 +189,9 @@ class Element(wiring.Component):
             m.d.sync += self.o.valid.eq(0)
         self._describe(m, group, finish)
         for index in range(self.parameters.columns):
-            copy = index * self.parameters.copies // self.parameters.columns
-            plane_sum, scale = self._add_column(m, index, row.selects[copy], loads[copy], advance)
+            selects = row.selects[index * self.parameters.copies // self.parameters.columns]
+            load = loads[index % len(loads)]
+            plane_sum, scale = self._add_column(m, index, selects, load, advance)
             m.d.comb += [
                 Cat(plane_sum.first, plane_sum.last).eq(ends[index % len(ends)]),
                 plane_sum.enable.eq(step),
@@ -218,7 +225,7 @@ class Element(wiring.Component):
             m.d.sync += waits.eq(brings)
         m.d.comb += moves.eq(going & Mux(row.i.ready, brings, waits))
         m.d.sync += load.eq(moves)
-        return copies(m, "load", [moves], 1, self.parameters.copies)
+        return copies(m, "load", [moves], 1, self.parameters.loads)
 
     def _delayed(self, m, row, advance):
         """Delay planes as the ranks in the plane sums do.

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.copies import COPIES_MAX, copies
+from lamina.copies import copies
 from lamina.formats.anda import GROUP, PAIRS, plane_layout
 from lamina.parameters import check_flag, check_range
 
@@ -26,7 +26,7 @@ class RowParameters:
 
     def __post_init__(self):
         check_range("index_bits", self.index_bits, 1, 24)
-        check_range("copies", self.copies, 1, COPIES_MAX)
+        check_range("copies", self.copies, 1, 4)
         check_flag("rank", self.rank)
 
     @property

@@ -75,6 +75,7 @@ class FetchIssue(wiring.Component):
         m.d.comb += [
             self.chunk.p.count.eq(chunk_count),
             self.chunk.p.keep.eq(job.keep),
+            self.chunk.p.planes.eq(job.planes),
             self.chunk.p.end.eq(job.remaining <= job.room),
             self.chunk.p.bad.eq(job.bad),
             last_plane.eq(behind == 0),

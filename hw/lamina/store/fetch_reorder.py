@@ -5,7 +5,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.bus.axi4 import read_data_layout
-from lamina.formats.planes import BLOCK_CODES, plane_beat_layout
+from lamina.formats.planes import BLOCK_CODES
+from lamina.stream.buffer import SkidBuffer
 from lamina.stream.memory import BlockMemory
 
 __all__ = ["FetchReorder"]
@@ -22,12 +23,12 @@ class FetchReorder(wiring.Component):
         Always ready: a burst is asked only when its beats have room.
     chunk : In(stream of FetcherParameters.marked_layout)
         What the beats are: ``keep`` bursts of ``count`` beats for each chunk, in order.
-    o : Out(stream of plane_beat_layout)
+    o : Out(stream of FetcherParameters.beat_layout)
     tail : Out
         Ring pointer up to which beats have been read out; moves once per chunk, because a chunk is
         read in another order than it was written in.
 
-    Timing: a beat leaves ``o`` three cycles after it was taken from ``r``, at the earliest.
+    Timing: a beat leaves ``o`` four cycles after it was taken from ``r``, at the earliest.
     """
 
     def __init__(self, parameters):
@@ -36,7 +37,7 @@ class FetchReorder(wiring.Component):
             {
                 "r": In(stream.Signature(read_data_layout(p.axi))),
                 "chunk": In(stream.Signature(p.marked_layout)),
-                "o": Out(stream.Signature(plane_beat_layout())),
+                "o": Out(stream.Signature(p.beat_layout)),
                 "tail": Out(p.pointer_bits),
             }
         )
@@ -57,34 +58,41 @@ class FetchReorder(wiring.Component):
             m.d.sync += head.eq(head + 1)
 
         # Beats that came after the one wanted next; negative as long as that has not come itself.
-        ahead, fire = Signal(signed(p.pointer_bits), init=-1), Signal()
+        ahead = Signal(signed(p.pointer_bits), init=-1)
+        fire, step = Signal(), Signal()  # a beat is read; one of a chunk that has any
         last_plane, last_block = Signal(), Signal()
+        m.submodules.out = out = SkidBuffer(p.out)
+        wiring.connect(m, out.o, wiring.flipped(self.o))
         # Fields of the beat in the ring's output, which is slow: so it has a register behind it.
+        # Both move when the slice is ready, which is a register: no more may be asked here.
         reads, bad, last, end = Signal(), Signal(), Signal(), Signal()
-        advance = Signal()
+        planes = Signal.like(chunk.planes)
+        beat = out.i.p.beat
         m.d.comb += [
-            advance.eq(self.o.ready | ~self.o.valid),
-            fire.eq(self.chunk.valid & (chunk.bad | (ahead >= 0)) & advance),
+            fire.eq(self.chunk.valid & (chunk.bad | (ahead >= 0)) & out.i.ready),
+            step.eq(self.chunk.valid & ~chunk.bad & (ahead >= 0) & out.i.ready),
             self.chunk.ready.eq(fire & (chunk.bad | (last_plane & last_block))),
             ring.read_enable.eq(fire),
             ring.read_address.eq(address),
         ]
-        with m.If(advance):
+        with m.If(out.i.ready):
             m.d.sync += [
                 reads.eq(fire),
-                self.o.valid.eq(reads),
-                self.o.p.bits.eq(ring.read_data),
-                self.o.p.error.eq(ring.read_data[BLOCK_CODES] | bad),
-                self.o.p.last.eq(last),
-                self.o.p.end.eq(end),
+                out.i.valid.eq(reads),
+                beat.bits.eq(ring.read_data),
+                beat.error.eq(ring.read_data[BLOCK_CODES] | bad),
+                beat.last.eq(last),
+                beat.end.eq(end),
+                out.i.p.planes.eq(planes),
             ]
         with m.If(fire):
             m.d.sync += [
                 bad.eq(chunk.bad),
+                planes.eq(chunk.planes),
                 last.eq(last_plane | chunk.bad),
                 end.eq((last_plane & last_block & chunk.end) | chunk.bad),
             ]
-        self._walk(m, address, ahead, last_plane, last_block, fire & ~chunk.bad)
+        self._walk(m, address, ahead, last_plane, last_block, step)
         return m
 
     def _walk(self, m, address, ahead, last_plane, last_block, step):

@@ -74,7 +74,7 @@ class FetcherParameters:
 
     @property
     def chunk_layout(self) -> data.StructLayout:
-        """A chunk of ``count`` blocks, ``keep`` planes each; ``end``: its run's last one.
+        """A chunk of ``count`` blocks, ``keep`` of ``planes`` each; ``end``: its run's last one.
 
         ``bad``: stands for a whole run that cannot be fetched; the rest means nothing then.
         """
@@ -82,6 +82,7 @@ class FetcherParameters:
             {
                 "count": unsigned(self.chunk_blocks(1).bit_length()),
                 "keep": unsigned(self.planes_max.bit_length()),
+                "planes": unsigned(self.planes_max.bit_length()),
                 "end": unsigned(1),
                 "bad": unsigned(1),
             }
@@ -92,6 +93,17 @@ class FetcherParameters:
         """A chunk, and whether a block has a ``single`` plane, and its first block is ``alone``."""
         marks = {"single": unsigned(1), "alone": unsigned(1)}
         return data.StructLayout(self.chunk_layout.members | marks)
+
+    @property
+    def beat_layout(self) -> data.StructLayout:
+        """A ``beat`` that leaves, and the ``planes`` that its blocks store."""
+        planes = unsigned(self.planes_max.bit_length())
+        return data.StructLayout({"beat": plane_beat_layout(), "planes": planes})
+
+    @property
+    def out(self) -> SkidBufferParameters:
+        """Of the register slice from which beats leave."""
+        return SkidBufferParameters(shape=self.beat_layout)
 
     def chunk_blocks(self, keep: int) -> int:
         """Blocks of a chunk, L: ``keep`` planes of them are at most a quarter of the ring.
@@ -108,7 +120,7 @@ class FetcherParameters:
 
         Add the cycles from AR accepted to the first R beat.
         """
-        return 7
+        return 8
 
     @property
     def throughput(self) -> str:
@@ -117,9 +129,10 @@ class FetcherParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Ring and chunk queue; the flip-flops around them are a few hundred."""
+        """Ring, chunk queue, and beats that leave; a few hundred flip-flops stand around them."""
         queue = QueueParameters(shape=self.chunk_layout, depth=_CHUNKS)
-        return self.ring.storage_bits + queue.storage_bits
+        leaving = self.beat_layout.size + self.out.storage_bits
+        return self.ring.storage_bits + queue.storage_bits + leaving
 
 
 class Fetcher(wiring.Component):
@@ -137,6 +150,8 @@ class Fetcher(wiring.Component):
     o : Out(stream of plane_beat_layout)
         Runs in order, in them block by block, in them plane by plane, plane 0 first. ``error``
         marks exactly the beats that the memory answered with an error; their bits mean nothing.
+    planes : Out
+        N of the run of the beat on ``o``.
     m_axi_ar*, m_axi_r* : AXI4 read master, 512 bits
         INCR bursts of whole beats under one ID; none crosses 4 KiB, or its row.
 
@@ -156,6 +171,7 @@ class Fetcher(wiring.Component):
             {
                 "i": In(stream.Signature(run_layout(p.address_bits, p.planes_max))),
                 "o": Out(stream.Signature(plane_beat_layout())),
+                "planes": Out(p.beat_layout["planes"].shape),
                 **read_pins("m_axi", p.axi),
             }
         )
@@ -179,7 +195,12 @@ class Fetcher(wiring.Component):
             chunk.ready.eq(next_.i.ready),
         ]
         wiring.connect(m, next_.o, reorder.chunk)
-        wiring.connect(m, reorder.o, wiring.flipped(self.o))
-        m.d.comb += issue.tail.eq(reorder.tail)
+        m.d.comb += [
+            self.o.p.eq(reorder.o.p.beat),
+            self.planes.eq(reorder.o.p.planes),
+            self.o.valid.eq(reorder.o.valid),
+            reorder.o.ready.eq(self.o.ready),
+            issue.tail.eq(reorder.tail),
+        ]
         connect_read_pins(m, self, "m_axi", issue.ar, reorder.r)
         return m
