@@ -19,8 +19,10 @@ from lamina.formats.anda import (
     group_descriptor_layout,
     group_sum_layout,
     group_word_layout,
+    plane_layout,
 )
 from lamina.parameters import check_flag, check_range
+from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
 
 __all__ = ["Element", "ElementParameters"]
 
@@ -80,6 +82,13 @@ class ElementParameters:
         return tuple(counts[1:])
 
     @property
+    def planes(self) -> SkidBufferParameters | None:
+        """Of the register slice behind the operand buffer, if there are ranks."""
+        if not self.plane_sum.rank_rows:
+            return None
+        return SkidBufferParameters(shape=plane_layout(self.index_bits))
+
+    @property
     def row(self) -> RowParameters:
         """Parameters of the row."""
         ranked = bool(self.plane_sum.rank_rows)
@@ -99,7 +108,8 @@ class ElementParameters:
 
     def group_latency(self, mantissa_bits: int) -> int:
         """Cycles from the sign word of a lone group accepted to its sums valid."""
-        row = self.operands.group_latency(mantissa_bits) + self.row.latency
+        planes = self.planes.latency if self.planes else 0
+        row = self.operands.group_latency(mantissa_bits) + planes + self.row.latency
         return row + mantissa_bits + self.plane_sum.latency
 
     @property
@@ -118,7 +128,7 @@ class ElementParameters:
         ranks = self.plane_sum.latency
         column = self.column.storage_bits + self.plane_sum.storage_bits + (1 + ranks) * 16
         fields = ranks * group_descriptor_layout(self.index_bits).size + 2 * sum(self.ends) + 1
-        fields += 2 + self.loads if self.row.rank else 0
+        fields += 2 + self.loads + self.planes.storage_bits if self.planes else 0
         shared = self.operands.storage_bits + self.row.storage_bits + fields
         return shared + self.columns * column
 
@@ -170,7 +180,13 @@ class Element(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), operands.i)
         advance, step, finish = Signal(init=1), Signal(), Signal()
         going = Signal()  # what ``advance`` is in the next cycle
-        loads = self._admit(m, operands, row, going)
+        planes = operands.o
+        if self.parameters.planes:
+            # Whether weights are there has no way to the operand buffer in the same cycle.
+            m.submodules.planes = slice_ = SkidBuffer(self.parameters.planes)
+            wiring.connect(m, operands.o, slice_.i)
+            planes = slice_.o
+        loads = self._admit(m, planes, row, going)
         coming, group, valid, ends = self._delayed(m, row, advance)
         blocked = Signal()
         m.d.comb += [
@@ -199,21 +215,21 @@ class Element(wiring.Component):
             self._put_out(m, index, plane_sum, scale, finish)
         return m
 
-    def _admit(self, m, operands, row, going):
+    def _admit(self, m, planes, row, going):
         """Pass planes to the row; one that begins a group with ``load`` brings its weights.
 
         Return what loads the columns, in copies. It reaches every bit of their tables: so a plane
         waits a rank before the row, and a register says that it moves on.
         """
-        plane = operands.o.payload
+        plane = planes.payload
         wants, admitted, brings = Signal(), Signal(), Signal()
         load = self.i_weights.ready
         m.d.comb += [
             wants.eq(plane.first & plane.group.load),
             admitted.eq(~wants | self.i_weights.valid),
             row.i.payload.eq(plane),
-            row.i.valid.eq(operands.o.valid & admitted),
-            operands.o.ready.eq(row.i.ready & admitted),
+            row.i.valid.eq(planes.valid & admitted),
+            planes.ready.eq(row.i.ready & admitted),
             brings.eq(row.i.valid & wants),
         ]
         if not self.parameters.row.rank:

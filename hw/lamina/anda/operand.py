@@ -121,17 +121,17 @@ class OperandBuffer(wiring.Component):
     def _fill(self, m, ring, waiting, tail, head):
         """Write words at ``tail``; with the last of a group its length is known: queue it."""
         length = Signal(range(MANTISSA_BITS_MAX + 1))
-        # Full is found out a cycle late, so it is said a word early.
+        # Full is found out a cycle late, so it is said a word, or a group, early.
         full = Signal()
-        m.d.sync += full.eq((tail - head)[: len(tail)] >= self.parameters.words - 1)
+        words = (tail - head)[: len(tail)] >= self.parameters.words - 1
+        groups = waiting.level >= self.parameters.groups - 1
+        m.d.sync += full.eq(words | groups)
         m.d.comb += [
             self.i.ready.eq(~full),
             ring.write_enable.eq(self.i.valid & self.i.ready),
             ring.write_address.eq(tail),
             ring.write_data.eq(self.i.payload.word),
         ]
-        with m.If(~waiting.i.ready):
-            m.d.comb += self.i.ready.eq(0)
         with m.If(ring.write_enable):
             m.d.sync += [tail.eq(tail + 1), length.eq(Mux(self.i.payload.last, 0, length + 1))]
         m.d.comb += [
