@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.copies import COPIES_MAX, copies
 from lamina.formats.planes import BLOCK_CODES, plane_beat_layout, tile_layout
 from lamina.parameters import check_range
 
@@ -22,6 +23,11 @@ class AssemblerParameters:
         check_range("code_bits", self.code_bits, 1, 16)
 
     @property
+    def merges(self) -> int:
+        """Copies of what enables the tile that grows."""
+        return min(self.code_bits, COPIES_MAX)
+
+    @property
     def latency(self) -> int:
         """Cycles from a block's only plane accepted to its tile; k planes take k - 1 more."""
         return 2
@@ -34,7 +40,7 @@ class AssemblerParameters:
     @property
     def storage_bits(self) -> int:
         """The plane at hand with where it goes, the tile that grows and the one that leaves."""
-        places = 3 * self.code_bits + 1
+        places = 3 * self.code_bits + 1 + self.merges
         return plane_beat_layout().size + 2 * tile_layout(self.code_bits).size + places + 1
 
 
@@ -72,27 +78,27 @@ class Assembler(wiring.Component):
         m = Module()
         advance, taken = Signal(), Signal()
         plane, takes, keeps = self._place(m, advance)
-        rows, grown = [], []  # plane b of the tile: as far as it has grown, and with this plane
+        # Whether a plane is there, for the tile alone: 512 registers wait for each copy.
+        merges = copies(m, "merges", [self.i.valid], advance, self.parameters.merges)
+        grown = []  # plane b of the tile, with this plane
         error = Signal()
         for b in range(self.parameters.code_bits):
             row = Signal(BLOCK_CODES, name=f"row_{b}", reset_less=True)
             merged = Signal(BLOCK_CODES, name=f"merged_{b}")
             takes_b, keeps_b = (bits[b].replicate(BLOCK_CODES) for bits in (takes, keeps))
             m.d.comb += merged.eq(plane.payload.bits & takes_b | row & keeps_b)
-            rows.append(row)
             grown.append(merged)
+            # A plane that waits is merged again, which changes nothing.
+            with m.If(merges[b % len(merges)]):
+                m.d.sync += row.eq(merged)
 
         last = plane.payload.last
         leave = self.o.ready | ~self.o.valid
         m.d.comb += [advance.eq(leave | ~last | ~plane.valid), taken.eq(plane.valid & advance)]
-        # What enables a whole tile is as little as can be: a plane that waits is merged again,
-        # which changes nothing, and a tile that is not there yet may be anything.
-        with m.If(plane.valid):
-            m.d.sync += [row.eq(merged) for row, merged in zip(rows, grown, strict=True)]
         with m.If(taken):
             m.d.sync += error.eq(~last & (error | plane.payload.error))
-        with m.If(leave):
-            codes = Cat(row[i] for i in range(BLOCK_CODES) for row in grown)
+        with m.If(leave):  # also for a tile that is not there, which may be anything
+            codes = Cat(merged[i] for i in range(BLOCK_CODES) for merged in grown)
             m.d.sync += [
                 self.o.valid.eq(plane.valid & last),
                 self.o.p.codes.eq(codes),
