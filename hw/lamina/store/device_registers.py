@@ -89,6 +89,7 @@ class DeviceRegisters(wiring.Component):
         poison = (self.address == offset("poison_index") >> 2) | (
             self.address == offset("poison_clear") >> 2
         )
+        m.d.sync += self.commit.eq(0)
         with m.FSM(name="access"):
             with m.State("IDLE"):
                 with m.If(self.write | self.read):
