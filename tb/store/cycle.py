@@ -78,6 +78,7 @@ class Memory:
         self.reads, self.addresses, self.writes = deque(), deque(), deque()
         self.answers = deque()
         self.beats = self.written = 0
+        self.on_address = self.on_beat = lambda _cycle: None
         self.last_due = 0
         self.r_held = self.b_held = False
         for name in ("arready", "rvalid", "awready", "wready", "bvalid"):
@@ -125,6 +126,7 @@ class Memory:
             self.r_held = False
             self.reads.popleft()
             self.beats += 1
+            self.on_beat(cycle)
         if self.b_held and pins["bready"].value:
             self.b_held = False
             self.answers.popleft()
@@ -136,6 +138,7 @@ class Memory:
             assert address + 64 <= len(self.data)
             seen = self._look(address) if self.rng.random() < 0.5 else None
             self.reads.append((address, self._due(cycle), seen))
+            self.on_address(cycle)
         if pins["awvalid"].value and pins["awready"].value:
             assert int(pins["awlen"].value) == 0
             assert int(pins["awsize"].value) == 6

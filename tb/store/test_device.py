@@ -1,15 +1,19 @@
 """The store's device behind a host with a golden device beside it."""
 
 import functools
+import os
 import random
 
 import pytest
 
 from lamina_sim import verilated
 from lamina_sim.golden import store
-from tb.bench import generate, seeds
+from tb.bench import generate, parameters, seeds
 from tb.store import device_scenarios as scenarios
 from tb.store.cycle import ByHand, run
+
+#: Messages of the random runs; LAMINA_MESSAGES=100000 for a long one.
+MESSAGES = int(os.environ.get("LAMINA_MESSAGES", "1500"))
 
 
 @functools.cache
@@ -32,11 +36,53 @@ def seeded(request):
     return random.Random(seeds(request.node.nodeid))
 
 
+def play(device, rng, scenario, *arguments, setup=None, **options):
+    """Program a device and let a scenario happen to it."""
+
+    async def all_of_it():
+        host = await scenarios.begin(device, ByHand(device), rng, setup, **options)
+        return await scenario(host, *arguments)
+
+    return run(all_of_it())
+
+
 @pytest.mark.parametrize("form", store.FORMATS.values(), ids=store.FORMATS.keys())
 def test_every_line(device, seeded, form):
-    async def scenario():
-        setup = scenarios.random_setup(seeded, formats=[form], views_each=6)
-        host = await scenarios.begin(device, ByHand(device), seeded, setup)
-        await scenarios.every_line(host)
+    setup = scenarios.random_setup(seeded, formats=[form], views_each=6)
+    counted = play(device, seeded, scenarios.every_line, setup=setup)
+    # Lines that are read one behind the other share their block.
+    assert counted["fetched_blocks"] == 3 * len(setup[0])
 
-    run(scenario())
+
+def test_an_isolated_read_costs_the_planes_of_its_view(device, seeded):
+    costs = play(device, seeded, scenarios.isolated_reads)
+    assert all(planes == beats for planes, beats in costs)
+
+
+@pytest.mark.parametrize("latency", [(1, 1), (1, 60)], ids=str)
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+def test_random_traffic(device, seeded, latency, stall):
+    counted = play(
+        device, seeded, scenarios.random_traffic, MESSAGES,
+        latency=latency, stall=stall, idle=stall,
+    )  # fmt: skip
+    assert counted["joined_reads"]
+    assert counted["partial_writes"]
+
+
+@pytest.mark.parametrize("latency", [1, 7, 40])
+def test_latency(device, seeded, latency):
+    cycles, wait = play(
+        device, seeded, scenarios.first_line, setup=scenarios.plain_setup("planes", 4),
+        latency=(latency, latency),
+    )  # fmt: skip
+    assert cycles - wait == parameters("store.device").latency
+
+
+@pytest.mark.parametrize(("kind", "keep"), [("planes", 4), ("packed", 4), ("full", 8)])
+def test_a_stream_of_lines_comes_at_one_a_cycle(device, seeded, kind, keep):
+    lines, cycles = play(
+        device, seeded, scenarios.streaming, setup=scenarios.plain_setup(kind, keep),
+        latency=(20, 20),
+    )  # fmt: skip
+    assert lines / cycles > 0.95
