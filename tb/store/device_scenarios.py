@@ -199,3 +199,148 @@ async def streaming(host, blocks=160):
     cycles = sorted(host.answered[tag] for tag in tags)
     skip = len(cycles) // 10
     return len(cycles) - skip, cycles[-1] - cycles[skip] + 1
+
+
+async def failing_planes(host, rounds=60):
+    """Reads of blocks of which one plane fails; then writes of which one fails."""
+    rng = host.rng
+    for _ in range(rounds):
+        window = rng.choice(host.windows)
+        block, form = rng.randrange(window.blocks), window.view.format
+        plane = rng.randrange(form.bits)
+        row = window.blocks_per_row
+        bad = window.store + int(store.plane_address(block, plane, form.bits, blocks_per_row=row))
+        writes = rng.random() < 0.3
+        for memory in (host.memory, host.golden):
+            memory.read_fails = lambda address, bad=bad, on=not writes: on and address == bad
+            memory.write_fails = lambda address, bad=bad, on=writes: on and address == bad
+        same = [w for w in host.windows if w.store == window.store]
+        await host.write_register("poison_index", 0)  # forgets what was read before it failed
+        if writes:
+            full = next(w for w in same if w.view.kind == "full")
+            host.write(
+                line_at(host, full, block, rng.randrange(full.view.lines)), rng.randbytes(64)
+            )
+            await host.drain()
+        for other in rng.sample(same, 2):
+            for line in range(other.view.lines):
+                host.read(line_at(host, other, block, line))
+        if not writes and rng.random() < 0.3:
+            full = next(w for w in same if w.view.kind == "full")
+            await host.drain()
+            at = line_at(host, full, block, rng.randrange(full.view.lines))
+            host.write(at, rng.randbytes(64), rng.getrandbits(64), MEM_WR_PTL)
+        await host.drain()
+        for memory in (host.memory, host.golden):
+            memory.read_fails = memory.write_fails = lambda _address: False
+        for line in range(window.view.lines):
+            host.read(line_at(host, window, block, line))
+        await host.drain()
+    return await host.check()
+
+
+async def seen_once_answered(host, rounds=150):
+    """Reads of a block race a write to it; what is read after its Cmp has the written line.
+
+    A line that is read meanwhile has, bit for bit, what was there before or after; where codes are
+    rounded, what is rounded.
+    """
+    rng = host.rng
+    raced = 0
+    for _ in range(rounds):
+        full = rng.choice([w for w in host.windows if w.view.kind == "full"])
+        block = rng.randrange(full.blocks)
+        same = [w for w in host.windows if w.store == full.store]
+        reads = [(w, rng.randrange(w.view.lines)) for w in rng.choices(same, k=6)]
+        before = [host.read(line_at(host, w, block, line)) for w, line in reads]
+        old = [host.expected[tag].data for tag in before]
+        at = rng.randrange(full.view.lines)
+        for _ in range(rng.randrange(12)):
+            await host.stepper.step()
+        # Those that are answered are checked; the others may see either.
+        waiting = [n for n, tag in enumerate(before) if tag in host.expected]
+        tag = host.write(line_at(host, full, block, at), rng.randbytes(64))
+        for n in waiting:
+            window, line = reads[n]
+            new = host.golden.peek(line_at(host, window, block, line))
+            rounded = window.view.planes_read > window.view.k
+            host.either[before[n]] = None if rounded else (old[n], new)
+            raced += 1
+        while tag in host.expected:
+            await host.stepper.step()
+        for window, line in reads:
+            host.read(line_at(host, window, block, line))
+        while host.expected:
+            await host.stepper.step()
+    await host.drain()
+    await host.check()
+    return raced
+
+
+async def registers(host):
+    """What software may do wrong, and what it finds."""
+    assert (await host.access(0x000))[1] == 0x4C414D53
+    for nowhere in (0x00C, 0x0FC, 0x7FC, 0x800 + 32 * 16):
+        assert (await host.access(nowhere))[0] == 2
+        assert (await host.access(nowhere, 1))[0] == 2
+    # Part of a word is not written.
+    assert (await host.access(0x804, 0xFFFFFFFF, strobes=7))[0] == 2
+    assert await host.read_register("view_blocks") == host.windows[0].blocks
+    # Entries that contradict themselves are not put into force.
+    good = await host.read_register("view_control")
+    for wrong in (good & ~0xF0, good | 0xF0, good & ~0x1F0300 | 0x300, good | 31 << 16 | 0x300):
+        await host.write_register("view_control", wrong)
+        assert not await host.read_register("view_control") & 1
+    await host.write_register("view_control", good)
+    assert await host.read_register("view_control") == good
+    await host.write_register("view_base_low", host.windows[0].base + 64)
+    await host.write_register("view_control", good)
+    assert not await host.read_register("view_control") & 1
+    await host.write_register("view_base_low", host.windows[0].base & 0xFFFFFFFF)
+    await host.write_register("view_control", good)
+    # A committed decoder keeps its registers; interleave cannot be committed.
+    await host.write_register("hdm_size_low", 0)
+    assert await host.read_register("hdm_decoder_control") >> 9 & 7 == 3
+    await host.write_register("hdm_decoder_control", 0)
+    await host.write_register("hdm_decoder_control", 1 << 9 | 1 << 4)
+    assert await host.read_register("hdm_decoder_control") >> 9 & 7 == 5
+    await host.write_register("hdm_decoder_control", 1 << 9)
+    for _ in range(8):
+        await host.stepper.step()
+    await every_line(host, blocks=1)
+    await host.write_register("counter_clear", 1)
+    assert not any((await host.counters()).values())
+
+
+async def poison_registers(host, entries):
+    """The table fills, overflows, is read and cleared."""
+    rng = host.rng
+    full = next(w for w in host.windows if w.view.kind == "full")
+    blocks = rng.sample(range(full.blocks), entries + 3)
+    for block in blocks:
+        line = rng.randrange(full.view.lines)
+        host.write(line_at(host, full, block, line), rng.randbytes(64), poison=True)
+        await host.drain()
+    status = await host.read_register("poison_status")
+    assert (status & 0xFF, status >> 31) == (entries, 1)
+    for name, wanted in zip(("first", "last"), host.golden.overflow, strict=True):
+        low = await host.read_register(f"overflow_{name}_low")
+        assert low | await host.read_register(f"overflow_{name}_high") << 32 == wanted
+    for block in rng.sample(range(full.blocks), 12):
+        host.read(line_at(host, full, block, rng.randrange(full.view.lines)))
+    await host.drain()
+    await host.write_register("poison_clear", 2)
+    host.golden.overflow = None
+    for index in range(entries):
+        await host.write_register("poison_index", index)
+        block = await host.read_register("poison_block_low")
+        block |= await host.read_register("poison_block_high") << 32
+        assert await host.read_register("poison_lines") == host.golden.poison[block]
+        if index % 2:
+            await host.write_register("poison_clear", 1)
+            del host.golden.poison[block]
+    for block in blocks:
+        for line in range(full.view.lines):
+            host.read(line_at(host, full, block, line))
+    await host.drain()
+    return await host.check()

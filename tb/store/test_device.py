@@ -86,3 +86,27 @@ def test_a_stream_of_lines_comes_at_one_a_cycle(device, seeded, kind, keep):
         latency=(20, 20),
     )  # fmt: skip
     assert lines / cycles > 0.95
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.5])
+def test_failing_planes(device, seeded, stall):
+    counted = play(device, seeded, scenarios.failing_planes, stall=stall)
+    assert counted["read_errors"]
+    assert counted["write_errors"]
+
+
+@pytest.mark.parametrize("latency", [(1, 1), (1, 30)], ids=str)
+def test_a_write_is_seen_once_it_is_answered(device, seeded, latency):
+    setup = scenarios.random_setup(seeded, blocks=6)
+    raced = play(device, seeded, scenarios.seen_once_answered, setup=setup, latency=latency)
+    assert raced
+
+
+def test_registers(device, seeded):
+    play(device, seeded, scenarios.registers)
+
+
+def test_poison_registers(device, seeded):
+    setup = scenarios.plain_setup("packed", 3)
+    entries = parameters("store.device").poison_entries
+    play(device, seeded, scenarios.poison_registers, entries, setup=setup)

@@ -132,6 +132,11 @@ class Device:
             self._write(*found, data, byte_enable if partial else ALL_BYTES, poison)
         return Answer("Cmp", tag, ld_id)
 
+    def peek(self, address: int) -> bytes | None:
+        """What a read of ``address`` would give now; nothing is counted."""
+        found = self._find(address)
+        return self._read(*found)[0] if found else b"\xff" * LINE_BYTES
+
     def _find(self, address: int) -> tuple[Window, int, int] | None:
         inside = device_address(self.decoders, address)
         for window in self.windows if inside is not None else ():
