@@ -8,7 +8,7 @@ import pytest
 
 from lamina_sim import verilated
 from lamina_sim.golden import store
-from tb.bench import generate, parameters, seeds
+from tb.bench import generate, parameters, run_bench, seeds
 from tb.store import device_scenarios as scenarios
 from tb.store.cycle import ByHand, run
 
@@ -110,3 +110,9 @@ def test_poison_registers(device, seeded):
     setup = scenarios.plain_setup("packed", 3)
     entries = parameters("store.device").poison_entries
     play(device, seeded, scenarios.poison_registers, entries, setup=setup)
+
+
+@pytest.mark.slow
+def test_bench():
+    """Building it for cocotb takes minutes."""
+    run_bench("store.device", "tb.store.device_tb")

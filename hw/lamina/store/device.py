@@ -16,8 +16,17 @@ from lamina.bus.axi4 import (
 from lamina.bus.axi4_lite import AxiLitePort, lite_pins
 from lamina.formats.cxl import m2s_req_layout, m2s_rwd_layout, s2m_drs_layout, s2m_ndr_layout
 from lamina.formats.planes import BEAT_BYTES
-from lamina.formats.views import BLOCK_ROWS, GRANULE_LINES_BITS, view_layout
+from lamina.formats.views import (
+    BLOCK_ROWS,
+    GRANULE_LINES_BITS,
+    VIEW_INDEX_BITS,
+    fetch_layout,
+    read_layout,
+    view_layout,
+    write_layout,
+)
 from lamina.parameters import check_power_of_two, check_range
+from lamina.store.block_lookup import MARK_BITS
 from lamina.store.device_answers import DeviceAnswers
 from lamina.store.device_front import DeviceFront
 from lamina.store.device_reads import DeviceReads
@@ -26,10 +35,13 @@ from lamina.store.device_writes import DeviceWrites
 from lamina.store.poison_table import PoisonTable
 from lamina.store.register_map import ADDRESS_BITS, COUNTERS
 from lamina.store.view_lookup import ViewLookup
-from lamina.store.view_table import ViewTable
+from lamina.store.view_table import ENTRY_WORDS, ViewTable
 from lamina.stream.buffer import Queue, QueueParameters
 
 __all__ = ["Device", "DeviceParameters"]
+
+#: Flip-flops of the stages, which hardly depend on the parameters.
+_PIPELINE_BITS = 16_400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,10 +133,17 @@ class DeviceParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Both buffers, the queues, and the rest as it was counted once at the default size."""
+        """Both buffers, queues and tables; the registers between them as counted once."""
+        slot, beat, view = self.slot_bits, self.beat_bits, self.view.size
         buffers = (self.blocks + self.write_blocks) * BLOCK_ROWS * 8 * BEAT_BYTES
-        payloads = QueueParameters(shape=self.payload_layout, depth=self.writes).storage_bits
-        return buffers + payloads
+        queues = self.reads * read_layout(slot).size
+        queues += self.writes * (write_layout(beat).size + self.payload_layout.size)
+        queues += 2 * self.blocks * fetch_layout(slot, beat).size
+        tables = self.views * (view + 32 * ENTRY_WORDS + 2 * self.granule_bits + 2)
+        tables += self.blocks * (VIEW_INDEX_BITS + 32 + MARK_BITS + self.sequence_bits + 45)
+        tables += self.poison_entries * (beat + BLOCK_ROWS)
+        tables += self.write_blocks * (BLOCK_ROWS * 22 + 2 * beat + 20)
+        return buffers + queues + tables + _PIPELINE_BITS
 
 
 class Device(wiring.Component):

@@ -74,7 +74,9 @@ class LineFormer(wiring.Component):
         m = Module()
         advance = Signal()
         m.d.comb += [advance.eq(self.o.ready | ~self.o.valid), self.i.ready.eq(advance)]
-        ranks = [Signal(piece_layout(), name=f"rank_{n}") for n in range(1, 6)]
+        what = {name: field.shape for name, field in piece_layout() if name != "words"}
+        ranks = [Signal(data.StructLayout(what), name=f"rank_{n}") for n in range(1, 6)]
+        entering = Cat(self.i.p[name] for name in what)
         valid = [Signal(name=f"valid_{n}") for n in range(1, 6)]
         words = [Signal(BLOCK_CODES, name=f"words_{n}", reset_less=True) for n in range(1, 6)]
         guard, top = Signal(16), Signal(8)
@@ -90,7 +92,7 @@ class LineFormer(wiring.Component):
         wire(m, index, words[2], packed)
         with m.If(advance):
             m.d.sync += [
-                Cat(*ranks).eq(Cat(self.i.payload, *ranks[:-1])),
+                Cat(*ranks).eq(Cat(entering, *ranks[:-1])),
                 Cat(*valid).eq(Cat(self.i.valid, *valid[:-1])),
                 words[0].eq(exchange(m, self.i.p.words, self.i.p.turn)),
                 present.eq(self._present(self.i.p)),
