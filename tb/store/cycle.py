@@ -78,6 +78,7 @@ class Memory:
         self.reads, self.addresses, self.writes = deque(), deque(), deque()
         self.answers = deque()
         self.beats = self.written = 0
+        self.hold_writes = False
         self.on_address = self.on_beat = lambda _cycle: None
         self.last_due = 0
         self.r_held = self.b_held = False
@@ -92,8 +93,9 @@ class Memory:
 
     def drive(self, cycle):
         go = lambda: int(self.rng.random() >= self.stall)  # noqa: E731
-        for name in ("arready", "awready", "wready"):
-            self.pins[name].value = go()
+        self.pins["arready"].value = go()
+        for name in ("awready", "wready"):
+            self.pins[name].value = int(bool(go()) and not self.hold_writes)
         if not self.r_held:
             self.r_held = bool(self.reads) and self.reads[0][1] <= cycle and bool(go())
             if self.r_held:

@@ -141,9 +141,12 @@ class Traffic:
             host.read(nowhere, MEM_SPEC_RD)
 
 
-async def random_traffic(host, messages, depth=40, **options):
-    """Random messages of all kinds, up to ``depth`` waiting at a time; returns the counters."""
-    traffic = Traffic(host, **options)
+async def random_traffic(host, messages, finish=True, depth=40):
+    """Random messages of all kinds, up to ``depth`` waiting at a time; returns the counters.
+
+    Not ``finish``: stops with messages under way.
+    """
+    traffic = Traffic(host)
     timeout = 0
     while host.answers < messages:
         while len(host.expected) < depth and host.rng.random() < 0.9:
@@ -155,6 +158,8 @@ async def random_traffic(host, messages, depth=40, **options):
         await host.stepper.step()
         timeout = 0 if host.answers != answers else timeout + 1
         assert timeout < 5000, f"stuck with {len(host.expected)} messages unanswered"
+    if not finish:
+        return None
     await host.drain()
     return await host.check()
 
@@ -342,5 +347,30 @@ async def poison_registers(host, entries):
     for block in blocks:
         for line in range(full.view.lines):
             host.read(line_at(host, full, block, line))
+    await host.drain()
+    return await host.check()
+
+
+async def writes_held(host):
+    """Memory takes no writes for a while: reads of other blocks come back all the same."""
+    rng, full = host.rng, next(w for w in host.windows if w.view.kind == "full")
+    host.memory.hold_writes = True
+    half = full.blocks // 2
+    for n in range(120):
+        line = line_at(host, full, n % half, n // half % full.view.lines)
+        enable = rng.getrandbits(64) if n % 50 == 49 else ALL
+        host.write(line, rng.randbytes(64), enable, MEM_WR_PTL)
+    for _ in range(300):
+        await host.stepper.step()
+    assert host.rwd.queue, "all writes were taken: the test holds back too few"
+    tags = []
+    for _ in range(100):
+        window = rng.choice([w for w in host.windows if w.store == full.store])
+        block = rng.randrange(half, window.blocks)
+        tags.append(host.read(line_at(host, window, block, rng.randrange(window.view.lines))))
+    for _ in range(4000):
+        await host.stepper.step()
+    assert all(tag in host.answered for tag in tags)
+    host.memory.hold_writes = False
     await host.drain()
     return await host.check()

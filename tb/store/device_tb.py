@@ -54,6 +54,8 @@ async def on_peers_that_are_not_ours(dut):
     for n, window in enumerate(windows):
         await lite.write_dword(offset("view_blocks") + 32 * n, window.blocks)
         await lite.write_dword(offset("view_base_low") + 32 * n, window.base)
+        for name in ("base_high", "store_low", "store_high"):  # a reset leaves them as they are
+            await lite.write_dword(offset(f"view_{name}") + 32 * n, 0)
         await lite.write_dword(offset("view_control") + 32 * n, control_word(window))
     await FallingEdge(dut.clk)
     codes, block = rng.randbytes(512), 130

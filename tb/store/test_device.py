@@ -70,13 +70,15 @@ def test_random_traffic(device, seeded, latency, stall):
     assert counted["partial_writes"]
 
 
+@pytest.mark.parametrize(("kind", "keep", "more"), [("planes", 4, 0), ("container", 5, 6 + 4)])
 @pytest.mark.parametrize("latency", [1, 7, 40])
-def test_latency(device, seeded, latency):
+def test_latency(device, seeded, latency, kind, keep, more):
+    """``more``: lines that are formed wait for the other planes, and take six ranks."""
     cycles, wait = play(
-        device, seeded, scenarios.first_line, setup=scenarios.plain_setup("planes", 4),
+        device, seeded, scenarios.first_line, setup=scenarios.plain_setup(kind, keep),
         latency=(latency, latency),
     )  # fmt: skip
-    assert cycles - wait == parameters("store.device").latency
+    assert cycles - wait == parameters("store.device").latency + more
 
 
 @pytest.mark.parametrize(("kind", "keep"), [("planes", 4), ("packed", 4), ("full", 8)])
@@ -86,6 +88,18 @@ def test_a_stream_of_lines_comes_at_one_a_cycle(device, seeded, kind, keep):
         latency=(20, 20),
     )  # fmt: skip
     assert lines / cycles > 0.95
+
+
+def test_no_read_waits_for_a_write(device, seeded):
+    play(device, seeded, scenarios.writes_held)
+
+
+def test_reset_in_mid_stream(device, seeded):
+    """What was under way is forgotten; what comes then is as after power-up."""
+    for messages in (50, 333, 600):
+        play(device, seeded, scenarios.random_traffic, messages, False, latency=(1, 30))
+        device.reset()
+    play(device, seeded, scenarios.random_traffic, 600, latency=(1, 30))
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.5])

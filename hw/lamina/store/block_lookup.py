@@ -119,7 +119,8 @@ class BlockLookup(wiring.Component):
             ]
         self._table(m, keeper, hits, key, new_key, missing & moves, slot)
         m.d.comb += [
-            keeper.advance.eq(self.advance),
+            # A read that waits for a slot has seen none: the search for one must go on meanwhile.
+            keeper.advance.eq(self.advance | missing),
             keeper.free.ready.eq(missing & moves),
             keeper.join.eq(needs & moves),
             keeper.fresh.eq(missing),

@@ -28,7 +28,7 @@ class SlotKeeper(wiring.Component):
     hide, hide_slot : Out
         No read may join this slot from the next cycle on.
     advance : In
-        The lookup moves. A read that sees a slot in one cycle joins it at its next move.
+        A read that saw a slot in one cycle joins it by the second of these after it.
     isolated : Out
         Pulse: the block in a slot that is offered was read only once.
     """

@@ -139,7 +139,9 @@ class Device:
 
     def _find(self, address: int) -> tuple[Window, int, int] | None:
         inside = device_address(self.decoders, address)
-        for window in self.windows if inside is not None else ():
+        if inside is None:
+            return None
+        for window in self.windows:
             place = window.place(inside)
             if place is not None:
                 return window, *place
