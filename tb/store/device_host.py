@@ -19,6 +19,7 @@ REQ, RWD = m2s_req_layout(), m2s_rwd_layout()
 DRS, NDR = s2m_drs_layout(), s2m_ndr_layout()
 KINDS = {"full": 0, "container": 1, "packed": 2, "planes": 3}
 MEM_RD, MEM_WR, MEM_WR_PTL = 1, 1, 2
+ALL = (1 << 64) - 1
 GRANULE = 1 << 16
 
 
@@ -32,6 +33,11 @@ def pack(layout, fields):
 
 def unpack(layout, value):
     return {name: value >> f.offset & ((1 << f.width) - 1) for name, f in layout}
+
+
+def line_at(host, window, block, line):
+    """The host's address of a line."""
+    return host.address(window.base + 64 * (block * window.view.lines + line))
 
 
 def control_word(window):
@@ -125,7 +131,7 @@ class Host:
         self.req.queue.append(pack(REQ, fields | noise))
         return self._expect(tag, answer)
 
-    def write(self, address, data, enable=(1 << 64) - 1, opcode=MEM_WR, poison=False):
+    def write(self, address, data, enable=ALL, opcode=MEM_WR, poison=False):
         """Send a RwD; return its tag."""
         tag, ld_id = self.tag(), self.rng.getrandbits(4)
         answer = self.golden.write(opcode, address, tag, data, enable, poison=poison, ld_id=ld_id)

@@ -1,13 +1,8 @@
 """What happens to a device in its tests, in whatever simulator."""
 
-from collections import Counter
-
 from lamina_sim.golden import store
 from lamina_sim.golden.store import device as golden
-from tb.store.device_host import MEM_WR_PTL, Host, random_setup
-
-ALL = (1 << 64) - 1
-MEM_INV, MEM_SPEC_RD, MEM_INV_NT = 0, 8, 9
+from tb.store.device_host import ALL, MEM_WR_PTL, Host, line_at, random_setup
 
 
 async def begin(dut, simulator, rng, setup=None, **options):
@@ -16,11 +11,6 @@ async def begin(dut, simulator, rng, setup=None, **options):
     host = Host(dut, simulator, rng, windows, decoders, data, **options)
     await host.program()
     return host
-
-
-def line_at(host, window, block, line):
-    """The host's address of a line."""
-    return host.address(window.base + 64 * (block * window.view.lines + line))
 
 
 async def every_line(host, blocks=3):
@@ -47,121 +37,6 @@ async def isolated_reads(host, count=40):
         costs.append((window.view.planes_read, host.memory.beats - before))
     await host.check()
     return costs
-
-
-class Traffic:
-    """Random messages that do not depend on the order in which those under way are done.
-
-    No read while a write of its block is, no write while a read of its block or a write of its
-    line is. So what golden answers when a message is sent is what the device must answer.
-    """
-
-    def __init__(self, host, *, hot=6, partial=0.2, poison=0.02, odd=0.05, writes=0.4):
-        self.host, self.rng = host, host.rng
-        self.partial, self.poison, self.odd, self.writes = partial, poison, odd, writes
-        self.reading, self.writing = Counter(), Counter()
-        self.lines, self.under_way = set(), {}
-        self.hot = [self._place() for _ in range(hot)]
-        host.on_answer = self._answered
-
-    def _place(self):
-        window = self.rng.choice(self.host.windows)
-        return window.store, self.rng.randrange(window.blocks)
-
-    def _answered(self, tag):
-        kind, block, line = self.under_way.pop(tag, (None, None, None))
-        if kind == "read":
-            self.reading[block] -= 1
-        elif kind == "write":
-            self.writing[block] -= 1
-            self.lines.discard((block, line))
-
-    def send(self):
-        """Send one message, if chance has it that one can be sent."""
-        rng, host = self.rng, self.host
-        if rng.random() < self.odd:
-            return self._send_odd()
-        if rng.random() < 0.05:
-            self.hot[rng.randrange(len(self.hot))] = self._place()
-        block = rng.choice(self.hot)
-        window = rng.choice([w for w in host.windows if w.store == block[0]])
-        line = rng.randrange(window.view.lines)
-        address = line_at(host, window, block[1], line)
-        if rng.random() >= self.writes:
-            if self.writing[block]:
-                return None
-            # Lines of a block are mostly read together.
-            for step in range(rng.choice((1, 1, 4, window.view.lines))):
-                more = line_at(host, window, block[1], (line + step) % window.view.lines)
-                tag = host.read(more, rng.choice((1, 1, 2)))
-                self.under_way[tag] = ("read", block, None)
-                self.reading[block] += 1
-            return None
-        if window.view.kind != "full":
-            return host.write(address, rng.randbytes(64))
-        if self.reading[block]:
-            return None
-        for step in range(rng.choice((1, 2, 8))):
-            at = (line + step) % window.view.lines
-            if (block, at) in self.lines:
-                continue
-            enable, opcode = ALL, 1
-            if rng.random() < self.partial:
-                enable, opcode = rng.choice((rng.getrandbits(64), ALL, 1 << 63, 0)), MEM_WR_PTL
-            tag = host.write(
-                line_at(host, window, block[1], at),
-                rng.randbytes(64),
-                enable,
-                opcode,
-                poison=rng.random() < self.poison,
-            )
-            self.under_way[tag] = ("write", block, at)
-            self.writing[block] += 1
-            self.lines.add((block, at))
-        return None
-
-    def _send_odd(self):
-        """What is not mapped, not known, or not for this device."""
-        rng, host = self.rng, self.host
-        what = rng.randrange(6)
-        nowhere = rng.choice((0, host.decoders[0].base, 1 << 51, (1 << 52) - 64))
-        last = max(host.windows, key=lambda w: w.base)
-        nowhere = rng.choice((nowhere, line_at(host, last, last.blocks, 0)))
-        if what == 0:
-            host.read(nowhere)
-        elif what == 1:
-            host.write(nowhere, rng.randbytes(64), rng.getrandbits(64), rng.choice((1, 2)))
-        elif what == 2:
-            host.read(nowhere, rng.choice((MEM_INV, MEM_INV_NT)))
-        elif what == 3:
-            host.read(nowhere, rng.choice((3, 4, 5, 6, 7, 10, 11, 15)))
-        elif what == 4:
-            host.write(nowhere, rng.randbytes(64), opcode=rng.choice((0, 3, 4, 5, 9, 15)))
-        else:
-            host.read(nowhere, MEM_SPEC_RD)
-
-
-async def random_traffic(host, messages, finish=True, depth=40):
-    """Random messages of all kinds, up to ``depth`` waiting at a time; returns the counters.
-
-    Not ``finish``: stops with messages under way.
-    """
-    traffic = Traffic(host)
-    timeout = 0
-    while host.answers < messages:
-        while len(host.expected) < depth and host.rng.random() < 0.9:
-            before = len(host.req.queue) + len(host.rwd.queue)
-            traffic.send()
-            if len(host.req.queue) + len(host.rwd.queue) == before:
-                break
-        answers = host.answers
-        await host.stepper.step()
-        timeout = 0 if host.answers != answers else timeout + 1
-        assert timeout < 5000, f"stuck with {len(host.expected)} messages unanswered"
-    if not finish:
-        return None
-    await host.drain()
-    return await host.check()
 
 
 def plain_setup(kind, keep, form=store.INT8, blocks=256):

@@ -10,6 +10,7 @@ from lamina.store.register_map import offset
 from lamina_sim.golden import store
 from tb.store import device_scenarios as scenarios
 from tb.store.device_host import DRS, NDR, REQ, RWD, control_word, pack, unpack
+from tb.store.device_traffic import random_traffic
 from tb.streams import Sink, Source, start
 
 
@@ -27,11 +28,11 @@ class Cocotb:
 
 
 @cocotb.test()
-async def random_traffic(dut):
+async def traffic_of_all_kinds(dut):
     rng = random.Random(cocotb.RANDOM_SEED)
     await start(dut)
     host = await scenarios.begin(dut, Cocotb(dut), rng, stall=0.2, idle=0.2, latency=(1, 20))
-    counted = await scenarios.random_traffic(host, 300)
+    counted = await random_traffic(host, 300)
     assert counted["partial_writes"]
 
 

@@ -11,6 +11,7 @@ from lamina_sim.golden import store
 from tb.bench import generate, parameters, run_bench, seeds
 from tb.store import device_scenarios as scenarios
 from tb.store.cycle import ByHand, run
+from tb.store.device_traffic import random_traffic
 
 #: Messages of the random runs; LAMINA_MESSAGES=100000 for a long one.
 MESSAGES = int(os.environ.get("LAMINA_MESSAGES", "1500"))
@@ -63,7 +64,7 @@ def test_an_isolated_read_costs_the_planes_of_its_view(device, seeded):
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_random_traffic(device, seeded, latency, stall):
     counted = play(
-        device, seeded, scenarios.random_traffic, MESSAGES,
+        device, seeded, random_traffic, MESSAGES,
         latency=latency, stall=stall, idle=stall,
     )  # fmt: skip
     assert counted["joined_reads"]
@@ -97,9 +98,9 @@ def test_no_read_waits_for_a_write(device, seeded):
 def test_reset_in_mid_stream(device, seeded):
     """What was under way is forgotten; what comes then is as after power-up."""
     for messages in (50, 333, 600):
-        play(device, seeded, scenarios.random_traffic, messages, False, latency=(1, 30))
+        play(device, seeded, random_traffic, messages, False, latency=(1, 30))
         device.reset()
-    play(device, seeded, scenarios.random_traffic, 600, latency=(1, 30))
+    play(device, seeded, random_traffic, 600, latency=(1, 30))
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.5])
