@@ -24,16 +24,18 @@ needs_sta = pytest.mark.skipif(
 )
 
 
-def netlist(module: str, settings: dict) -> tuple[Path, Path, dict]:
+def netlist(
+    module: str, settings: dict, liberty: Path = DEFAULT_LIBERTY
+) -> tuple[Path, Path, dict]:
     """Synthesize ``module``; return its netlist, the library, and MODULE.json, parsed.
 
     By one ABC script, without timing: `synthesize` does more than a simulation needs.
     """
     emission, _ = generate(module, settings)
-    library = read_liberty(DEFAULT_LIBERTY)
-    front = Front(emission.entry.top, split(emission), library, unpacked(DEFAULT_LIBERTY))
+    library = read_liberty(liberty)
+    front = Front(emission.entry.top, split(emission), library, unpacked(liberty))
     mapped = front.map(abc.script("lean"))
-    return mapped.folder / "netlist.v", DEFAULT_LIBERTY, json.loads(emission.files["json"])
+    return mapped.folder / "netlist.v", liberty, json.loads(emission.files["json"])
 
 
 @functools.cache

@@ -24,6 +24,8 @@ COMMANDS = {
     "synth": "Synthesize MODULE and report its size and speed.",
     "sweep": "Explore a design space: the points of SPEC, a TOML file, on Dask.",
     "gemm": "Multiply arrays on the hardware, in Verilator, and check the result.",
+    "eval": "Evaluate the loss of a language model under an engine's arithmetic.",
+    "search": "Find the fewest mantissa bits of Anda within a tolerated loss.",
     "demo": "Run one layer of the bundled model on the hardware, in Verilator.",
     "bench": "Measure the figures that the documentation quotes.",
 }

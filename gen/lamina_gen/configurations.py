@@ -18,15 +18,22 @@ def names() -> list[str]:
 def read(config: str) -> dict[str, dict[str, Any]]:
     """Return the tables of a named configuration, or of a TOML file, by module name.
 
+    A .json file is what `lamina search` wrote: it sets the width of the weights. Mantissa lengths
+    are told to the hardware with every group, so that one machine computes all of them.
     Raises ValueError for an unknown name or a file that is no such TOML, OSError for no file.
     """
+    if config.endswith(".json"):
+        from lamina_gen.study import read_precision
+
+        bits = {"weight_bits": read_precision(Path(config)).weight_bits}
+        return {"anda.element": bits, "anda.accumulator": bits, "system": {"engine": "anda"} | bits}
     if config in names():
         source: Traversable = resources.files("lamina_gen") / "configs" / f"{config}.toml"
     elif config.endswith(".toml"):
         source = Path(config)
     else:
         raise ValueError(
-            f"The configuration must be one of {', '.join(names())} or a .toml file, "
+            f"The configuration must be one of {', '.join(names())} or a .toml or .json file, "
             f"not {config!r}."
         )
     try:

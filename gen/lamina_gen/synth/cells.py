@@ -26,6 +26,7 @@ hierarchy -check -top {top}
 setattr -mod -set keep_hierarchy 1 {definitions}
 synth -top {top} -flatten -noabc -noshare
 setattr -unset init w:*
+{gate_clocks}
 dfflibmap -liberty {liberty}{avoid_registers}
 opt -fast
 clean -purge
@@ -42,6 +43,24 @@ clean -purge
 write_verilog -noattr -noexpr -nohex netlist.v
 tee -q -o cells.json stat -json
 """
+
+#: Registers with a common enable from which on a clock gate takes the place of their multiplexers.
+#: It is the size of one or two of these, but every gated clock is one more to distribute.
+_GATED_REGISTERS = 8
+
+#: A reset that works without the enable, as all of Amaranth's, hides the enable from that pass.
+_RESET_FIRST = """\
+module \\$_SDFFE_PP{value}P_ (input D, C, R, E, output Q);
+  wire enable, data;
+  \\$_OR_ any (.A(E), .B(R), .Y(enable));
+  {gate} next (.A(D), .B(R), .Y(data));
+  \\$_DFFE_PP_ _TECHMAP_REPLACE_ (.C(C), .D(data), .E(enable), .Q(Q));
+endmodule
+"""
+_RESETS = "".join(
+    _RESET_FIRST.format(value=value, gate=gate)
+    for value, gate in enumerate(("\\$_ANDNOT_", "\\$_OR_"))
+)
 
 #: What else decides the result.
 _CODE = (Path(__file__), Path(netlist.__file__))
@@ -67,6 +86,7 @@ class Front:
             _FRONT,
             _BACK,
             self._avoid(registers=True),
+            self._gate_clocks(),
             *(path.read_text() for path in _CODE),
         )
         return (version, *scripts, source.logic, technology, *source.macros.values(), name)
@@ -78,16 +98,28 @@ class Front:
     def _make(self, work: Path, line: tools.Line | None) -> None:
         (work / "logic.v").write_text(self.source.logic)
         (work / "technology.v").write_text(wrappers(self.library)[0])
+        (work / "resets.v").write_text(_RESETS)
         (work / "macros.v").write_text("\n".join(map(_ports_only, self.source.macros.values())))
         run = _FRONT.format(
             top=self.top,
             liberty=self.liberty,
             avoid_registers=self._avoid(registers=True),
+            gate_clocks=self._gate_clocks(),
             registers=" ".join(f"t:{cell.name}" for cell in self._registers()),
             definitions=" ".join(self.source.definitions),
             macros="read_verilog -lib macros.v" if self.source.macros else "",
         )
         tools.run_yosys(run, work, f"Synthesis of {self.top}", line)
+
+    def _gate_clocks(self) -> str:
+        """Return the pass that turns enables into gated clocks, if the library has a clock gate."""
+        cells = self.library.cells.values()
+        if not any(_is_clock_gate(cell) and not cell.dont_use for cell in cells):
+            return ""
+        unusable = [cell.name for cell in cells if cell.dont_use and cell.integrated_clock_gate]
+        avoid = "".join(f" -dont_use {name}" for name in unusable)
+        gate = f"clockgate -liberty {self.liberty}{avoid} -min_net_size {_GATED_REGISTERS}"
+        return f"techmap -map resets.v\nopt_merge\nclean\n{gate}"
 
     def _registers(self) -> list[Cell]:
         return [cell for cell in self.library.cells.values() if cell.sequential]
@@ -174,6 +206,11 @@ class Mapped:
         areas = [(self.area(name), times) for name, times in self.instances.items()]
         logic = sum(area[0] * times for area, times in areas)
         return logic, sum(area[1] * times for area, times in areas)
+
+
+def _is_clock_gate(cell: Cell) -> bool:
+    """Whether a cell is a clock gate for registers that take their data at the rising edge."""
+    return (cell.integrated_clock_gate or "").startswith("latch_posedge")
 
 
 def _holds(register: Register) -> bool:

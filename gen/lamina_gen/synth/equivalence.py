@@ -63,6 +63,9 @@ hierarchy -check -top {top}
 proc
 simplemap
 flatten
+opt_expr
+opt_dff -nodffe -nosdff
+opt_clean
 dffunmap
 aigmap
 clean
@@ -126,7 +129,10 @@ def prove(
     sizes = {"registers": 0, "guessed": 0, "outputs": 0}
 
     def left() -> float:
-        return max(0.1, start + limit_s - time.monotonic())
+        seconds = start + limit_s - time.monotonic()
+        if seconds <= 0:
+            raise tools.TimeLimitError("The proof took its time.")
+        return seconds
 
     def verdict(text: str, reason: str | None = None) -> Verdict:
         seconds = round(time.monotonic() - start, 1)

@@ -26,9 +26,13 @@ _CONSTANTS = {"1'b0": 0, "1'b1": 1}
 
 @dataclass(frozen=True)
 class GateTable:
-    """``numbers`` of the wires by name (0 and 1 are the constants), gates in order of data flow."""
+    """``numbers`` of the wires by name (0 and 1 are the constants), gates in order of data flow.
+
+    ``gated``: each gated clock's wire, and those of which any lets the clock through.
+    """
 
     numbers: Mapping[str, int]
+    gated: Mapping[int, tuple[int, ...]]
     gates: NDArray[Any]
     registers: NDArray[Any]
     memories: NDArray[Any]
@@ -48,13 +52,16 @@ class _Gate:
 def gate_table(flat: FlatNetlist, library: Library, clock: str | None) -> GateTable:
     """Turn a netlist into tables.
 
-    Raises ValueError for what they cannot express: latches and clock gates, registers on another
-    clock or edge or with a clear or preset in use, cells of more than six inputs, loops, memories
+    A clock gate becomes an enable of the registers behind it; the gated clock stays 0.
+
+    Raises ValueError for what they cannot express: latches, gates behind gates, registers on other
+    clocks or edges or with a clear or preset in use, cells of more than six inputs, loops, memories
     that are not of `lamina.stream.memory`.
     """
     shapes = {name: _memory_shape(text) for name, text in flat.macros.items()}
     numbers = {wire: number for number, wire in enumerate(flat.wires, start=2)} | _CONSTANTS
     clocks = {wires[0] for name, _, wires in flat.ports if name == clock}
+    gated = _gated_clocks(flat, library, clocks)
     gates: list[_Gate] = []
     registers: list[tuple[int, int]] = []
     memories: list[tuple[int, ...]] = []
@@ -67,12 +74,20 @@ def gate_table(flat: FlatNetlist, library: Library, clock: str | None) -> GateTa
             memory_wires += wires
             continue
         cell = library.cells[instance.kind]
+        if cell.integrated_clock_gate:
+            continue
         pins = {pin: numbers[wire] for pin, wire in instance.pins.items()}
+        if not cell.registers and not gated.keys().isdisjoint(instance.pins.values()):
+            raise ValueError(
+                f"Cell {instance.path} ({cell.name}) must not have a gated clock as data."
+            )
         try:
-            for register in _registers(cell, instance, clocks):
+            for register in _registers(cell, instance, clocks | gated.keys()):
                 assert register.data is not None
+                assert register.clock is not None
                 pins[register.state], data = extra, extra + 1
-                gates.append(_gate(register.data, pins, data))
+                enables = gated.get(instance.pins[register.clock], ())
+                gates.append(_data(register, pins, data, [numbers[wire] for wire in enables]))
                 gates.append(_gate(f"!{register.state}", pins, extra + 2))
                 pins[register.inverse] = extra + 2
                 registers.append((data, pins[register.state]))
@@ -86,6 +101,9 @@ def gate_table(flat: FlatNetlist, library: Library, clock: str | None) -> GateTa
         entry["inputs"][: len(gate.inputs)] = gate.inputs
     return GateTable(
         numbers=numbers,
+        gated={
+            numbers[wire]: tuple(numbers[by] for by in enables) for wire, enables in gated.items()
+        },
         gates=table,
         registers=np.array(registers, REGISTER),
         memories=np.array(memories, MEMORY),
@@ -138,8 +156,6 @@ def _memory(
 
 def _registers(cell: Cell, instance: Instance, clocks: set[str]) -> Iterator[Register]:
     """The flip-flops of a cell, when the tables can express them."""
-    if cell.integrated_clock_gate:
-        raise ValueError("clock gates must be simulated by Verilator.")
     for register in cell.registers:
         if register.kind != "ff" or register.data is None or register.clock is None:
             raise ValueError("latches must be simulated by Verilator.")
@@ -152,6 +168,42 @@ def _registers(cell: Cell, instance: Instance, clocks: set[str]) -> Iterator[Reg
             if max(values) > 1 or truth_table(expression, pins) >> row & 1:
                 raise ValueError("clear and preset must be tied off.")
         yield register
+
+
+def _gated_clocks(
+    flat: FlatNetlist, library: Library, clocks: set[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return the wires that let each gated clock through, any of them."""
+    gated: dict[str, tuple[str, ...]] = {}
+    for instance in flat.instances:
+        cell = library.cells.get(instance.kind)
+        if cell is None or not cell.integrated_clock_gate:
+            continue
+        pins = {pin.clock_gate: instance.pins.get(pin.name, "1'b0") for pin in cell.pins.values()}
+        if not cell.integrated_clock_gate.startswith("latch_posedge"):
+            raise ValueError(f"Cell {instance.path} ({cell.name}) must gate rising edges.")
+        if pins["clock"] not in clocks:
+            raise ValueError(f"Cell {instance.path} ({cell.name}) must gate the module's clock.")
+        gated[pins["out"]] = (pins["enable"], pins.get("test", "1'b0"))
+    return gated
+
+
+def _data(register: Register, pins: dict[str, int], output: int, enables: list[int]) -> _Gate:
+    """Return what a register takes; with ``enables`` its state while none of them is set."""
+    assert register.data is not None
+    gate = _gate(register.data, pins, output)
+    if not enables:
+        return gate
+    inputs = (*gate.inputs, pins[register.state], *enables)
+    if len(inputs) > 6:
+        raise ValueError(f"{register.data} behind a clock gate must have at most three inputs.")
+    size = len(gate.inputs)
+    table = 0
+    for row in range(1 << len(inputs)):
+        kept, *enabled = (row >> size + place & 1 for place in range(1 + len(enables)))
+        taken = gate.table >> (row & (1 << size) - 1) & 1
+        table |= (taken if any(enabled) else kept) << row
+    return _Gate(output, inputs, table)
 
 
 def _outputs(cell: Cell, wires: dict[str, int]) -> Iterator[_Gate]:

@@ -120,7 +120,8 @@ class GateModel(verilated.Model):
 
     Of the last run, from the release of its last reset on: ``cycles`` is the number of clock
     cycles, ``toggles`` and ``ones`` in how many of them each wire of ``flat.wires`` had another
-    value than in the one before, and the value 1.
+    value than in the one before, and the value 1. A gated clock has two toggles in every cycle that
+    it is let through, and is 1 for half of it.
 
     Raises ValueError for what tables cannot express (`gate_table`).
     """
@@ -148,12 +149,19 @@ class GateModel(verilated.Model):
     @property
     def toggles(self) -> NDArray[np.int64]:
         """How often each wire changed, in the order of ``flat.wires``."""
-        return self._counts[0, 2 : 2 + len(self.flat.wires)].copy()
+        return self._counted(0, 2.0)
 
     @property
     def ones(self) -> NDArray[np.int64]:
         """In how many cycles each wire was 1, in the order of ``flat.wires``."""
-        return self._counts[1, 2 : 2 + len(self.flat.wires)].copy()
+        return self._counted(1, 0.5)
+
+    def _counted(self, row: int, gated: float) -> NDArray[np.int64]:
+        counts = self._counts[row].copy()
+        for wire, enables in self._table.gated.items():
+            # Of two enables one is for scan tests, and constant.
+            counts[wire] = gated * self._counts[1, list(enables)].max()
+        return counts[2 : 2 + len(self.flat.wires)]
 
     def _open(
         self, schedule: lib.Schedule, seed: int, trace: PathLike[str] | str | None

@@ -102,33 +102,83 @@ class Circuit:
 
 
 def cut(path: Path, top: str, macros: Iterable[str], clock: str | None) -> Circuit:
-    """Read a flat design of Yosys: AND gates, inverters, flip-flops, and ``macros``.
+    """Read a flat design of Yosys: AND gates, inverters, flip-flops, gated clocks, and ``macros``.
 
-    Raises CutError for any other cell, or a register on another clock than the rising edge of
-    ``clock``.
+    A gated clock is an AND gate of ``clock`` and a latch that is open while the clock is low; a
+    register behind it keeps what it has while the latch gets 0. Raises CutError for any other cell,
+    or a register on another clock than the rising edge of ``clock``.
     """
     module = json.loads(path.read_text())["modules"][top]
     ports = module["ports"]
     circuit = Circuit()
     gates: dict[Bit, tuple[Bit, ...]] = {}
     clocks = ports[clock]["bits"] if clock else []
+    gated = _gated(module["cells"].values(), clocks)
+    read: set[Bit] = set()  # by anything but a clock gate or a register's clock
     for name, port in ports.items():
         _add(circuit, name, port["bits"], port["direction"] == "input")
     for name, cell in module["cells"].items():
         kind, pins = cell["type"], cell["connections"]
+        if kind == "$_AND_" and pins["Y"][0] in gated.clocks:
+            continue
         if kind in ("$_AND_", "$_NOT_"):
             gates[pins["Y"][0]] = tuple(pins[pin][0] for pin in ("A", "B") if pin in pins)
+            read.update(gates[pins["Y"][0]])
         elif kind == "$_DFF_P_" and pins["C"] == clocks:
             circuit.data[pins["Q"][0]] = pins["D"][0]
+        elif kind == "$_DFF_P_" and pins["C"][0] in gated.clocks:
+            state = pins["Q"][0]
+            read.add(pins["D"][0])
+            circuit.data[state] = _held(gates, gated.clocks[pins["C"][0]], pins["D"][0], state)
+        elif kind == "$_DLATCH_N_" and pins["Q"][0] in gated.latches:
+            read.add(pins["D"][0])
         elif kind in macros:
             for pin, direction in cell["port_directions"].items():
                 _add(circuit, f"{name}.{pin}", pins[pin], direction == "output")
         elif kind != "$scopeinfo":
             raise CutError(f"{name} must be a flip-flop on the rising clock, not {kind}")
+    read.update(circuit.data.values(), circuit.outputs.values())
+    if read & (gated.clocks.keys() | gated.latches):
+        raise CutError(
+            "a gated clock, and the latch behind it, must lead to registers' clocks only"
+        )
     order = TopologicalSorter(gates).static_order()
     circuit.gates = [(bit, gates[bit]) for bit in order if bit in gates]
     _name(circuit, module["netnames"])
     return circuit
+
+
+@dataclass(frozen=True)
+class _Gated:
+    """``clocks``: what the latch behind each gated clock gets; ``latches``: what these put out."""
+
+    clocks: dict[Bit, Bit]
+    latches: set[Bit]
+
+
+def _gated(cells: Iterable[dict[str, Any]], clocks: list[Bit]) -> _Gated:
+    """Find the clock gates."""
+    enables, pairs = {}, []
+    for cell in cells:
+        pins = cell["connections"]
+        if cell["type"] == "$_DLATCH_N_" and pins["E"] == clocks:
+            enables[pins["Q"][0]] = pins["D"][0]
+        elif cell["type"] == "$_AND_" and clocks in (pins["A"], pins["B"]):
+            pairs.append((pins["Y"][0], pins["B"][0] if pins["A"] == clocks else pins["A"][0]))
+    found = {output: enables[latch] for output, latch in pairs if latch in enables}
+    return _Gated(found, {latch for _, latch in pairs if latch in enables})
+
+
+def _held(gates: dict[Bit, tuple[Bit, ...]], enable: Bit, data: Bit, state: Bit) -> Bit:
+    """Add the gates of a multiplexer: ``data`` where ``enable`` is set, else ``state``."""
+    closed, kept, taken, neither, both = (f"{state}_{name}" for name in "ckteb")
+    gates[closed] = (enable,)
+    gates[kept] = (closed, state)
+    gates[taken] = (enable, data)
+    gates[f"{kept}n"], gates[f"{taken}n"] = (kept,), (taken,)
+    gates[neither] = (f"{kept}n", f"{taken}n")
+    gates[both] = (neither,)
+    return both
 
 
 def _add(circuit: Circuit, name: str, bits: list[Bit], is_input: bool) -> None:

@@ -16,6 +16,7 @@ from lamina.formats.anda import (
     output_layout,
 )
 from lamina.parameters import check_choice, check_range
+from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
 
 __all__ = ["Accumulator", "AccumulatorParameters"]
 
@@ -83,6 +84,13 @@ class AccumulatorParameters:
         return ScaleAccumulateParameters(outputs=self.outputs, stages_per_rank=self.stages_per_rank)
 
     @property
+    def slice(self) -> SkidBufferParameters | None:
+        """Of the register slice behind a long conversion: what stalls that starts at a register."""
+        if self.convert.latency <= 2:
+            return None
+        return SkidBufferParameters(shape=self.convert.output_layout)
+
+    @property
     def accumulate_latency(self) -> int:
         """Cycles after which the same index can come again without being stalled."""
         return self.accumulate.accumulate_latency
@@ -90,7 +98,8 @@ class AccumulatorParameters:
     @property
     def latency(self) -> int:
         """Cycles from sums with ``end`` accepted to the output of their first column valid."""
-        return self.convert.latency + self.accumulate.latency
+        sliced = self.slice.latency if self.slice else 0
+        return self.convert.latency + sliced + self.accumulate.latency
 
     @property
     def throughput(self) -> str:
@@ -99,9 +108,9 @@ class AccumulatorParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Of both units, and the column counter."""
-        counter = (self.columns - 1).bit_length()
-        return self.convert.storage_bits + self.accumulate.storage_bits + counter
+        """Of both units, of the slice between them, and the column counter."""
+        parts = [part for part in (self.convert, self.slice, self.accumulate) if part]
+        return sum(part.storage_bits for part in parts) + (self.columns - 1).bit_length()
 
 
 class Accumulator(wiring.Component):
@@ -143,16 +152,21 @@ class Accumulator(wiring.Component):
         m.submodules.convert = convert = IntToFp32(self.parameters.convert)
         m.submodules.accumulate = accumulate = ScaleAccumulate(self.parameters.accumulate)
         self._serialise(m, convert)
+        converted = convert.o
+        if self.parameters.slice:
+            m.submodules.slice = slice_ = SkidBuffer(self.parameters.slice)
+            wiring.connect(m, converted, slice_.i)
+            converted = slice_.o
         tag = Signal(self.parameters.tag)
         m.d.comb += [
-            tag.eq(convert.o.payload.tag),
-            accumulate.i.payload.value.eq(convert.o.payload.value),
+            tag.eq(converted.payload.tag),
+            accumulate.i.payload.value.eq(converted.payload.value),
             accumulate.i.payload.scale.eq(tag.scale),
             accumulate.i.payload.index.eq(tag.index),
             accumulate.i.payload.begin.eq(tag.begin),
             accumulate.i.payload.end.eq(tag.end),
-            accumulate.i.valid.eq(convert.o.valid),
-            convert.o.ready.eq(accumulate.i.ready),
+            accumulate.i.valid.eq(converted.valid),
+            converted.ready.eq(accumulate.i.ready),
         ]
         wiring.connect(m, accumulate.o, wiring.flipped(self.o))
         return m

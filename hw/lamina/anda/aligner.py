@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -43,6 +43,16 @@ class SerialAlignerParameters:
         return FORMATS[self.format]
 
     @property
+    def place_shape(self) -> Shape:
+        """Shape of a bit's number in the significand, which may be outside of it."""
+        return Shape.cast(range(-MANTISSA_BITS_MAX, DISTANCE_MAX + self.form.precision))
+
+    @property
+    def half_place_shape(self) -> Shape:
+        """Shape of precision - 1 - M."""
+        return Shape.cast(range(self.form.precision - 1 - MANTISSA_BITS_MAX, self.form.precision))
+
+    @property
     def latency(self) -> int:
         """Cycles from a value taken to its first bit."""
         return 2 + self.ranks
@@ -56,7 +66,8 @@ class SerialAlignerParameters:
     def storage_bits(self) -> int:
         """Significand and distance, before and after rounding; with what is added in each rank."""
         kept = self.form.precision + DISTANCE_MAX.bit_length()
-        return 2 * kept + self.ranks * (kept + self.form.precision)
+        added = (self.place_shape.width, self.form.precision)[-self.ranks :] if self.ranks else ()
+        return 2 * kept + sum(kept + width for width in added)
 
 
 class SerialAligner(wiring.Component):
@@ -70,8 +81,9 @@ class SerialAligner(wiring.Component):
     value : In(16), exponent : In(8), take : In(1)
         First rank: with ``take``, keep the value's significand and its distance to ``exponent``,
         the largest of its group (at least 1).
-    mantissa_bits : In(5), rounding : In(1)
-        Of the group that the first rank holds: M, and 1 to round to nearest, ties to even,
+    half_place : In(signed), rounding : In(1)
+        Of the group that the first rank holds: precision - 1 - M, the bit of the significand that
+        is half a unit where there is no distance; and 1 to round to nearest, ties to even,
         saturating. Ranks between the stages of rounding move with ``take``, too.
     load : In(1)
         Start with what the last rank holds, rounded.
@@ -93,7 +105,7 @@ class SerialAligner(wiring.Component):
                 "value": In(16),
                 "exponent": In(EXPONENT_BITS),
                 "take": In(1),
-                "mantissa_bits": In(5),
+                "half_place": In(parameters.half_place_shape),
                 "rounding": In(1),
                 "load": In(1),
                 "shift": In(1),
@@ -150,7 +162,7 @@ class SerialAligner(wiring.Component):
 
     def _registered(self, m, values, name):
         """Return ``values`` behind a rank of registers."""
-        names = ("significand", "distance", "half")
+        names = ("significand", "distance", "result")
         ranks = [
             Signal.like(value, name=f"{name}_{kind}", reset_less=True)
             for kind, value in zip(names, values, strict=True)
@@ -160,23 +172,22 @@ class SerialAligner(wiring.Component):
         return tuple(ranks)
 
     def _place(self, m, significand, distance):
-        """Return half a unit of the last kept bit, or 0 to truncate."""
-        precision = len(significand)
-        place = Signal(range(-MANTISSA_BITS_MAX, DISTANCE_MAX + precision))
-        half = Signal(precision)
-        m.d.comb += place.eq(distance + (precision - 1) - self.mantissa_bits)
-        for bit in range(precision):
-            m.d.comb += half[bit].eq(self.rounding & (place == bit))
-        return half
+        """Return which bit is half a unit of the last kept one, or -1 to truncate."""
+        place = Signal(self.parameters.place_shape)
+        truncate = ~self.rounding.replicate(len(place))
+        m.d.comb += place.eq((distance + self.half_place)[: len(place)] | truncate)
+        return place
 
-    def _decide(self, m, significand, distance, half):
-        """Return what is added: nothing if it is an even tie."""
-        added = Signal.like(half)
+    def _decide(self, m, significand, distance, place):
+        """Return what is added: half a unit, or nothing if it is an even tie."""
+        added, seen = Signal.like(significand), Signal.like(significand)
         even_tie = Signal()
         m.d.comb += [
             # Nothing below the half, and the last kept bit, above it, clear.
-            even_tie.eq(~(significand & ((half - 1) | (half << 1))).any()),
-            added.eq(Mux(even_tie, 0, half)),
+            *(bit.eq((place > n) | (place == n - 1)) for n, bit in enumerate(seen)),
+            even_tie.eq(~(significand & seen).any()),
+            # No multiplexer: synthesis would make a reset of it, which the enable has to go into.
+            *(bit.eq((place == n) & ~even_tie) for n, bit in enumerate(added)),
         ]
         return added
 

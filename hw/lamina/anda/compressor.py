@@ -75,7 +75,8 @@ class CompressorParameters:
         """The search, the aligners, and in each rank what a group has beside its significands."""
         beside = _BESIDE.size * (1 + self.aligner.ranks) + 1 + self.aligner.ranks
         started = GROUP + EXPONENT_BITS + 5 + 1 + 1 + 1 + 1
-        return self.maximum.storage_bits + GROUP * self.aligner.storage_bits + beside + started
+        aligners = GROUP * self.aligner.storage_bits + self.aligner.half_place_shape.width
+        return self.maximum.storage_bits + aligners + beside + started
 
 
 class Compressor(wiring.Component):
@@ -154,6 +155,11 @@ class Compressor(wiring.Component):
             ]
         with m.If(load | shift):
             m.d.sync += self.o.payload.first.eq(load)
+        # Taken from M before it goes to all aligners.
+        half_place = Signal(self.parameters.aligner.half_place_shape, reset_less=True)
+        with m.If(advance):
+            precision = self.parameters.aligner.form.precision
+            m.d.sync += half_place.eq(precision - 1 - found.group.mantissa_bits)
         for index, value in enumerate(found.group.values):
             m.submodules[f"aligner_{index}"] = aligner = Cell(
                 SerialAligner, self.parameters.aligner
@@ -162,7 +168,7 @@ class Compressor(wiring.Component):
                 aligner.value.eq(value),
                 aligner.exponent.eq(found.exponent),
                 aligner.take.eq(advance),
-                aligner.mantissa_bits.eq(first.mantissa_bits),
+                aligner.half_place.eq(half_place),
                 aligner.rounding.eq(first.rounding),
                 aligner.load.eq(load),
                 aligner.shift.eq(shift),

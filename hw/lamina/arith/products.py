@@ -4,8 +4,6 @@ from types import SimpleNamespace
 
 from amaranth.hdl import Module, Value
 
-from lamina.arith.rounding import keep
-
 __all__ = ["join_parts", "partial_products"]
 
 #: Bits of a factor that are multiplied by in a cycle.
@@ -19,7 +17,7 @@ def partial_products(name: str, a: Value, b: Value) -> dict[str, Value]:
 
 
 def join_parts(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """Stage that adds up `partial_products`; sign, exponent, nan and inf pass by."""
+    """Stage that adds up `partial_products`; what else there is passes by."""
     joined: dict[str, Value] = {}
     for key, value in vars(x).items():
         name, _, start = key.rpartition("_")
@@ -27,4 +25,6 @@ def join_parts(m: Module, x: SimpleNamespace) -> dict[str, Value]:
             total = (value << int(start)) + joined.get(name, 0)
             # The product so far is no wider than its highest part: there is no carry out.
             joined[name] = total[: int(start) + len(value)]
-    return keep(x, "sign", "exponent", "nan", "inf") | joined
+        else:
+            joined[key] = value
+    return joined

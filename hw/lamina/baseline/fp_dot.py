@@ -8,6 +8,7 @@ from amaranth.lib import data
 
 from lamina.arith.adder_tree import AdderTreeParameters
 from lamina.arith.pipeline import PipelineParameters
+from lamina.arith.products import join_parts, partial_products
 from lamina.arith.rounding import ROUND_NORMAL_STAGES, keep
 from lamina.arith.unpack import unpack
 from lamina.baseline.lane import Lane, LaneParameters
@@ -38,7 +39,7 @@ class _TermParameters(PipelineParameters):
     def stages(self):
         tree = AdderTreeParameters(inputs=self.lanes, width=self.window_bits + 1)
         levels = [_beside(level, "top", "nan", "inf", "negative") for level in tree.stages]
-        finds = (self._find_top(0), self._find_top(1))
+        finds = (self._find_largest, self._find_top)
         align = (self._measure, self._align_coarse, self._align_fine, self._apply_signs)
         ends = (self._take_magnitude, *ROUND_NORMAL_STAGES)
         return (self._unpack, self._multiply, *finds, *align, *levels, *ends)
@@ -83,28 +84,32 @@ class _TermParameters(PipelineParameters):
 
     def _multiply(self, m: Module, x: SimpleNamespace) -> dict[str, Value]:
         factors = zip(self._split(x.a), self._split(x.b), strict=True)
+        parts: dict[str, Value] = {}
+        for lane, (a, b) in enumerate(factors):
+            parts |= partial_products(f"product{lane}", a, b)
         # Infinities and NaN of all lanes meet here, as lanes are far apart on an FPGA.
         negative, positive = (x.inf & x.signs).any(), (x.inf & ~x.signs).any()
-        return keep(x, "signs", "exponents", "candidates") | {
-            "products": Cat(a * b for a, b in factors),
-            "nan": x.nan.any() | (negative & positive),
-            "inf": x.inf.any(),
-            "negative": negative,
-        }
+        return (
+            keep(x, "signs", "exponents", "candidates")
+            | parts
+            | {
+                "nan": x.nan.any() | (negative & positive),
+                "inf": x.inf.any(),
+                "negative": negative,
+            }
+        )
 
-    def _find_top(self, half: int):
-        """Return the stage that finds the largest of each quarter, or of the quarters' largest."""
+    def _find_largest(self, m: Module, x: SimpleNamespace) -> dict[str, Value]:
+        """Find the largest exponent of each quarter of the lanes, and join the products."""
+        joined = join_parts(m, x)
+        products = Cat(joined.pop(f"product{lane}") for lane in range(self.lanes))
+        quarters = max(1, self.lanes // 4)
+        return joined | {"products": products, "candidates": _largest(m, x.candidates, quarters)}
 
-        def find_top(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-            largest = [*data.View(_exponents(len(x.candidates)), x.candidates)]
-            wanted = 1 if half else max(1, self.lanes // 4)
-            while len(largest) > wanted:
-                pairs = zip(largest[::2], largest[1::2], strict=True)
-                largest = [_larger(m, a, b) for a, b in pairs]
-            passed = keep(x, "signs", "exponents", "products", "nan", "inf", "negative")
-            return passed | {"candidates": Cat(largest)}
-
-        return find_top
+    def _find_top(self, m: Module, x: SimpleNamespace) -> dict[str, Value]:
+        """Find the largest exponent of all."""
+        passed = keep(x, "signs", "exponents", "products", "nan", "inf", "negative")
+        return passed | {"candidates": _largest(m, x.candidates, 1)}
 
     def _measure(self, m: Module, x: SimpleNamespace) -> dict[str, Value]:
         """Find how far below the top each product is."""
@@ -162,10 +167,16 @@ def _exponents(width: int) -> data.ArrayLayout:
     return data.ArrayLayout(unsigned(_EXPONENT_BITS), width // _EXPONENT_BITS)
 
 
-def _larger(m: Module, a: Value, b: Value) -> Signal:
-    larger = Signal(_EXPONENT_BITS)
-    m.d.comb += larger.eq(Mux(a > b, a, b))
-    return larger
+def _largest(m: Module, exponents: Value, wanted: int) -> Value:
+    """Return the largest of each ``wanted``-th of the exponents."""
+    largest = [*data.View(_exponents(len(exponents)), exponents)]
+    while len(largest) > wanted:
+        pairs = [*zip(largest[::2], largest[1::2], strict=True)]
+        largest = [Signal(_EXPONENT_BITS) for _ in pairs]
+        m.d.comb += [
+            larger.eq(Mux(a > b, a, b)) for larger, (a, b) in zip(largest, pairs, strict=True)
+        ]
+    return Cat(largest)
 
 
 @dataclass(frozen=True, kw_only=True)

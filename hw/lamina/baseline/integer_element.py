@@ -141,12 +141,13 @@ class IntegerElement(wiring.Component):
     def _admit(self, m: Module, free: Value) -> tuple[Signal, Signal]:
         """Take a group when ``free``, with weights if it wants them; return when, and with."""
         take, load = Signal(), Signal()
-        wants = self.i.payload.load
+        wants, served = self.i.payload.load, self.i_weights.valid
+        # Each from ``free`` by itself: what has many registers behind it is one gate away.
         m.d.comb += [
-            self.i.ready.eq(free & (~wants | self.i_weights.valid)),
+            self.i.ready.eq(free & (~wants | served)),
             self.i_weights.ready.eq(free & self.i.valid & wants),
-            take.eq(self.i.valid & self.i.ready),
-            load.eq(take & wants),
+            take.eq(free & self.i.valid & (~wants | served)),
+            load.eq(free & self.i.valid & wants & served),
         ]
         return take, load
 

@@ -104,7 +104,9 @@ class Columns(wiring.Component):
             i.ready.eq(advance),
         ]
         leaves = Signal(WORD_COLUMNS_MAX, init=1)  # one-hot o.p.column
-        self._wait(m, trees, advance, beat.finishes, leaves)
+        # All ranks move where a later phase finishes: no need to ask.
+        writes = (free & beat.finishes[0], *beat.finishes[1:])
+        self._wait(m, trees, writes, leaves)
         with m.If(free):
             m.d.sync += o.valid.eq(beat.finishes[0])
         with m.If(o.valid & o.ready):
@@ -163,13 +165,13 @@ class Columns(wiring.Component):
             trees.append(tree)
         return trees
 
-    def _wait(self, m, trees, advance, finishes, leaves):
+    def _wait(self, m, trees, writes, leaves):
         """Keep the sums of a finished segment until they have left, one a cycle."""
         layout = data.StructLayout({"total": signed(TOTAL_BITS), "special": special_layout()})
         sums = [Signal(layout, name=f"sum_{n}") for n in range(WORD_COLUMNS_MAX)]
         for column, waiting in enumerate(sums):
             tree = trees[column % len(trees)]
-            with m.If(advance & finishes[column // len(trees)]):
+            with m.If(writes[column // len(trees)]):
                 m.d.sync += [waiting.total.eq(tree.total), waiting.special.eq(tree.special)]
         selected = data.View(layout, select_one(leaves, sums))
         m.d.comb += [self.o.p.total.eq(selected.total), self.o.p.special.eq(selected.special)]

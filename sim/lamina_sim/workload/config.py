@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from lamina_sim.workload.rope import Rope
+
+#: More layers than any model has: a damaged file must not ask for millions of tensor names.
+MOST_LAYERS = 1000
+
+
+def check_sizes(config: Any, names: tuple[str, ...]) -> None:
+    """Raise ValueError unless the named members are positive integers, and layers not too many."""
+    for name in names:
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a positive integer, not {value!r}.")
+    if config.num_hidden_layers > MOST_LAYERS:
+        raise ValueError(
+            f"num_hidden_layers must be at most {MOST_LAYERS}, not {config.num_hidden_layers}."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +38,14 @@ class Config:
     rms_norm_eps: float = 1e-5
     rope_theta: float = 10000.0
     tie_word_embeddings: bool = False
+    rope: Rope = field(default_factory=Rope)
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if name != "tie_word_embeddings" and not value > 0:
-                raise ValueError(f"{name} must be positive, not {value}.")
+        check_sizes(self, tuple(f.name for f in fields(self))[:7])
+        for name in ("rms_norm_eps", "rope_theta"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+                raise ValueError(f"{name} must be a positive number, not {value!r}.")
         if self.hidden_size % (2 * self.num_attention_heads):
             raise ValueError(
                 f"hidden_size must be an even multiple of num_attention_heads "
@@ -78,7 +98,8 @@ class Config:
             "mlp_bias": False,
             "head_dim": self.head_dim,
             "torch_dtype": "float16",
-            **asdict(self),
+            **{name: value for name, value in asdict(self).items() if name != "rope"},
+            **({"rope_scaling": scaling} if (scaling := self.rope.to_json()) else {}),
         }
 
     @classmethod
@@ -89,17 +110,24 @@ class Config:
             "hidden_act": "silu",
             "attention_bias": False,
             "mlp_bias": False,
-            "rope_scaling": None,
-            "rope_parameters": None,
         }
         for key, value in supported.items():
             if entries.get(key, value) != value:
                 raise ValueError(f"{key} must be {value}, not {entries[key]}.")
-        known = {f.name for f in fields(cls)}
+        # Newer files keep theta beside the kind of rotary positions.
+        parameters = entries.get("rope_parameters") or {}
+        rope = entries.get("rope_scaling") or parameters
+        if not isinstance(parameters, Mapping) or not isinstance(rope, Mapping):
+            raise ValueError(f"rope_scaling must be an object, not {rope!r}.")
+        known = {f.name for f in fields(cls)} - {"rope"}
+        values = {k: v for k, v in {**parameters, **entries}.items() if k in known}
+        # Files older than grouped-query attention do not say how many heads keys have.
+        if values.get("num_key_value_heads") is None:
+            values["num_key_value_heads"] = values.get("num_attention_heads")
         try:
-            config = cls(**{k: v for k, v in entries.items() if k in known})
+            config = cls(**values, rope=Rope.from_json(rope))
         except TypeError as error:
             raise ValueError(f"config.json must have the keys of a Llama model: {error}.") from None
-        if entries.get("head_dim", config.head_dim) != config.head_dim:
+        if (entries.get("head_dim") or config.head_dim) != config.head_dim:
             raise ValueError(f"head_dim must be {config.head_dim}, not {entries['head_dim']}.")
         return config

@@ -18,6 +18,8 @@ class Quantized:
         zero_points  int8 of the shape of scales and the range of codes, or None for zero
         bits         2 to 8
         group        elements along k that share a scale; the last group may be short
+        order        int64 [k], or None for 0, 1, 2, ..: row i of codes belongs to input order[i],
+                     where the groups of a checkpoint are not neighbours in the model's order
     """
 
     codes: npt.NDArray[np.int8]
@@ -25,14 +27,20 @@ class Quantized:
     zero_points: npt.NDArray[np.int8] | None
     bits: int
     group: int
+    order: npt.NDArray[np.int64] | None = None
 
     def dequantize(self) -> npt.NDArray[np.float32]:
-        """The weights float32 [k, n] that the codes stand for."""
+        """The weights float32 [k, n] that the codes stand for, in the order of the model."""
         rows = np.arange(self.codes.shape[0]) // self.group
         integers = self.codes.astype(np.float32)
         if self.zero_points is not None:
             integers -= self.zero_points[rows]
-        return integers * self.scales[rows].astype(np.float32)
+        weights = integers * self.scales[rows].astype(np.float32)
+        return weights if self.order is None else weights[np.argsort(self.order)]
+
+    def arranged(self, x: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """Activations [m, k] in the order of the rows of codes."""
+        return x if self.order is None else x[:, self.order]
 
 
 def quantize(
@@ -60,7 +68,7 @@ def quantize(
     TypeError on another dtype; ValueError on another shape, on weights that are not finite, or on
     a scale beyond float16.
     """
-    _check(weights, bits, group)
+    check(weights, bits, group)
     k, n = weights.shape
     length = k if group is None else group
     groups = -(-k // length)
@@ -70,18 +78,8 @@ def quantize(
     padded = padded.reshape(groups, length, n)
 
     lowest, highest = -(1 << bits - 1), (1 << bits - 1) - 1
-    if symmetric:
-        exact = np.abs(padded).max(1) / highest
-    else:
-        low, high = np.minimum(padded.min(1), 0), np.maximum(padded.max(1), 0)
-        exact = (high - low) / (highest - lowest)
-    if exact.max(initial=0) >= 65520:
-        raise ValueError(f"A scale must fit float16, not {exact.max()}.")
-    scales = exact.astype(np.float16)
+    scales, offset = grid(padded, bits, symmetric)
     divisor = np.where(scales == 0, np.inf, scales.astype(np.float64))
-    offset = np.zeros((groups, n))
-    if not symmetric:
-        offset = np.clip(lowest - np.rint(low / divisor), lowest, highest)
     codes = np.clip(np.rint(padded / divisor[:, None]) + offset[:, None], lowest, highest)
     return Quantized(
         codes=codes.reshape(groups * length, n)[:k].astype(np.int8),
@@ -92,7 +90,30 @@ def quantize(
     )
 
 
-def _check(weights: npt.NDArray[np.floating], bits: int, group: int | None) -> None:
+def grid(
+    weights: npt.NDArray[np.float64], bits: int, symmetric: bool
+) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float64]]:
+    """Scale and zero point [.., n] of groups [.., length, n], as `quantize` states them.
+
+    ValueError on a scale beyond float16.
+    """
+    lowest, highest = -(1 << bits - 1), (1 << bits - 1) - 1
+    if symmetric:
+        exact = np.abs(weights).max(-2) / highest
+    else:
+        low, high = np.minimum(weights.min(-2), 0), np.maximum(weights.max(-2), 0)
+        exact = (high - low) / (highest - lowest)
+    if exact.max(initial=0) >= 65520:
+        raise ValueError(f"A scale must fit float16, not {exact.max()}.")
+    scales = exact.astype(np.float16)
+    if symmetric:
+        return scales, np.zeros(scales.shape)
+    divisor = np.where(scales == 0, np.inf, scales.astype(np.float64))
+    return scales, np.clip(lowest - np.rint(low / divisor), lowest, highest)
+
+
+def check(weights: npt.NDArray[np.floating], bits: int, group: int | None) -> None:
+    """TypeError or ValueError where `quantize` cannot take these."""
     if weights.dtype not in (np.float16, np.float32):
         raise TypeError(f"weights must be float16 or float32, not {weights.dtype}.")
     if weights.ndim != 2 or 0 in weights.shape:
