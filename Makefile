@@ -1,4 +1,4 @@
-# make demo   run one layer of the bundled model on the hardware, in Verilator
+# make demo   run the bundled language model on the hardware, in Verilator
 # make test   pass the tests            make lint    ruff, mypy
 # make bench  every figure of the docs  make setup   only make .venv
 # Each makes .venv by itself when it is missing or older than what it is made from.

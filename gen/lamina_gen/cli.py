@@ -15,8 +15,8 @@ import click
 
 __all__ = ["COMMANDS", "main"]
 
-#: What `lamina --help` lists: the command `x` is `lamina_gen.commands.x:command`, imported only
-#: when it is called, so that help and errors come at once.
+#: What `lamina --help` lists: the command `x` is `lamina_gen.commands.x:command` (- is _ there),
+#: imported only when it is called, so that help and errors come at once.
 COMMANDS = {
     "list": "Show what can be generated, in the order in which data flows.",
     "describe": "Show the ports, parameters, latency, throughput and storage of MODULE.",
@@ -26,7 +26,8 @@ COMMANDS = {
     "gemm": "Multiply arrays on the hardware, in Verilator, and check the result.",
     "eval": "Evaluate the loss of a language model under an engine's arithmetic.",
     "search": "Find the fewest mantissa bits of Anda within a tolerated loss.",
-    "demo": "Run one layer of the bundled model on the hardware, in Verilator.",
+    "generate-text": "Continue a text; every product of the model is computed by the hardware.",
+    "demo": "Run the bundled model on the hardware, in Verilator.",
     "bench": "Measure the figures that the documentation quotes.",
 }
 
@@ -40,7 +41,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return importlib.import_module(f"lamina_gen.commands.{cmd_name}").command
+        module = cmd_name.replace("-", "_")
+        return importlib.import_module(f"lamina_gen.commands.{module}").command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -38,7 +38,7 @@ def read(config: str) -> dict[str, dict[str, Any]]:
         )
     try:
         tables = tomllib.loads(source.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{config} must be valid TOML: {error}.") from None
     for module, table in tables.items():
         if not isinstance(table, dict):

@@ -1,4 +1,7 @@
-"""The main job, start to finish: one layer of the bundled model on the generated hardware."""
+"""The main job, start to finish: the bundled model on the generated hardware.
+
+One layer at many precisions, and a sentence that the hardware writes.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,13 +15,18 @@ import numpy as np
 from lamina_gen.build import BUILD, Progress
 from lamina_gen.configurations import settings_of
 from lamina_gen.gemm import Machine, Outcome, Problem
+from lamina_gen.text import Settings, Step, Writer
 from lamina_sim.workload import tinylm
 from lamina_sim.workload.quantize import quantize
 
-__all__ = ["LAYER", "PROMPT", "Row", "layer_operands", "run"]
+__all__ = ["LAYER", "OPENING", "PROMPT", "Row", "layer_operands", "run", "sentence"]
 
 PROMPT = "She was surprised to find that her sister had not been listening"
 LAYER = 1
+
+#: What `sentence` begins with, and where it ends.
+OPENING = "It is a truth universally acknowledged, that "
+_ENDS, _LONGEST = ".!?", 100
 
 WEIGHT_BITS = 4
 SCALE_GROUP = 128
@@ -108,6 +116,20 @@ def run(*, folder: Path = BUILD, progress: Progress | None = None) -> Iterator[R
         for done, row in enumerate(pool.map(one, jobs)):
             report("Running the layer", (done + 1) / len(jobs))
             yield row
+
+
+def sentence(*, folder: Path = BUILD, progress: Progress | None = None) -> Iterator[Step]:
+    """Yield what the hardware writes behind `OPENING`, up to the end of the sentence.
+
+    Every product of the model is computed by Anda's engine with 8 mantissa bits, and compared with
+    the golden model; raises `lamina_gen.text.MismatchError` where one differs.
+    """
+    writer = Writer(Settings(source="tinylm"), folder=folder, progress=progress)
+    writer.build()
+    for step in writer.write(OPENING, _LONGEST, temperature=0.5, seed=4):
+        yield step
+        if step.text in _ENDS:
+            return
 
 
 def _build(machines: dict[str, Machine], report: Callable[[str, float], None]) -> None:

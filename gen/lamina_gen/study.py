@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina_sim.workload import checkpoint, tinylm, tokenizers
+from lamina_sim.workload import checkpoint, tinylm
 from lamina_sim.workload.arithmetic import Arithmetic
 from lamina_sim.workload.calibrate import quantize_model
 from lamina_sim.workload.decoder import windows
@@ -112,11 +112,7 @@ class Study:
 
 
 def _tokens(settings: Settings, opened: checkpoint.Checkpoint) -> np.ndarray:
-    tokenizer = tokenizers.load(settings.tokenizer) if settings.tokenizer else opened.tokenizer
-    if tokenizer is None:
-        raise ValueError(
-            f"{settings.source} has no tokenizer beside it; --tokenizer must name one."
-        )
+    tokenizer = opened.tokenizer_of(settings.tokenizer)
     if settings.text is not None:
         try:
             text = settings.text.read_text("utf-8")

@@ -12,7 +12,12 @@ from lamina.arith.scale_accumulate import ScaleAccumulate, ScaleAccumulateParame
 from lamina.bus.axi4 import read_pins
 from lamina.formats.anda import group_sum_layout, group_word_layout, output_layout
 from lamina.formats.packed import WORD_COLUMNS_MAX, row_group_layout
-from lamina.formats.planes import TILE_COLUMNS, run_layout, tile_layout, tile_scales_layout
+from lamina.formats.planes import (
+    TILE_COLUMNS,
+    run_layout,
+    tile_layout,
+    tile_scales_layout,
+)
 from lamina.pacq.dot import Dot, DotParameters
 from lamina.pacq.operand_buffer import OperandBuffer, OperandBufferParameters
 from lamina.parameters import check_choice, check_range
@@ -90,6 +95,15 @@ class SystemParameters:
         )
 
     @property
+    def slices(self) -> dict[str, SkidBufferParameters]:
+        """Of the register slices on the way of tiles and scales: no handshake passes one."""
+        shapes = {
+            "tiles": tile_layout(self.weight_bits),
+            "scales": tile_scales_layout(self.weight_bits),
+        }
+        return {name: SkidBufferParameters(shape=shape) for name, shape in shapes.items()}
+
+    @property
     def sums(self) -> SkidBufferParameters:
         """Parameters of the register slice between elements and accumulator."""
         p = self.element
@@ -124,7 +138,8 @@ class SystemParameters:
         if self.has_pacq:
             parts = (self.operand_buffer, self.dot, self.scale_accumulate)
             pacq = sum(part.latency for part in parts)
-        return self.fetcher.latency + self.assembler.latency + max(anda, pacq)
+        weights = self.fetcher.latency + self.assembler.latency + self.slices["tiles"].latency
+        return weights + max(anda, pacq)
 
     @property
     def throughput(self) -> str:
@@ -136,7 +151,7 @@ class SystemParameters:
     @property
     def storage_bits(self) -> int:
         """Of all parts."""
-        parts = [self.fetcher, self.assembler]
+        parts = [self.fetcher, self.assembler, *self.slices.values()]
         parts += [self.element, self.sums, self.accumulator] if self.has_anda else []
         parts += [self.operand_buffer, self.dot, self.scale_accumulate] if self.has_pacq else []
         return sum(part.storage_bits for part in parts)
@@ -205,7 +220,8 @@ class System(wiring.Component):
             m.d.comb += inner.eq(outer) if inward else outer.eq(inner)
         self._order(m, fetcher, assembler)
         connect(m, fetcher.o, assembler.i)
-        with m.If(fetcher.o.valid & fetcher.o.ready & fetcher.o.p.error):
+        # Asked behind the assembler, which has what it took in registers; every beat is in a tile.
+        with m.If(assembler.o.valid & assembler.o.p.error):
             m.d.sync += self.error.eq(1)
 
         weights = []
@@ -214,9 +230,15 @@ class System(wiring.Component):
         if p.has_pacq:
             weights.append(self._pacq(m))
         tiles, scales = zip(*weights, strict=True)
-        self._steer(m, assembler.o, tiles)
-        self._steer(m, self.i_scales, scales)
+        self._steer(m, self._sliced(m, "tiles", assembler.o), tiles)
+        self._steer(m, self._sliced(m, "scales", flipped(self.i_scales)), scales)
         return m
+
+    def _sliced(self, m, name, source):
+        """Return the stream ``source`` behind a register slice."""
+        m.submodules[name] = slice_ = SkidBuffer(self.parameters.slices[name])
+        connect(m, source, slice_.i)
+        return slice_.o
 
     def _order(self, m, fetcher, assembler):
         """Hand a run to the fetcher, and its number of planes to the assembler in its turn."""

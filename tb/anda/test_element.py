@@ -110,7 +110,7 @@ def test_latency(rng):
     assert latency == p.latency
 
 
-@pytest.mark.parametrize("stages_per_rank", [2, 3])
+@pytest.mark.parametrize("stages_per_rank", [2, 3, 4])
 def test_fewer_ranks(rng, stages_per_rank):
     """One rank in the plane sums, and none: the same sums at the same rate, only sooner."""
     settings = {"columns": COLUMNS, "stages_per_rank": stages_per_rank}

@@ -79,6 +79,47 @@ def test_rows(rows):
     assert simulate(m, operands, vectors, result) == [sum(v) % (1 << 9) for v in vectors]
 
 
+@pytest.mark.parametrize(
+    "heights", [[3, 2, 2, 2, 2, 0], [32] * 5 + [0] * 5, [1], [9, 0, 5, 1, 7, 2]]
+)
+@pytest.mark.parametrize("rows", [2, 3, 6])
+def test_levels(heights, rows, monkeypatch):
+    """The sum stays, no column is higher than asked, and no carry runs along the columns."""
+    depth = {}
+
+    def leveled(name):
+        adder = getattr(compressor_tree, name)
+
+        def call(m, platform, *operands):
+            results = adder(m, platform, *operands)
+            level = 1 + max(depth.get(id(bit), 0) for bit in operands)
+            depth.update((id(bit), level) for bit in results)
+            return results
+
+        return call
+
+    for name in ("full_adder", "half_adder"):
+        monkeypatch.setattr(compressor_tree, name, leveled(name))
+    bits = [Signal(height, name=f"column{i}") for i, height in enumerate(heights)]
+    m, result = Module(), Signal(len(heights))
+    reduced = compressor_tree.reduce_levels(m, None, [list(column) for column in bits], rows)
+    assert all(1 <= len(column) <= rows for column in reduced)
+    assert len(reduced[-1]) == 1
+    levels, height = 0, max(heights)
+    while height > rows:
+        height, levels = -(-height * 2 // 3), levels + 1
+    assert (
+        max((depth.get(id(bit), 0) for column in reduced[:-1] for bit in column), default=0)
+        <= levels
+    )
+    m.d.comb += result.eq(
+        sum(bit << place for place, column in enumerate(reduced) for bit in column)
+    )
+    vectors = corners_and_random([Shape(height) for height in heights], 50, seed=3)
+    expected = [sum(v.bit_count() << place for place, v in enumerate(row)) for row in vectors]
+    assert simulate(m, bits, vectors, result) == [e % (1 << len(heights)) for e in expected]
+
+
 def test_adders_are_as_few_as_can_be(monkeypatch):
     """A full adder takes one bit out of the tree; all bits but those of the result have to go."""
     calls = {"full_adder": 0, "half_adder": 0}

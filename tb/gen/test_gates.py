@@ -69,6 +69,19 @@ def test_netlist(rng, module):
 
 
 @needs_library
+@pytest.mark.parametrize("seed", [82, 103, 130])
+def test_memory_is_zero_after_reset(seed):
+    """These seeds' registers write a row under the first reset; sums never begun would read it."""
+    settings = SETTINGS["anda.accumulator"]
+    verilog, cells = (
+        bulk_model("anda.accumulator", **settings),
+        gates("anda.accumulator", **settings),
+    )
+    inputs = random_inputs(verilog, np.random.default_rng(seed), 150)
+    assert observe(cells, inputs, seed=seed) == observe(verilog, inputs, seed=seed)
+
+
+@needs_library
 def test_element_against_golden(rng):
     """The netlist's sums, against integers and not against the Verilog."""
     groups, weights = test_element.draw(rng, 200)

@@ -174,8 +174,8 @@ def test_gemm_takes_what_was_found(capfd, tmp_path, monkeypatch, rng):
     seen = []
 
     class Machine:
-        def __init__(self, engine, settings):
-            self.settings = settings
+        def __init__(self, engine, settings, bits):
+            assert bits == 3
 
         def run(self, problem, trace=None):
             seen.append((problem.mantissa_bits, problem.weight_bits, problem.scale_group))

@@ -1,9 +1,12 @@
 """Readers of float checkpoints against a second implementation, on models made here."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from lamina_sim.workload import checkpoint, tinylm
+from lamina_sim.workload.attention import KeyValues
 from lamina_sim.workload.decoder import matmul
 from lamina_sim.workload.tensors import LazyTensors
 from tb.workload import checkpoints, plain
@@ -18,6 +21,16 @@ def agree(model, expected, tokens=TOKENS):
     assert logits.dtype == np.float32
     assert np.abs(expected).max() > 1
     assert np.abs(logits - expected).max() <= 1e-4 * np.abs(expected).max()
+    if len(tokens) <= len(TOKENS):
+        np.testing.assert_allclose(in_pieces(model, tokens), logits, rtol=0, atol=1e-4)
+
+
+def in_pieces(model, tokens):
+    """The logits of tokens that are read one by one at last, beside what was read before."""
+    past, cuts = KeyValues(), [0, 4, *range(6, len(tokens) + 1)]
+    states = [model.states(tokens[start:stop], past=past) for start, stop in pairwise(cuts)]
+    assert past.length == len(tokens)
+    return model.head(np.concatenate(states), matmul)
 
 
 LLAMA3 = {

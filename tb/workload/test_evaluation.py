@@ -7,7 +7,7 @@ import pytest
 
 from lamina_sim.golden import anda, baseline, pacq
 from lamina_sim.workload import checkpoint
-from lamina_sim.workload.arithmetic import ARITHMETICS, Arithmetic, arithmetic, fp16_products
+from lamina_sim.workload.arithmetic import ARITHMETICS, Arithmetic, fp16_products
 from lamina_sim.workload.calibrate import quantize_model
 from lamina_sim.workload.decoder import loss
 from lamina_sim.workload.evaluation import Evaluator
@@ -33,7 +33,7 @@ def operands(rng, symmetric=True, k=96, n=7):
 
 
 def run(name, model, x, q, precision=None):
-    linear = arithmetic(name, model, {NAME: q}, precision)
+    linear = Arithmetic(name=name, model=model, codes={NAME: q}, precision=precision)
     return linear(NAME, x, q.dequantize().T)
 
 
@@ -108,15 +108,15 @@ def test_codes_with_an_order_of_their_own(model, rng):
 def test_other_products_stay_as_they_are(model, rng):
     x, q = operands(rng)
     weight = rng.normal(size=(9, 96)).astype(np.float32)
-    linear = arithmetic("pacq", model, {NAME: q})
+    linear = Arithmetic(name="pacq", model=model, codes={NAME: q})
     np.testing.assert_array_equal(linear("lm_head", x, weight), x @ weight.T)
 
 
 def test_unknown_arithmetic(model):
     with pytest.raises(ValueError, match="arithmetic must be one of float"):
-        arithmetic("fp8", model)
+        Arithmetic(name="fp8", model=model, codes={})
     with pytest.raises(ValueError, match="anda needs mantissa lengths"):
-        arithmetic("anda", model)
+        Arithmetic(name="anda", model=model, codes={})
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_few_states_are_kept(model, text, monkeypatch):
 
 def test_work_in_parts_changes_nothing(model, text, monkeypatch):
     codes = quantize_model(model, bits=4, group=64)
-    linear = arithmetic("figna", model, codes)
+    linear = Arithmetic(name="figna", model=model, codes=codes)
     whole = Evaluator(model, text).score(linear).loss
     monkeypatch.setattr("lamina_sim.workload.evaluation._ELEMENTS", 1)
     seen = []
@@ -201,7 +201,7 @@ def test_work_in_parts_changes_nothing(model, text, monkeypatch):
 @pytest.mark.parametrize("name", ARITHMETICS)
 def test_every_arithmetic_evaluates_and_repeats(name, model, text):
     codes = quantize_model(model, bits=4, group=64)
-    linear = arithmetic(name, model, codes, Precision.of((8, 8, 8, 8)))
+    linear = Arithmetic(name=name, model=model, codes=codes, precision=Precision.of((8, 8, 8, 8)))
     losses = [Evaluator(model, text).score(linear).loss for _ in range(2)]
     np.testing.assert_array_equal(*losses)
     if name == "pacq-printed" and math.isnan(losses[0]):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lamina_sim.workload import tinylm
-from lamina_sim.workload.llama import loss
+from lamina_sim.workload.decoder import loss
 from lamina_sim.workload.quantize import Quantized, quantize
 from lamina_sim.workload.tinylm.evaluate import rounded
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lamina_sim.workload import tokenizers
+from lamina_sim.workload.generation import Spelling
 
 WORDS = [" the", " there", "he", "th", "the", " t", "re", "er", "ere", " th", "ü", "  ", "\n", "no"]
 
@@ -56,6 +57,23 @@ def test_llama2c_tokenizer(tmp_path, rng):
         assert tokens.tolist() == encode_slowly(text, scores)
         assert tokenizer.decode(tokens) == "<s>" + text
     assert tokenizer.decode([3 + 0xC3]) == "\N{REPLACEMENT CHARACTER}"
+
+
+def test_spelling_waits_for_whole_characters(tmp_path):
+    """Joined, it is the text, also of characters that take several tokens, or that never end."""
+    write(tmp_path / "tokenizer.bin")
+    tokenizer = tokenizers.load(tmp_path / "tokenizer.bin")
+    text = "there €übrig the €€ no"
+    tokens = tokenizer.encode(text).tolist()
+    for cut in (1, 2, 5):
+        spelling = Spelling(tokenizer, tokens[:cut])
+        parts = [spelling.add(token) for token in tokens[cut:]]
+        assert "".join(parts) == ("<s>" + text)[len(tokenizer.decode(tokens[:cut])) :]
+        assert "\N{REPLACEMENT CHARACTER}" not in "".join(parts)
+        assert spelling.end() == ""
+    spelling = Spelling(tokenizer, tokens[:2])
+    assert spelling.add(3 + 0xE2) == ""
+    assert spelling.end() == "\N{REPLACEMENT CHARACTER}"
 
 
 @pytest.mark.parametrize("length", [0, 3, 40, 5000])

@@ -1,12 +1,15 @@
-"""What the formats and the searches do to a language model: the bundled one."""
+"""What the formats, the searches and the hardware do to a language model: the bundled one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from lamina_gen.demo import OPENING
 from lamina_gen.precision_search import SearchSettings, find, mantissa_search
 from lamina_gen.study import Settings, Study
+from lamina_gen.text import Settings as TextSettings
+from lamina_gen.text import Step, Writer
 from lamina_sim.workload.calibrate import quantize_model
 from lamina_sim.workload.nested import READINGS, read_planes
 from lamina_sim.workload.precision import Precision
@@ -20,10 +23,11 @@ _PRINTED_TOKENS = 256
 _MANTISSA_BITS = (4, 5, 6, 7, 8, 11)
 _WEIGHT_BITS = (2, 3, 4, 8)
 _PLANES = (2, 3, 4, 5, 6, 8)
+_TEXT_TOKENS = 200
 
 
 def measure(progress: Callable[[str, float], None] | None = None) -> dict[str, Any]:
-    """Losses in nats per token by arithmetic and precision, and both searches at 1 %."""
+    """Losses in nats per token by arithmetic and precision, both searches at 1 %, text on RTL."""
     report = progress or (lambda text, fraction: None)
     study = Study(Settings(source="tinylm", tokens=TOKENS), report)
     loss: dict[str, Any] = {
@@ -59,6 +63,29 @@ def measure(progress: Callable[[str, float], None] | None = None) -> dict[str, A
             "ours": list(ours.best or ()),
             "ours_by_layer": layers["mantissa_bits"],
         },
+        **_text(Precision.of(ours.best or (8,) * 4), report),
+    }
+
+
+def _text(precision: Precision, report: Callable[[str, float], None]) -> dict[str, Any]:
+    """Text of tinylm by the hardware, every product of it, beside the golden model's."""
+    written: dict[str, list[Step]] = {}
+    for on in ("golden", "rtl"):
+        writer = Writer(TextSettings(source="tinylm", on=on, precision=precision), progress=report)
+        writer.build()
+        written[on] = []
+        for step in writer.write(OPENING, _TEXT_TOKENS, temperature=0.5, seed=4):
+            written[on].append(step)
+            report(f"Writing on {on}", len(written[on]) / _TEXT_TOKENS)
+    rtl = written["rtl"]
+    alone = [step for step in rtl if step.positions == 1]
+    pairs = zip(written["golden"], rtl, strict=True)
+    return {
+        "tokens_written": len(rtl),
+        "tokens_identical": sum(golden.token == step.token for golden, step in pairs),
+        "rtl_tokens_per_second": len(rtl) / sum(step.seconds for step in rtl),
+        "rtl_cycles_per_token": sum(step.cycles for step in alone) / len(alone),
+        "rtl_bytes_per_token": sum(step.bytes_fetched for step in alone) / len(alone),
     }
 
 

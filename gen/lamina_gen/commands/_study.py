@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-__all__ = ["settings_of", "study_options"]
+__all__ = ["precision_of", "precision_options", "settings_of", "study_options"]
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _OPTIONS = (
@@ -47,3 +47,34 @@ def settings_of(checkpoint: str, options: dict[str, Any]) -> Any:
     if asymmetric and values["method"] == "nested":
         raise ValueError("--asymmetric must not go with --quantize nested, which is symmetric.")
     return Settings(source=checkpoint, symmetric=not asymmetric, **values)
+
+
+def precision_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `mantissa_bits` and `file` to a command: what `precision_of` takes."""
+    function = click.option(
+        "--precision",
+        "file",
+        type=_FILE,
+        help="Mantissa lengths and planes as `lamina search` wrote them.",
+    )(function)
+    return click.option(
+        "--mantissa-bits", help="Of anda: one length, or four for qkv,o,u,d; else 8.", metavar="M"
+    )(function)
+
+
+def precision_of(mantissa_bits: str | None, file: Path | None) -> Any:
+    """The `Precision` of the options, of one length or four, or that of a file."""
+    from lamina_gen.study import read_precision
+    from lamina_sim.workload.precision import Precision
+
+    if file is not None:
+        if mantissa_bits is not None:
+            raise ValueError("--mantissa-bits must not go with --precision, which says them.")
+        return read_precision(file)
+    try:
+        lengths = tuple(int(field) for field in (mantissa_bits or "8").split(","))
+    except ValueError:
+        lengths = ()
+    if len(lengths) not in (1, 4):
+        raise ValueError(f"--mantissa-bits must be one or four numbers, not {mantissa_bits!r}.")
+    return Precision.of(lengths * 4 if len(lengths) == 1 else lengths)

@@ -7,11 +7,12 @@ __all__ = ["command"]
 
 @click.command("demo")
 def command() -> None:
-    """Run one layer of the bundled model on the hardware, in Verilator.
+    """Run the bundled model on the hardware, in Verilator.
 
-    The layer's weights are quantized to INT4 and written to the plane store; its activations come
-    from a real prompt. Every result is checked against the golden model: if one bit differs, the
-    exit code is 1. The generated Verilog stays in build/rtl.
+    One layer at many precisions: its weights are quantized to INT4 and written to the plane store;
+    its activations come from a real prompt. Then a sentence: the hardware computes every product of
+    the model. Every result is checked against the golden model: if one bit differs, the exit code
+    is 1. The generated Verilog stays in build/rtl.
 
     \b
     Example:
@@ -21,6 +22,7 @@ def command() -> None:
 
     from lamina_gen import demo
     from lamina_gen.console import output, progress
+    from lamina_gen.text import MismatchError
 
     table = Table(
         title=f"Layer {demo.LAYER} of tinylm, {len(demo.PROMPT)} characters, INT4 weights"
@@ -53,3 +55,12 @@ def command() -> None:
     if not all(row.exact for row in rows):
         click.echo("lamina: The hardware and the golden model disagree.", err=True)
         raise click.exceptions.Exit(1)
+    console.print("\nThe hardware continues a text, Anda with 8 mantissa bits:")
+    click.echo(demo.OPENING, nl=False)
+    try:
+        for step in demo.sentence():
+            click.echo(step.text, nl=False)
+    except MismatchError as error:
+        click.echo(f"\nlamina: {error}", err=True)
+        raise click.exceptions.Exit(1) from None
+    click.echo()

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lamina_gen.commands._study import settings_of, study_options
+from lamina_gen.commands._study import precision_of, precision_options, settings_of, study_options
 
 __all__ = ["command"]
 
@@ -20,15 +20,7 @@ __all__ = ["command"]
     metavar="NAME",
     help="float, w4a16, anda, figna, pacq, pacq-printed; may be repeated; else all but the last.",
 )
-@click.option(
-    "--mantissa-bits", help="Of anda: one length, or four for qkv,o,u,d; else 8.", metavar="M"
-)
-@click.option(
-    "--precision",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Mantissa lengths and planes as `lamina search` wrote them.",
-)
+@precision_options
 @click.option("--planes", type=int, help="Planes of the weights that are read; else all.")
 @click.option(
     "--reading",
@@ -65,9 +57,10 @@ def command(
         if name not in ARITHMETICS:
             raise ValueError(f"--arithmetic must be one of {', '.join(ARITHMETICS)}, not {name!r}.")
     settings = settings_of(checkpoint, options)
-    precision = _precision(mantissa_bits, file)
+    precision = precision_of(mantissa_bits, file)
     with progress("Opening") as report:
         study = Study(settings, report)
+        precision.check(study.model.products(), study.model.layers)
         codes = _read(study, precision if file else None, planes, reading)
         # PacQ multiplies by INT4 and INT2 alone.
         others = ("pacq",) if study.weight_bits in (2, 4) else ()
@@ -82,23 +75,6 @@ def command(
         click.echo(json.dumps({"checkpoint": checkpoint, "arithmetics": rows}))
         return
     _show(rows)
-
-
-def _precision(mantissa_bits: str | None, file: Path | None) -> Any:
-    from lamina_gen.study import read_precision
-    from lamina_sim.workload.precision import Precision
-
-    if file is not None:
-        if mantissa_bits is not None:
-            raise ValueError("--mantissa-bits must not go with --precision, which says them.")
-        return read_precision(file)
-    try:
-        lengths = tuple(int(field) for field in (mantissa_bits or "8").split(","))
-    except ValueError:
-        lengths = ()
-    if len(lengths) not in (1, 4):
-        raise ValueError(f"--mantissa-bits must be one or four numbers, not {mantissa_bits!r}.")
-    return Precision.of(lengths * 4 if len(lengths) == 1 else lengths)
 
 
 def _read(study: Any, precision: Any, planes: int | None, reading: str | None) -> Any:

@@ -98,9 +98,7 @@ def command(
         planes=planes,
         scale_group=128 if scale_group is None else scale_group,
     )
-    settings = settings_of(config, "system")
-    settings["weight_bits"] = max(settings.get("weight_bits", 4), weight_bits)
-    machine = Machine(engine, settings)
+    machine = Machine(engine, settings_of(config, "system"), bits=weight_bits)
     trace = output.with_suffix(".vcd") if waves else None
     if trace == output:
         raise ValueError(f"{output} must not end with .vcd, which is where the waves go.")

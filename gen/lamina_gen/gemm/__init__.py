@@ -1,6 +1,7 @@
 """A user's matrix product on the generated hardware, in Verilator, beside its golden model."""
 
-from lamina_gen.gemm.machine import Machine, Outcome
+from lamina_gen.gemm.machine import Machine, Stored
+from lamina_gen.gemm.outcome import Outcome
 from lamina_gen.gemm.problem import Problem
 
-__all__ = ["Machine", "Outcome", "Problem"]
+__all__ = ["Machine", "Outcome", "Problem", "Stored"]

@@ -1,7 +1,7 @@
 """The system in Verilator, and the host around it: arrays in, arrays out."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +12,7 @@ import numpy as np
 
 from lamina.formats.planes import TILE_COLUMNS, TILE_ROWS
 from lamina_gen.build import BUILD, Progress, build_model
+from lamina_gen.gemm.outcome import Outcome
 from lamina_gen.gemm.prepare import compress, store_planes
 from lamina_gen.gemm.problem import Problem
 from lamina_gen.gemm.schedule import Pass, group_words, orders, place, row_groups
@@ -19,7 +20,7 @@ from lamina_gen.registry import find, make_parameters
 from lamina_sim.golden import store
 from lamina_sim.verilated import Memory, Result, ports
 
-__all__ = ["Machine", "Outcome"]
+__all__ = ["Machine", "Stored"]
 
 #: Cycles from an address to its data: what the host memory takes to answer.
 MEMORY_LATENCY = 100
@@ -29,48 +30,18 @@ _PASS_TILES = 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Outcome:
-    """What the hardware gave for a problem.
+class Stored:
+    """Weights in a plane store: its ``image``, uint8 [bytes], and the block where they begin."""
 
-    ``result`` float32 [m, n]; ``cycles`` of the system, all passes together; ``bytes_fetched`` from
-    the plane store; ``error``: the system's error flag.
-    """
-
-    problem: Problem
-    result: np.ndarray
-    cycles: int
-    bytes_fetched: int
-    error: bool
-
-    @property
-    def exact(self) -> bool:
-        """Whether every bit is the golden model's, and no error was flagged."""
-        got, expected = self.result.view(np.uint32), self.problem.expected.view(np.uint32)
-        return not self.error and bool(np.array_equal(got, expected))
-
-    @property
-    def mismatch(self) -> str:
-        """One sentence on how the hardware differs from the golden model."""
-        got, expected = self.result.view(np.uint32), self.problem.expected.view(np.uint32)
-        wrong = np.argwhere(got != expected)
-        if not len(wrong):
-            return "The system flagged an error of the plane store."
-        at = tuple(wrong[0])
-        return (
-            f"{len(wrong)} of {got.size} results differ from golden, first at "
-            f"[{at[0]}, {at[1]}]: {got[at]:#010x} instead of {expected[at]:#010x}."
-        )
-
-    @property
-    def macs_per_cycle(self) -> float:
-        """Multiplications of the product per cycle."""
-        return self.problem.macs / self.cycles
+    image: np.ndarray
+    first: int
 
 
 class Machine:
     """A system of one engine, built once, that runs any number of problems.
 
-    ``settings`` are those of the module ``system`` (its engine is set here). ``folder`` takes the
+    ``settings`` are those of the module ``system`` (its engine is set here, and its operands are
+    made wide enough for codes of ``bits`` bits). ``folder`` takes the
     generated Verilog and the built models. ``progress`` hears of builds and of passes done.
     """
 
@@ -81,12 +52,17 @@ class Machine:
         *,
         folder: Path = BUILD,
         progress: Progress | None = None,
+        bits: int = 2,
     ) -> None:
         self.engine = engine
         self.settings = {**(settings or {}), "engine": engine}
         self._folder = folder
         self.progress: Progress = progress or (lambda text, fraction: None)
-        self.parameters: Any = make_parameters(find("system"), self.settings)
+        parameters: Any = make_parameters(find("system"), self.settings)
+        if bits > parameters.weight_bits:
+            self.settings["weight_bits"] = bits
+            parameters = make_parameters(find("system"), self.settings)
+        self.parameters = parameters
 
     def build(self) -> None:
         """Build all that a run needs, so that runs do nothing else."""
@@ -110,28 +86,43 @@ class Machine:
     def _build(self, module: str, settings: dict) -> Any:
         return build_model(module, settings, folder=self._folder, progress=self.progress)
 
-    def run(
-        self,
-        problem: Problem,
-        *,
-        trace: Path | None = None,
-        errors: Sequence[tuple[int, int]] = (),
-        **driver: Any,
-    ) -> Outcome:
-        """Run ``problem`` on the hardware.
+    def store(self, matrices: Mapping[str, np.ndarray], bits: int) -> dict[str, Stored]:
+        """Write codes int8 [k, n] of ``bits`` bits into one plane store, each under its name.
 
-        ``trace`` takes the waves of the first pass (VCD). ``errors``: address ranges of the plane
-        store, stop excluded, that answer with an error. ``driver``: further arguments of
-        `lamina_sim.verilated.Model.run`, ``stall`` and ``seed`` for instance, for every pass.
+        Raises ValueError if they do not fit the system's addresses.
         """
-        planes = store_planes(self.transposer, problem)
+        blocks = [store.tile(codes) for codes in matrices.values()]
+        planes = store_planes(self.transposer, np.concatenate(blocks), bits)
         image = store.to_image(planes, self.parameters.blocks_per_row)
         if image.size > 1 << self.parameters.address_bits:
             raise ValueError(
                 f"The weights take {image.size} bytes, more than address_bits = "
                 f"{self.parameters.address_bits} reach."
             )
-        memory = Memory(data=image, latency=MEMORY_LATENCY, errors=errors)
+        firsts = np.cumsum([0, *map(len, blocks)]).tolist()
+        return {
+            name: Stored(image=image, first=first)
+            for name, first in zip(matrices, firsts, strict=False)
+        }
+
+    def run(
+        self,
+        problem: Problem,
+        *,
+        stored: Stored | None = None,
+        trace: Path | None = None,
+        errors: Sequence[tuple[int, int]] = (),
+        **driver: Any,
+    ) -> Outcome:
+        """Run ``problem`` on the hardware.
+
+        ``stored``: where its weights are, if `store` wrote them already. ``trace`` takes the waves
+        of the first pass (VCD). ``errors``: address ranges of the plane store, stop excluded, that
+        answer with an error. ``driver``: further arguments of `lamina_sim.verilated.Model.run`,
+        ``stall`` and ``seed`` for instance, for every pass.
+        """
+        stored = stored or self.store({"": problem.codes}, problem.weight_bits)[""]
+        memory = Memory(data=stored.image, latency=MEMORY_LATENCY, errors=errors)
         beats = self._activations(problem)
         model, passes = self.model, list(self._passes(problem))
         m, n, _ = problem.shape
@@ -142,7 +133,7 @@ class Machine:
 
         def run_pass(number: int) -> tuple[Pass, Result]:
             part = passes[number]
-            inputs = orders(problem, part)
+            inputs = orders(problem, part, stored.first)
             # Packed once for all columns of tiles, which meet the same activations.
             words = ports.pack(model.ports[activations].shape, beats(part.rows))
             inputs[activations] = np.tile(words, (part.width, 1))

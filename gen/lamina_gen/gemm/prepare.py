@@ -13,10 +13,12 @@ __all__ = ["compress", "store_planes"]
 _LINES = 8
 
 
-def store_planes(transposer: Any, problem: Problem) -> np.ndarray:
-    """Turn the weights into planes uint8 [blocks, weight_bits, 64] on ``store.transpose``."""
-    lines = problem.blocks.view(np.uint32).reshape(-1, BEAT_BYTES // 4)
-    bits = problem.weight_bits
+def store_planes(transposer: Any, blocks: np.ndarray, bits: int) -> np.ndarray:
+    """Turn blocks of codes int8 [blocks, 512] into planes uint8 [blocks, bits, 64].
+
+    On the hardware ``store.transpose``.
+    """
+    lines = blocks.view(np.uint32).reshape(-1, BEAT_BYTES // 4)
     planes = len(lines) // _LINES * bits
     beat = {"bits": lines, "error": 0, "last": 0, "end": 0}
     form = {"planes": bits, "keep": bits, "nearest": 0, "bfloat": 0}

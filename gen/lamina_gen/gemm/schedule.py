@@ -35,12 +35,15 @@ class Pass:
         return (self.rows.stop - self.rows.start) * self.width * TILE_COLUMNS
 
 
-def orders(problem: Problem, part: Pass) -> dict[str, Any]:
-    """Beats of the streams that are the same for both engines: what to fetch, and the scales."""
+def orders(problem: Problem, part: Pass, first: int = 0) -> dict[str, Any]:
+    """Beats of the streams that are the same for both engines: what to fetch, and the scales.
+
+    The weights lie in the plane store from block ``first`` on.
+    """
     tiles_down = -(-problem.shape[2] // TILE_ROWS)
     run = {
         "base": 0,
-        "block": part.columns.start * tiles_down,
+        "block": first + part.columns.start * tiles_down,
         "blocks": part.width * tiles_down,
         "planes": problem.weight_bits,
         "keep": problem.keep,

@@ -41,7 +41,7 @@ def gate_model(netlist: Path | str, liberty: Path | str, description: Descriptio
     """Build the bulk model of a netlist of library cells.
 
     Registers start at random values, drawn from the seed of the run: silicon has no others, and a
-    reset that forgets one shows.
+    reset that forgets one shows. Memories are zero until the first reset ends, as in the Verilog.
 
     Parameters
     ----------

@@ -102,6 +102,7 @@ private:
 
     void edge() {
         count();
+        started_ |= !in_reset();
         for (int64_t i = 0; i < n_.registers; ++i) next_[i] = value_[n_.reg[i].data];
         read_.clear();
         for (int64_t i = 0; i < n_.memories; ++i) access(n_.memory[i], rows_[i]);
@@ -115,7 +116,9 @@ private:
         return result;
     }
 
-    // What is read is noted and takes effect with the registers.
+    // What is read is noted and takes effect with the registers. Rows are zero until the first reset
+    // ends, as they are in the Verilog: what registers with random values would write under it, no
+    // design may rely on, and it would only make the two differ.
     void access(const Memory& memory, std::vector<uint8_t>& rows) {
         const int32_t* wires = n_.memory_wires + memory.first;
         const int64_t to = number(wires, memory.address_bits);
@@ -125,12 +128,14 @@ private:
         if (value_[memory.read_enable])
             for (int i = 0; i < memory.width; ++i)
                 read_.push_back({read[i], from < memory.depth ? rows[from * memory.width + i] : 0});
-        if (value_[memory.write_enable] && to < memory.depth)
+        if (started_ && value_[memory.write_enable] && to < memory.depth)
             for (int i = 0; i < memory.width; ++i) rows[to * memory.width + i] = value_[write[i]];
     }
 
+    bool in_reset() const { return n_.reset >= 0 && storage_[n_.reset][0] & 1; }
+
     void count() {
-        if (n_.reset >= 0 && storage_[n_.reset][0] & 1) {
+        if (in_reset()) {
             std::memset(n_.toggles, 0, n_.wires * sizeof *n_.toggles);
             std::memset(n_.ones, 0, n_.wires * sizeof *n_.ones);
             *n_.cycles = 0;
@@ -149,7 +154,7 @@ private:
     std::vector<std::vector<uint8_t>> rows_;
     std::vector<std::pair<int32_t, uint8_t>> read_;
     std::vector<std::vector<uint32_t>> storage_;
-    bool clock_ = false;
+    bool clock_ = false, started_ = false;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.arith.int_to_fp32 import IntToFp32, IntToFp32Parameters
+from lamina.arith.pipeline import sliced
 from lamina.arith.scale_accumulate import ScaleAccumulate, ScaleAccumulateParameters
 from lamina.formats.anda import (
     FORMATS,
@@ -79,16 +80,16 @@ class AccumulatorParameters:
         )
 
     @property
+    def chosen(self) -> SkidBufferParameters | None:
+        """Of the register slice behind the choice of a column, where that and ranks are."""
+        if self.columns == 1 or self.convert.slice is None:
+            return None
+        return SkidBufferParameters(shape=self.convert.input_layout)
+
+    @property
     def accumulate(self) -> ScaleAccumulateParameters:
         """Parameters of the scaled accumulation."""
         return ScaleAccumulateParameters(outputs=self.outputs, stages_per_rank=self.stages_per_rank)
-
-    @property
-    def slice(self) -> SkidBufferParameters | None:
-        """Of the register slice behind a long conversion: what stalls that starts at a register."""
-        if self.convert.latency <= 2:
-            return None
-        return SkidBufferParameters(shape=self.convert.output_layout)
 
     @property
     def accumulate_latency(self) -> int:
@@ -98,8 +99,8 @@ class AccumulatorParameters:
     @property
     def latency(self) -> int:
         """Cycles from sums with ``end`` accepted to the output of their first column valid."""
-        sliced = self.slice.latency if self.slice else 0
-        return self.convert.latency + sliced + self.accumulate.latency
+        chosen = self.chosen.latency if self.chosen else 0
+        return chosen + self.convert.sliced_latency + self.accumulate.latency
 
     @property
     def throughput(self) -> str:
@@ -108,9 +109,10 @@ class AccumulatorParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Of both units, of the slice between them, and the column counter."""
-        parts = [part for part in (self.convert, self.slice, self.accumulate) if part]
-        return sum(part.storage_bits for part in parts) + (self.columns - 1).bit_length()
+        """Of both units, of the slices before and between them, and the column counter."""
+        parts = (self.chosen, self.convert, self.convert.slice, self.accumulate)
+        held = sum(part.storage_bits for part in parts if part)
+        return held + (self.columns - 1).bit_length()
 
 
 class Accumulator(wiring.Component):
@@ -151,12 +153,13 @@ class Accumulator(wiring.Component):
         m = Module()
         m.submodules.convert = convert = IntToFp32(self.parameters.convert)
         m.submodules.accumulate = accumulate = ScaleAccumulate(self.parameters.accumulate)
-        self._serialise(m, convert)
-        converted = convert.o
-        if self.parameters.slice:
-            m.submodules.slice = slice_ = SkidBuffer(self.parameters.slice)
-            wiring.connect(m, converted, slice_.i)
-            converted = slice_.o
+        columns = convert.i
+        if self.parameters.chosen:
+            m.submodules.chosen = chosen = SkidBuffer(self.parameters.chosen)
+            wiring.connect(m, chosen.o, convert.i)
+            columns = chosen.i
+        self._serialise(m, columns)
+        converted = sliced(m, convert)
         tag = Signal(self.parameters.tag)
         m.d.comb += [
             tag.eq(converted.payload.tag),
@@ -171,8 +174,8 @@ class Accumulator(wiring.Component):
         wiring.connect(m, accumulate.o, wiring.flipped(self.o))
         return m
 
-    def _serialise(self, m, convert):
-        """Send one column a cycle to be converted; the beat on ``i`` stays until its last."""
+    def _serialise(self, m, to):
+        """Send one column a cycle ``to`` be converted; the beat on ``i`` stays until its last."""
         p = self.parameters
         form = FORMATS[p.format]
         group = self.i.payload
@@ -187,14 +190,14 @@ class Accumulator(wiring.Component):
             tag.index.eq(group.index * p.columns + column),
             tag.begin.eq(group.begin),
             tag.end.eq(group.end),
-            convert.i.payload.value.eq(group.sums[column]),
-            convert.i.payload.exponent.eq(unit),
-            convert.i.payload.nan.eq(group.exponent == form.exponent_ones),
-            convert.i.payload.tag.eq(tag),
-            convert.i.valid.eq(self.i.valid),
-            self.i.ready.eq(convert.i.ready & final),
+            to.payload.value.eq(group.sums[column]),
+            to.payload.exponent.eq(unit),
+            to.payload.nan.eq(group.exponent == form.exponent_ones),
+            to.payload.tag.eq(tag),
+            to.valid.eq(self.i.valid),
+            self.i.ready.eq(to.ready & final),
         ]
-        with m.If(convert.i.valid & convert.i.ready):
+        with m.If(to.valid & to.ready):
             m.d.sync += column.eq(column + 1)
             with m.If(final):
                 m.d.sync += column.eq(0)

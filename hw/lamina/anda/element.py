@@ -11,6 +11,7 @@ from lamina.anda.operand import OperandBuffer, OperandBufferParameters
 from lamina.anda.plane_sum import PlaneSum, PlaneSumParameters
 from lamina.anda.row import Row, RowParameters
 from lamina.cell import Cell
+from lamina.copies import COPIES_MAX, copies
 from lamina.formats.anda import (
     GROUP,
     MANTISSA_BITS_MAX,
@@ -61,9 +62,22 @@ class ElementParameters:
         return OperandBufferParameters(index_bits=self.index_bits)
 
     @property
+    def copies(self) -> int:
+        """Of the registers that all columns read, if there are ranks: for two columns, or more."""
+        return min(COPIES_MAX, -(-self.columns // 2)) if self.plane_sum.rank_rows else 1
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Copies of a plane's flags in each rank: in the end for a column each, if it can be."""
+        counts = [1]
+        for _ in self.plane_sum.rank_rows:
+            counts.append(min(self.columns, COPIES_MAX * counts[-1]))
+        return tuple(counts[1:])
+
+    @property
     def row(self) -> RowParameters:
         """Parameters of the row."""
-        return RowParameters(index_bits=self.index_bits)
+        return RowParameters(index_bits=self.index_bits, copies=self.copies)
 
     @property
     def column(self) -> ColumnParameters:
@@ -97,7 +111,7 @@ class ElementParameters:
         """Of all parts, the scales and fields of each group under way, and the valid flags."""
         ranks = self.plane_sum.latency
         column = self.column.storage_bits + self.plane_sum.storage_bits + (1 + ranks) * 16
-        fields = ranks * group_descriptor_layout(self.index_bits).size + 2 * (ranks - 1) + 1
+        fields = ranks * group_descriptor_layout(self.index_bits).size + 2 * sum(self.ends) + 1
         shared = self.operands.storage_bits + self.row.storage_bits + fields
         return shared + self.columns * column
 
@@ -149,12 +163,12 @@ class Element(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), operands.i)
         advance, load, step, finish = Signal(init=1), Signal(), Signal(), Signal()
         self._admit(m, operands, row, load)
-        coming, plane, valid = self._delayed(m, row, advance)
+        coming, group, valid, ends = self._delayed(m, row, advance)
         blocked = Signal()
         m.d.comb += [
             row.o.ready.eq(advance),
             step.eq(valid & advance),
-            finish.eq(step & plane.last),
+            finish.eq(step & ends[0][1]),
             blocked.eq(finish | (self.o.valid & ~self.o.ready)),
         ]
         # All ranks from the row on move together. What stops them has far to go, so it is found
@@ -167,12 +181,12 @@ class Element(wiring.Component):
             m.d.sync += self.o.valid.eq(1)
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        self._describe(m, plane.group, finish)
+        self._describe(m, group, finish)
         for index in range(self.parameters.columns):
-            plane_sum, scale = self._add_column(m, index, row, load, advance)
+            copy = index * self.parameters.copies // self.parameters.columns
+            plane_sum, scale = self._add_column(m, index, row.selects[copy], load, advance)
             m.d.comb += [
-                plane_sum.first.eq(plane.first),
-                plane_sum.last.eq(plane.last),
+                Cat(plane_sum.first, plane_sum.last).eq(ends[index % len(ends)]),
                 plane_sum.enable.eq(step),
             ]
             self._put_out(m, index, plane_sum, scale, finish)
@@ -196,19 +210,20 @@ class Element(wiring.Component):
     def _delayed(self, m, row, advance):
         """Delay planes as the ranks in the plane sums do.
 
-        Return whether a last plane comes next, the plane behind all ranks, and whether it is valid.
+        Return whether a last plane comes next; of the plane behind all ranks its group, whether it
+        is valid, and its flags first and last, in copies for the columns.
         """
         coming = row.i.valid & row.i.payload.last
-        plane, valid = row.o.payload, row.o.valid
-        for rank in range(len(self.parameters.plane_sum.rank_rows)):
-            coming = valid & plane.last
-            before, plane = plane, Signal.like(plane, name=f"plane_{rank}", reset_less=True)
+        valid, group = row.o.valid, row.o.payload.group
+        ends = [Cat(row.o.payload.first, row.o.payload.last)]
+        for rank, count in enumerate(self.parameters.ends):
+            coming = valid & ends[0][1]
             was_valid, valid = valid, Signal(name=f"valid_{rank}")
+            before, group = group, Signal.like(group, name=f"group_{rank}", reset_less=True)
+            ends = copies(m, f"ends_{rank}", ends, advance, count)
             with m.If(advance):
-                m.d.sync += valid.eq(was_valid)
-                for field in ("first", "last", "group"):
-                    m.d.sync += plane[field].eq(before[field])
-        return coming, plane, valid
+                m.d.sync += [valid.eq(was_valid), group.eq(before)]
+        return coming, group, valid, ends
 
     def _describe(self, m, group, finish):
         """Keep what goes with the sums of the group that ends."""
@@ -218,7 +233,7 @@ class Element(wiring.Component):
         for field in ("exponent", "index", "begin", "end"):
             m.d.comb += self.o.payload[field].eq(kept[field])
 
-    def _add_column(self, m, index, row, load, advance):
+    def _add_column(self, m, index, selects, load, advance):
         """Add one column's tables and plane sum; return that and its scale."""
         weights = self.i_weights.payload
         column = Cell(Column, self.parameters.column)
@@ -230,7 +245,7 @@ class Element(wiring.Component):
             column.zero.eq(weights.zeros[index]),
             column.load.eq(load),
             plane_sum.tables.eq(column.tables),
-            plane_sum.selects.eq(row.selects),
+            plane_sum.selects.eq(selects),
         ]
         scale = Signal(16, reset_less=True)
         with m.If(load):

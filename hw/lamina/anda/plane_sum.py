@@ -7,24 +7,24 @@ from amaranth.hdl import Cat, Fragment, Module, Mux, Signal, Value, signed, unsi
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.arith.compressor_tree import carry_save, compress, reduce_columns
+from lamina.arith.compressor_tree import carry_save, compress, reduce_levels
 from lamina.cells import and_or_select
 from lamina.formats.anda import MANTISSA_BITS_MAX, PAIRS, pair_table_layout
 from lamina.parameters import check_range
 
 __all__ = ["PlaneSum", "PlaneSumParameters"]
 
-#: A plane's sum has three stages. Bits of each weight that the first and the second leave: about
-#: as deep a tree in each as in the last, which ends in a carry chain.
-_STAGE_ROWS = (11, 3)
+#: A plane's sum has four stages. Bits of each weight that all but the last leave: about as deep a
+#: tree in each, the first behind a wire to many columns; the last ends in a carry chain.
+_STAGE_ROWS = (13, 4, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlaneSumParameters:
     """``entry_bits``: width of a weight after its zero point was taken off.
 
-    ``stages_per_rank``, 1 to 16: after so many of the three stages of a plane's sum comes a rank of
-    registers. 1 suits FPGAs; from 3 on there is none, and the sum is a single tree: the smallest.
+    ``stages_per_rank``, 1 to 16: after so many of the four stages of a plane's sum comes a rank of
+    registers. 1 suits FPGAs; from 4 on there is none, and the sum is a single tree: the smallest.
     """
 
     entry_bits: int
@@ -62,7 +62,7 @@ class PlaneSumParameters:
         m = Module()
         columns, bits = self.columns(), 0
         for rows in self.rank_rows:
-            columns = reduce_columns(m, None, columns, rows)
+            columns = reduce_levels(m, None, columns, rows)
             bits += sum(map(len, columns))
         Fragment.get(m, None)  # or Amaranth warns of a module that goes nowhere
         return sums + bits
@@ -160,13 +160,13 @@ class PlaneSum(wiring.Component):
             with m.If(self.advance):
                 columns = [
                     self._registered(m, bits, f"rank_{rank}_{weight}")
-                    for weight, bits in enumerate(reduce_columns(m, platform, columns, rows))
+                    for weight, bits in enumerate(reduce_levels(m, platform, columns, rows))
                 ]
         columns = [bits + list(addend[place : place + 1]) for place, bits in enumerate(columns)]
         if not rank_rows:
             return compress(m, platform, columns)
         # An FPGA adds two rows in a carry chain, which is faster than any tree down to one.
-        sums, carries = carry_save(m, platform, columns)
+        sums, carries = carry_save(m, platform, columns, reduce_levels)
         return sums + carries
 
     def _registered(self, m, bits, name):

@@ -6,7 +6,8 @@ from amaranth.hdl import Cat, Module, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.formats.anda import PAIRS, plane_layout
+from lamina.copies import COPIES_MAX, copies
+from lamina.formats.anda import GROUP, PAIRS, plane_layout
 from lamina.parameters import check_range
 
 __all__ = ["Row", "RowParameters"]
@@ -14,12 +15,14 @@ __all__ = ["Row", "RowParameters"]
 
 @dataclass(frozen=True, kw_only=True)
 class RowParameters:
-    """``index_bits`` of an output index."""
+    """``index_bits`` of an output index. ``copies``, 1 to 4, of the plane's register."""
 
     index_bits: int
+    copies: int = 1
 
     def __post_init__(self):
         check_range("index_bits", self.index_bits, 1, 24)
+        check_range("copies", self.copies, 1, COPIES_MAX)
 
     @property
     def latency(self) -> int:
@@ -33,8 +36,8 @@ class RowParameters:
 
     @property
     def storage_bits(self) -> int:
-        """The plane with its fields, and the valid flag."""
-        return plane_layout(self.index_bits).size + 1
+        """The plane with its fields, the valid flag, and the copies."""
+        return plane_layout(self.index_bits).size + 1 + (self.copies - 1) * GROUP
 
 
 class Row(wiring.Component):
@@ -44,28 +47,32 @@ class Row(wiring.Component):
     -------
     i, o : streams of `plane_layout`
         The plane, one cycle later. A bubble is not squeezed out: ``i.ready`` is ``o.ready``.
-    selects : Out(ArrayLayout(unsigned(3), PAIRS))
-        Per pair of elements (2p, 2p + 1) of ``o``: bit 0 only the even one has its bit set, bit 1
-        only the odd one, bit 2 both. One-hot or zero: what an AND-OR select wants.
+    selects : Out(ArrayLayout(ArrayLayout(unsigned(3), PAIRS), copies))
+        The same from each copy. Per pair of elements (2p, 2p + 1) of ``o``: bit 0 only the even
+        one has its bit set, bit 1 only the odd one, bit 2 both. One-hot or zero: what an AND-OR
+        select wants.
     """
 
     def __init__(self, parameters: RowParameters):
         self.parameters = p = parameters
         plane = stream.Signature(plane_layout(p.index_bits))
-        super().__init__(
-            {"i": In(plane), "o": Out(plane), "selects": Out(data.ArrayLayout(unsigned(3), PAIRS))}
-        )
+        selects = data.ArrayLayout(data.ArrayLayout(unsigned(3), PAIRS), p.copies)
+        super().__init__({"i": In(plane), "o": Out(plane), "selects": Out(selects)})
 
     def elaborate(self, platform):
         m = Module()
-        plane = Signal.like(self.o.payload, reset_less=True)
-        m.d.comb += [
-            self.i.ready.eq(self.o.ready),
-            self.o.payload.eq(plane),
-        ]
-        with m.If(self.i.ready):
-            m.d.sync += [self.o.valid.eq(self.i.valid), plane.eq(self.i.payload)]
-        for pair in range(PAIRS):
-            even, odd = plane.plane[2 * pair], plane.plane[2 * pair + 1]
-            m.d.comb += self.selects[pair].eq(Cat(even & ~odd, ~even & odd, even & odd))
+        given, enable = self.i.payload, self.i.ready
+        planes = copies(m, "plane", [given.plane], enable, self.parameters.copies)
+        m.d.comb += [self.i.ready.eq(self.o.ready), self.o.payload.plane.eq(planes[0])]
+        for field in ("first", "last", "group"):
+            held = Signal.like(given[field], name=field, reset_less=True)
+            m.d.comb += self.o.payload[field].eq(held)
+            with m.If(enable):
+                m.d.sync += held.eq(given[field])
+        with m.If(enable):
+            m.d.sync += self.o.valid.eq(self.i.valid)
+        for selects, bits in zip(self.selects, planes, strict=True):
+            for pair in range(PAIRS):
+                even, odd = bits[2 * pair], bits[2 * pair + 1]
+                m.d.comb += selects[pair].eq(Cat(even & ~odd, ~even & odd, even & odd))
         return m

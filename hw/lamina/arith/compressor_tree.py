@@ -5,7 +5,7 @@ adders are placed here by hand; only the cells decide what a full adder is.
 """
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from itertools import count
 from operator import xor
@@ -14,7 +14,14 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 
 from lamina.cells import full_adder, half_adder
 
-__all__ = ["carry_save", "compress", "compress_rows", "reduce_columns", "reduce_rows"]
+__all__ = [
+    "carry_save",
+    "compress",
+    "compress_rows",
+    "reduce_columns",
+    "reduce_levels",
+    "reduce_rows",
+]
 
 #: Delays of a full or half adder in arbitrary units; only their order steers the tree.
 SUM_DELAY = 3
@@ -53,9 +60,14 @@ def compress(m: Module, platform, columns: Sequence[Sequence[Value]]) -> Value:
     return Cat(bit for (bit,) in reduce_columns(m, platform, columns, 1))
 
 
-def carry_save(m: Module, platform, columns: Sequence[Sequence[Value]]) -> tuple[Value, Value]:
-    """As `compress`, but stop at two rows whose sum that is: no carry runs along them."""
-    reduced = reduce_columns(m, platform, columns, 2)
+def carry_save(
+    m: Module, platform, columns: Sequence[Sequence[Value]], reduce: Callable | None = None
+) -> tuple[Value, Value]:
+    """As `compress`, but stop at two rows whose sum that is: no carry runs along them.
+
+    ``reduce``: `reduce_columns`, the default, or `reduce_levels`.
+    """
+    reduced = (reduce or reduce_columns)(m, platform, columns, 2)
     padded = [[*bits, Const(0, 1)] for bits in reduced]
     return Cat(bits[0] for bits in padded), Cat(bits[1] for bits in padded)
 
@@ -89,6 +101,43 @@ def reduce_columns(
             carries.append((time + CARRY_DELAY, carry))
         result.append(column.pop(len(column))[1] or [_named(m, 0)])
     return result
+
+
+def reduce_levels(
+    m: Module, platform, columns: Sequence[Sequence[Value]], rows: int
+) -> list[list[Value]]:
+    """As `reduce_columns` for ``rows`` of 2 or more, level by level: the shallowest tree.
+
+    Where a column has few bits of its own, a full adder would wait for the carry of the column
+    below, that for its own, and so on; here a half adder takes bits that are there already.
+
+    Source: Dadda, Some schemes for parallel multipliers, Alta Frequenza 34, 1965.
+    """
+    result = [list(bits) for bits in columns]
+    # The last column has no carries to give; its bits are joined at the end.
+    while (highest := max(map(len, result[:-1]), default=0)) > rows:
+        height = 2
+        while height * 3 // 2 < highest:
+            height = height * 3 // 2
+        result = _level(m, platform, result, max(height, rows))
+    top = result[-1]
+    return [bits or [_named(m, 0)] for bits in result[:-1]] + [[_named(m, reduce(xor, top, 0))]]
+
+
+def _level(m: Module, platform, columns: list[list[Value]], height: int) -> list[list[Value]]:
+    """Bring all columns but the last to ``height`` bits, carries from below among them."""
+    result = []
+    carries: list[Value] = []
+    for column in columns[:-1]:
+        bits, sums, below, carries = list(column), [], carries, []
+        while (surplus := len(bits) + len(sums) + len(below) - height) > 0:
+            adder, count = (half_adder, 2) if surplus == 1 else (full_adder, 3)
+            total, carry = adder(m, platform, *bits[:count])
+            bits = bits[count:]
+            sums.append(total)
+            carries.append(carry)
+        result.append(bits + sums + below)
+    return [*result, [*columns[-1], *carries]]
 
 
 def _named(m: Module, value) -> Signal:

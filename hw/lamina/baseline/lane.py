@@ -7,14 +7,13 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.arith.pipeline import Pipeline, PipelineParameters
+from lamina.arith.pipeline import Pipeline, PipelineParameters, sliced
 from lamina.arith.rounding import count_zeros
 from lamina.baseline.ring import Ring, RingParameters
 from lamina.formats.anda import output_layout
 from lamina.formats.baseline import lane_step_layout
 from lamina.formats.ieee import FP32, FP32_NAN
 from lamina.parameters import check_range
-from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
 
 __all__ = ["EXACT_STAGES", "Lane", "LaneParameters"]
 
@@ -42,13 +41,6 @@ class LaneParameters:
         return RingParameters(stages_per_rank=self.stages_per_rank)
 
     @property
-    def slice(self) -> SkidBufferParameters | None:
-        """Of the register slice behind long products: what stalls them starts at a register."""
-        if self.product.latency <= 2:
-            return None
-        return SkidBufferParameters(shape=self.product.output_layout)
-
-    @property
     def tag_bits(self) -> int:
         """Width of a step's place: index, begin and end."""
         return self.ring.index_bits + 2
@@ -74,8 +66,7 @@ class LaneParameters:
 
         It may come by up to ``slots`` - 1 cycles later.
         """
-        sliced = self.slice.latency if self.slice else 0
-        return 1 + self.product.latency + sliced + self.ring.latency
+        return 1 + self.product.sliced_latency + self.ring.latency
 
     @property
     def throughput(self) -> str:
@@ -85,7 +76,7 @@ class LaneParameters:
     @property
     def storage_bits(self) -> int:
         """Operands, products, the slice and sums."""
-        parts = [part for part in (self.product, self.slice, self.ring) if part]
+        parts = [part for part in (self.product, self.product.slice, self.ring) if part]
         return 1 + self.input_layout.size + sum(part.storage_bits for part in parts)
 
 
@@ -124,11 +115,7 @@ class Lane(wiring.Component):
         m.d.comb += product.i.valid.eq(valid)
         for name in p.product.operands:
             m.d.comb += product.i.payload[name].eq(step[name])
-        products = product.o
-        if p.slice:
-            m.submodules.slice = slice_ = SkidBuffer(p.slice)
-            wiring.connect(m, products, slice_.i)
-            products = slice_.o
+        products = sliced(m, product)
         # The ring compares indices and wants a begin: that is what the tag is for.
         place = Cat(ring.i.payload.index, ring.i.payload.begin, ring.i.payload.end)
         m.d.comb += [

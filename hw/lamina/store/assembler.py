@@ -24,7 +24,7 @@ class AssemblerParameters:
     @property
     def latency(self) -> int:
         """Cycles from a block's only plane accepted to its tile; k planes take k - 1 more."""
-        return 1
+        return 2
 
     @property
     def throughput(self) -> str:
@@ -33,8 +33,9 @@ class AssemblerParameters:
 
     @property
     def storage_bits(self) -> int:
-        """The tile that grows and the one that leaves, and the place of the next plane."""
-        return 2 * tile_layout(self.code_bits).size + self.code_bits + 1
+        """The plane at hand with where it goes, the tile that grows and the one that leaves."""
+        places = 3 * self.code_bits + 1
+        return plane_beat_layout().size + 2 * tile_layout(self.code_bits).size + places + 1
 
 
 class Assembler(wiring.Component):
@@ -49,8 +50,9 @@ class Assembler(wiring.Component):
     o : Out(stream of tile_layout)
         One tile a block; ``error`` if any of its beats had one.
 
-    Timing: a plane in every cycle, whatever k: the tile that leaves has registers of its own. The
-    tile is valid the cycle after its last plane was taken.
+    Timing: a plane in every cycle, whatever k: the tile that leaves has registers of its own. Where
+    a plane goes is found out a cycle before it goes there, for all bits of the tile wait for that;
+    the tile is valid two cycles after its last plane was taken.
 
     Numerics: code i is code_k * 2^(N-k), sign-extended to ``code_bits``, so that scales and zero
     points are those of the whole N-bit code. Planes beyond the N-th are dropped.
@@ -68,33 +70,52 @@ class Assembler(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        bits, beat = self.parameters.code_bits, self.i.p
-        rows, grown = [], []  # plane b of the tile: as far as it has grown, and with this beat
-        first, error = Signal(init=1), Signal()
-        # One-hot: the code bit of the next plane, N - 1 for the first one.
-        place, following = Signal(bits), Signal(bits)
-        m.d.comb += place.eq(Mux(first, (1 << self.planes) >> 1, following))
-        for b in range(bits):
+        advance, taken = Signal(), Signal()
+        plane, takes, keeps = self._place(m, advance)
+        rows, grown = [], []  # plane b of the tile: as far as it has grown, and with this plane
+        error = Signal()
+        for b in range(self.parameters.code_bits):
             row = Signal(BLOCK_CODES, name=f"row_{b}", reset_less=True)
             merged = Signal(BLOCK_CODES, name=f"merged_{b}")
-            # Plane 0 is the sign: it fills all bits from its own up; those below start at zero.
-            sign = first & place[: b + 1].any()
-            m.d.comb += merged.eq(Mux(sign | place[b], beat.bits, Mux(first, 0, row)))
+            takes_b, keeps_b = (bits[b].replicate(BLOCK_CODES) for bits in (takes, keeps))
+            m.d.comb += merged.eq(plane.payload.bits & takes_b | row & keeps_b)
             rows.append(row)
             grown.append(merged)
 
+        last = plane.payload.last
         leave = self.o.ready | ~self.o.valid
-        m.d.comb += self.i.ready.eq(leave | ~beat.last)
+        m.d.comb += [advance.eq(leave | ~last | ~plane.valid), taken.eq(plane.valid & advance)]
         with m.If(leave):
-            m.d.sync += self.o.valid.eq(self.i.valid & beat.last)
-        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += self.o.valid.eq(plane.valid & last)
+        with m.If(taken):
             m.d.sync += [row.eq(merged) for row, merged in zip(rows, grown, strict=True)]
-            m.d.sync += [
-                following.eq(place >> 1),
-                first.eq(beat.last),
-                error.eq(~beat.last & (error | beat.error)),
-            ]
-            with m.If(beat.last):
+            m.d.sync += error.eq(~last & (error | plane.payload.error))
+            with m.If(last):
                 codes = Cat(row[i] for i in range(BLOCK_CODES) for row in grown)
-                m.d.sync += [self.o.p.codes.eq(codes), self.o.p.error.eq(error | beat.error)]
+                m.d.sync += self.o.p.codes.eq(codes)
+                m.d.sync += self.o.p.error.eq(error | plane.payload.error)
         return m
+
+    def _place(self, m, advance):
+        """Register the plane that comes in, and which planes of the tile take it or stay.
+
+        Plane 0 is the sign: it fills all bits from its own up; those below start at zero.
+        """
+        bits, beat = self.parameters.code_bits, self.i.p
+        plane = stream.Signature(plane_beat_layout()).create()
+        takes, keeps = Signal(bits), Signal(bits)
+        first = Signal(init=1)
+        # One-hot: the code bit of the next plane, N - 1 for the first one.
+        place, following = Signal(bits), Signal(bits)
+        m.d.comb += [
+            place.eq(Mux(first, (1 << self.planes) >> 1, following)),
+            self.i.ready.eq(advance),
+        ]
+        with m.If(advance):
+            m.d.sync += [plane.valid.eq(self.i.valid), plane.payload.eq(beat)]
+            for b in range(bits):
+                take = place[b] | first & place[:b].any()
+                m.d.sync += [takes[b].eq(take), keeps[b].eq(~first & ~take)]
+            with m.If(self.i.valid):
+                m.d.sync += [following.eq(place >> 1), first.eq(beat.last)]
+        return plane, takes, keeps

@@ -64,14 +64,20 @@ class FetchIssue(wiring.Component):
         start_valid, start_ready = Signal(), Signal()
         self._prepare(m, start, start_valid, start_ready)
         job, count, plane = Signal(job_layout), Signal(job_layout["limit"].shape), Signal(5)
+        behind = Signal.like(plane)  # planes of the chunk behind this one
+        # Beats asked for and not read out yet, less one more than the ring holds; and that with the
+        # next burst, which waits for its sign alone.
+        over = Signal(signed(p.pointer_bits + 1), init=-p.buffer_beats - 1)
+        margin = Signal.like(over)
         last_plane, fire = Signal(), Signal()
-        chunk_count = Mux(job.remaining < job.room, job.remaining, job.room)
+        ends = job.remaining < job.room
+        chunk_count = Mux(ends, job.remaining, job.room)
         m.d.comb += [
             self.chunk.p.count.eq(chunk_count),
             self.chunk.p.keep.eq(job.keep),
-            self.chunk.p.end.eq(chunk_count == job.remaining),
+            self.chunk.p.end.eq(job.remaining <= job.room),
             self.chunk.p.bad.eq(job.bad),
-            last_plane.eq(plane + 1 == job.keep),
+            last_plane.eq(behind == 0),
         ]
         with m.If(self.ar.ready):
             m.d.sync += self.ar.valid.eq(0)
@@ -88,13 +94,19 @@ class FetchIssue(wiring.Component):
                     m.next = "CHUNK"
             with m.State("CHUNK"):
                 m.d.comb += self.chunk.valid.eq(1)
-                m.d.sync += [count.eq(chunk_count), plane.eq(0)]
+                m.d.sync += [count.eq(chunk_count), plane.eq(0), behind.eq(job.keep - 1)]
+                m.d.sync += margin.eq(
+                    Mux(ends, over + job.remaining[: len(job.room)], over + job.room)
+                )
                 with m.If(self.chunk.ready & job.bad):
                     m.next = "IDLE"
                 with m.Elif(self.chunk.ready):
                     m.next = "PLANES"
             with m.State("PLANES"):
+                self._room(m, count, over, margin, fire)
                 self._burst(m, job, count, plane, fire)
+                with m.If(fire):
+                    m.d.sync += behind.eq(behind - 1)
                 with m.If(fire & last_plane):
                     self._next_chunk(m, job, count)
                     m.next = "CHUNK"
@@ -132,19 +144,20 @@ class FetchIssue(wiring.Component):
                     with m.Case(keep):
                         m.d.sync += start.job.limit.eq(p.chunk_blocks(keep))
 
+    def _room(self, m, count, over, margin, fire):
+        """Let a burst go once the ring has room; what was read out is seen two cycles late."""
+        seen, freed = Signal(self.parameters.pointer_bits), Signal(self.parameters.pointer_bits)
+        m.d.comb += fire.eq((self.ar.ready | ~self.ar.valid) & (margin < 0))
+        m.d.sync += [seen.eq(self.tail), freed.eq(self.tail - seen)]
+        asked = Mux(fire, count, 0)
+        m.d.sync += [over.eq(over + asked - freed), margin.eq(margin + asked - freed)]
+
     def _burst(self, m, job, count, plane, fire):
-        """Ask for one plane of the chunk once the ring has room for it."""
+        """Ask for one plane of the chunk."""
         p = self.parameters
-        # Beats asked for and not read out yet, less one more than the ring holds: kept, with what
-        # was read out two cycles late, so that a burst waits for one addition's sign.
-        over = Signal(signed(p.pointer_bits + 1), init=-p.buffer_beats - 1)
-        seen, freed = Signal(p.pointer_bits), Signal(p.pointer_bits)
-        m.d.comb += fire.eq((self.ar.ready | ~self.ar.valid) & (over + count < 0))
-        m.d.sync += [seen.eq(self.tail), freed.eq(self.tail - seen), over.eq(over - freed)]
         address = ((job.unit + plane) << p.row_shift) | (job.column << _BEAT_SHIFT)
         with m.If(fire):
             m.d.sync += [
-                over.eq(over + count - freed),
                 plane.eq(plane + 1),
                 self.ar.valid.eq(1),
                 self.ar.p.addr.eq(address),

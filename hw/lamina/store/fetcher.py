@@ -11,7 +11,7 @@ from lamina.formats.planes import BEAT_BYTES, BLOCK_CODES, plane_beat_layout, ru
 from lamina.parameters import check_power_of_two, check_range
 from lamina.store.fetch_issue import FetchIssue
 from lamina.store.fetch_reorder import FetchReorder
-from lamina.stream.buffer import Queue, QueueParameters
+from lamina.stream.buffer import Queue, QueueParameters, SkidBuffer, SkidBufferParameters
 from lamina.stream.memory import BlockMemoryParameters
 
 __all__ = ["Fetcher", "FetcherParameters"]
@@ -161,8 +161,11 @@ class Fetcher(wiring.Component):
         m.submodules.chunks = chunks = Queue(QueueParameters(shape=p.chunk_layout, depth=_CHUNKS))
         m.submodules.reorder = reorder = FetchReorder(p)
         wiring.connect(m, wiring.flipped(self.i), issue.i)
+        # So that what ends a chunk has no way to the queue in the same cycle.
+        m.submodules.next = next_ = SkidBuffer(SkidBufferParameters(shape=p.chunk_layout))
         wiring.connect(m, issue.chunk, chunks.i)
-        wiring.connect(m, chunks.o, reorder.chunk)
+        wiring.connect(m, chunks.o, next_.i)
+        wiring.connect(m, next_.o, reorder.chunk)
         wiring.connect(m, reorder.o, wiring.flipped(self.o))
         m.d.comb += issue.tail.eq(reorder.tail)
         connect_read_pins(m, self, "m_axi", issue.ar, reorder.r)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from lamina_sim.golden import anda, pacq
-from lamina_sim.workload.decoder import Decoder, Linear, matmul
+from lamina_sim.workload.decoder import Decoder, matmul
 from lamina_sim.workload.precision import KINDS, Precision
 from lamina_sim.workload.quantize import Quantized
 from lamina_sim.workload.tensors import Float
@@ -59,10 +60,21 @@ class Arithmetic:
         """y [m, out] of x [m, in]."""
         if self.name == "float" or name not in self.codes:
             return matmul(name, x, weight)
-        q = self.codes[name]
+        return self._product(name, self.activations(name, x), self.codes[name])
+
+    def activations(self, name: str, x: Float) -> npt.NDArray[np.float16]:
+        """What an engine gets for x [m, in]: in the order of the codes, in FP16."""
         with np.errstate(over="ignore"):
-            half = q.arranged(x).astype(np.float16)
-        return self._product(name, half, q)
+            return self.codes[name].arranged(x).astype(np.float16)
+
+    def mantissa_bits(self, name: str) -> int:
+        """Mantissa length of a product; of the head, which no search looks at, the longest."""
+        if self.name != "anda" or self.precision is None:
+            return FIGNA_BITS
+        kind = self.model.products().get(name)
+        if kind is None:
+            return max(max(lengths) for lengths in self.precision.mantissas)
+        return self.precision.mantissa_bits(kind, self.model.layer_of(name))
 
     def key(self, layer: int) -> tuple[str, tuple[int, ...]]:
         """What the results of a layer depend on, beside its inputs and codes."""
@@ -84,14 +96,9 @@ class Arithmetic:
             return printed.astype(np.float32)
         if self.name == "pacq":
             return pacq.gemm(*operands, bits=q.bits, zero_points=q.zero_points, scale_group=q.group)
-        mantissa_bits = FIGNA_BITS
-        if self.name == "anda":
-            assert self.precision is not None
-            kind = self.model.products()[name]
-            mantissa_bits = self.precision.mantissa_bits(kind, self.model.layer_of(name))
         return anda.gemm(
             *operands,
-            mantissa_bits=mantissa_bits,
+            mantissa_bits=self.mantissa_bits(name),
             bits=q.bits,
             zero_points=q.zero_points,
             scale_group=q.group,
@@ -121,13 +128,3 @@ def fp16_products(x: np.ndarray, q: Quantized) -> Float:
                 np.multiply(part[:, k, None], b[k], out=products)
                 acc += products
     return result
-
-
-def arithmetic(
-    name: str,
-    model: Decoder,
-    codes: Mapping[str, Quantized] | None = None,
-    precision: Precision | None = None,
-) -> Linear:
-    """An `Arithmetic` as a `Linear`."""
-    return Arithmetic(name=name, model=model, codes=codes or {}, precision=precision)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from lamina_sim.workload.decoder import Decoder, Tokens
+from lamina_sim.workload.decoder import Decoder, Tokens, matmul
 from lamina_sim.workload.gptq import gptq
 from lamina_sim.workload.nested import nested
 from lamina_sim.workload.quantize import Quantized, quantize
@@ -15,6 +15,7 @@ from lamina_sim.workload.tensors import Float
 
 METHODS = ("nearest", "gptq", "nested")
 Report = Callable[[str, float], None]
+Hessian = npt.NDArray[np.float64]
 
 
 def quantize_model(
@@ -50,9 +51,7 @@ def quantize_model(
     ids = model.checked(tokens)
     x = model.embed(ids)
     for layer in range(model.layers):
-        hessians: dict[str, npt.NDArray[np.float64]] = {}
-        _layer_hessians(model, layer, x, ids.shape[1], hessians)
-        for name, hessian in hessians.items():
+        for name, hessian in _layer_hessians(model, layer, x, ids.shape[1]).items():
             _tell(report, name, len(done) / len(names))
             weight = model.weights[f"{name}.weight"].T
             if method == "gptq":
@@ -73,25 +72,22 @@ def dequantized(codes: Mapping[str, Quantized]) -> Callable[[str, Float, Float],
     return linear
 
 
-def _layer_hessians(
-    model: Decoder,
-    layer: int,
-    x: Float,
-    length: int,
-    hessians: dict[str, npt.NDArray[np.float64]],
-) -> None:
-    """Fill in sum x x^T of the activations of each product of a layer, by name."""
-    last: tuple[Float | None, npt.NDArray[np.float64] | None] = (None, None)
+def _layer_hessians(model: Decoder, layer: int, x: Float, length: int) -> dict[str, Hessian]:
+    """Sum x x^T of the activations of each product of a layer, by name."""
+    hessians: dict[str, Hessian] = {}
+    last: Float | None = None
+    hessian: Hessian = np.empty((0, 0))
 
     def linear(name: str, y: Float, weight: Float) -> Float:
-        nonlocal last
+        nonlocal last, hessian
         # Products that share their activations share the sum.
-        if last[0] is not y or last[1] is None:
-            last = (y, (y.T @ y).astype(np.float64))
-        hessians[name] = last[1]  # type: ignore[assignment]  # set just above
-        return y @ weight.T
+        if last is not y:
+            last, hessian = y, (y.T @ y).astype(np.float64)
+        hessians[name] = hessian
+        return matmul(name, y, weight)
 
     model.layer(layer, x, length, linear)
+    return hessians
 
 
 def _tell(report: Report | None, name: str, fraction: float) -> None:

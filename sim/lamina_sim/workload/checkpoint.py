@@ -37,6 +37,15 @@ class Checkpoint:
     tokenizer: tokenizers.Tokenizer | None
     quantized: Mapping[str, Quantized] = field(default_factory=dict)
 
+    def tokenizer_of(self, file: Path | None) -> tokenizers.Tokenizer:
+        """The tokenizer of a file, or its own; ValueError where there is none."""
+        tokenizer = tokenizers.load(file) if file else self.tokenizer
+        if tokenizer is None:
+            raise ValueError(
+                "The checkpoint has no tokenizer beside it; --tokenizer must name one."
+            )
+        return tokenizer
+
 
 def load(source: str | Path) -> Checkpoint:
     """Open a checkpoint: "tinylm", a Hugging Face folder (Llama or OPT), or a llama2.c .bin.

@@ -1,14 +1,15 @@
-"""What all decoders share: products open to replacement, causal attention, loss, generation."""
+"""What all decoders share: products open to replacement, layer by layer, and the loss."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from lamina_sim.workload.attention import KeyValues
 from lamina_sim.workload.precision import KINDS, Mantissas
 from lamina_sim.workload.tensors import Float, LazyTensors
 
@@ -17,8 +18,7 @@ Tokens = npt.NDArray[np.int64]
 # module name, such as "model.layers.0.mlp.up_proj" or "lm_head".
 Linear = Callable[[str, Float, Float], Float]
 
-#: Elements worked on at a time: of the attention scores, which stay in a cache, and of the logits.
-_SCORES = 1 << 20
+#: Elements of the logits that are worked on at a time.
 _LOGITS = 1 << 24
 
 
@@ -27,10 +27,27 @@ def matmul(name: str, x: Float, weight: Float) -> Float:
     return x @ weight.T
 
 
+class DecoderConfig(Protocol):
+    """What the config of every architecture has."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Token ids there are, padding included."""
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Layers there are."""
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every tensor."""
+
+
 class Decoder(ABC):
     """A language model of equal layers, read one layer at a time.
 
     Members
+        config     shape of the model
         weights    float32 tensors under their Hugging Face names, matrices [out, in]; a mapping
                    that may read them from a file at each access
         PRODUCTS   the products of a layer by the end of their names, and their kinds
@@ -43,7 +60,11 @@ class Decoder(ABC):
     PRODUCTS: ClassVar[Mapping[str, str]]
     PREFIX: ClassVar[str]
 
+    config: DecoderConfig
     weights: Mapping[str, Float]
+
+    def __post_init__(self) -> None:
+        self._check_weights()
 
     @property
     @abstractmethod
@@ -51,27 +72,34 @@ class Decoder(ABC):
         """Tokens that a sequence may have."""
 
     @property
-    @abstractmethod
     def vocab_size(self) -> int:
         """Token ids there are, padding included."""
+        return self.config.vocab_size
 
     @property
-    @abstractmethod
     def layers(self) -> int:
         """Layers there are."""
+        return self.config.num_hidden_layers
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every tensor."""
+        return self.config.shapes
+
+    @abstractmethod
+    def embed(self, ids: Tokens, start: int = 0) -> Float:
+        """x [rows * t, hidden] of token ids [rows, t] at the positions from `start` on."""
+
+    @abstractmethod
+    def layer(
+        self, index: int, x: Float, length: int, linear: Linear, past: KeyValues | None = None
+    ) -> Float:
+        """One layer: x to x, of sequences of `length` tokens, behind the `past` ones."""
 
     @property
     @abstractmethod
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every tensor."""
-
-    @abstractmethod
-    def embed(self, ids: Tokens) -> Float:
-        """x [rows * t, hidden] of token ids [rows, t]."""
-
-    @abstractmethod
-    def layer(self, index: int, x: Float, length: int, linear: Linear) -> Float:
-        """One layer: x to x, of sequences of `length` tokens."""
+    def head_weight(self) -> Float:
+        """Weight [vocab_size, in] of the product "lm_head": its own, or that of the embedding."""
 
     @abstractmethod
     def head(self, x: Float, linear: Linear) -> Float:
@@ -106,19 +134,36 @@ class Decoder(ABC):
         The matrix products see all rows at once: x [rows * t, in], rows and positions in order.
         """
         ids = self.checked(tokens)
-        x = self.embed(ids.reshape(-1, ids.shape[-1]))
-        for i in range(self.layers):
-            x = self.layer(i, x, ids.shape[-1], linear)
-        return self.head(x, linear).reshape(*ids.shape, -1)
+        return self.head(self.states(ids, linear=linear), linear).reshape(*ids.shape, -1)
 
-    def checked(self, tokens: npt.ArrayLike) -> Tokens:
-        """Tokens as an array; TypeError or ValueError where the model cannot take them."""
+    def states(
+        self, tokens: npt.ArrayLike, *, linear: Linear = matmul, past: KeyValues | None = None
+    ) -> Float:
+        """What all layers make of token ids [..., t]: x [rows * t, hidden], for `head`.
+
+        With ``past`` the tokens follow those that it holds, and are in it afterwards.
+        """
+        start = past.length if past else 0
+        ids = self.checked(tokens, start)
+        length = ids.shape[-1]
+        x = self.embed(ids.reshape(-1, length), start)
+        for i in range(self.layers):
+            x = self.layer(i, x, length, linear, past)
+        if past:
+            past.read(length)
+        return x
+
+    def checked(self, tokens: npt.ArrayLike, start: int = 0) -> Tokens:
+        """Tokens as an array; TypeError or ValueError where the model cannot take them.
+
+        They follow `start` others.
+        """
         ids = np.asarray(tokens)
         if not np.issubdtype(ids.dtype, np.integer):
             raise TypeError(f"tokens must be integers, not {ids.dtype}.")
-        if ids.ndim < 1 or not 1 <= ids.shape[-1] <= self.context:
+        if ids.ndim < 1 or not 1 <= ids.shape[-1] <= self.context - start:
             raise ValueError(
-                f"tokens must be 1 to {self.context} per sequence, not shape {ids.shape}."
+                f"tokens must be 1 to {self.context - start} per sequence, not shape {ids.shape}."
             )
         if ids.size and not (ids.min() >= 0 and ids.max() < self.vocab_size):
             raise ValueError(
@@ -144,42 +189,6 @@ class Decoder(ABC):
                 )
             if not lazy and weights[name].dtype != np.float32:
                 raise TypeError(f"Tensor {name} must be float32, not {weights[name].dtype}.")
-
-
-def attend(query: Float, key: Float, value: Float) -> Float:
-    """Causal attention of heads [rows, heads, t, dim]: softmax(query key^T) value.
-
-    Key and value may have fewer heads, each shared by as many query heads in a row. The scores
-    are not scaled here. A few heads are worked on at a time, which bounds the memory.
-    """
-    rows, heads, length, dim = query.shape
-    shared = heads // key.shape[1]
-    future = np.triu(np.ones((length, length), dtype=bool), 1)
-    flat = query.reshape(-1, length, dim)
-    keys, values = (kv.reshape(-1, length, dim) for kv in (key, value))
-    result = np.empty_like(flat)
-    step = max(1, _SCORES // (length * length))
-    for start in range(0, rows * heads, step):
-        part = slice(start, min(start + step, rows * heads))
-        of = np.arange(part.start, part.stop) // shared
-        scores = flat[part] @ keys[of].swapaxes(1, 2)
-        scores[:, future] = -np.inf
-        scores -= scores.max(-1, keepdims=True)
-        np.exp(scores, out=scores)
-        scores /= scores.sum(-1, keepdims=True)
-        result[part] = scores @ values[of]
-    return result.reshape(rows, heads, length, dim)
-
-
-def split_heads(x: Float, length: int, dim: int) -> Float:
-    """x [rows * t, heads * dim] as heads [rows, heads, t, dim]."""
-    return x.reshape(-1, length, x.shape[1] // dim, dim).transpose(0, 2, 1, 3)
-
-
-def join_heads(x: Float) -> Float:
-    """The inverse of `split_heads`."""
-    rows, heads, length, dim = x.shape
-    return x.transpose(0, 2, 1, 3).reshape(rows * length, heads * dim)
 
 
 def cross_entropy(model: Decoder, x: Float, targets: Tokens, linear: Linear = matmul) -> float:
@@ -220,34 +229,3 @@ def loss(model: Decoder, tokens: npt.ArrayLike, *, linear: Linear = matmul) -> f
             x = model.layer(i, x, inputs.shape[1], linear)
         total += cross_entropy(model, x, targets, linear)
     return total / (len(cut) * (cut.shape[1] - 1))
-
-
-def generate(
-    model: Decoder,
-    prompt: npt.ArrayLike,
-    count: int,
-    *,
-    temperature: float = 0.0,
-    seed: int = 0,
-    vocabulary: int | None = None,
-    linear: Linear = matmul,
-) -> Tokens:
-    """`count` token ids int64 that continue a prompt of token ids [t], t >= 1.
-
-    Temperature 0 takes the most likely token, anything above draws with `seed`. Only ids
-    below `vocabulary` are taken: pass the size of the tokenizer where vocab_size is padded.
-    """
-    if not temperature >= 0:
-        raise ValueError(f"temperature must not be negative, not {temperature}.")
-    random = np.random.default_rng(seed)
-    tokens = [int(token) for token in np.asarray(prompt)]
-    start = len(tokens)
-    for _ in range(count):
-        recent = np.array(tokens[-model.context :], dtype=np.int64)
-        logits = model.forward(recent, linear=linear)[-1, :vocabulary].astype(np.float64)
-        if temperature == 0:
-            tokens.append(int(logits.argmax()))
-            continue
-        weights = np.exp((logits - logits.max()) / temperature)
-        tokens.append(int(random.choice(len(weights), p=weights / weights.sum())))
-    return np.array(tokens[start:], dtype=np.int64)

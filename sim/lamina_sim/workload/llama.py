@@ -10,23 +10,16 @@ from typing import ClassVar
 
 import numpy as np
 
+from lamina_sim.workload.attention import KeyValues, attend, join_heads, split_heads
 from lamina_sim.workload.config import Config
 from lamina_sim.workload.decoder import (
     Decoder,
     Linear,
     Tokens,
-    attend,
-    generate,
-    join_heads,
-    loss,
-    matmul,
-    split_heads,
 )
 from lamina_sim.workload.rope import rotate
 from lamina_sim.workload.safetensors_file import open_folder
 from lamina_sim.workload.tensors import Float
-
-__all__ = ["Float", "Linear", "Llama", "Tokens", "generate", "loss", "matmul"]
 
 
 @dataclass(frozen=True)
@@ -54,29 +47,11 @@ class Llama(Decoder):
     config: Config
     weights: Mapping[str, Float]
 
-    def __post_init__(self) -> None:
-        self._check_weights()
-
     @property
     def context(self) -> int:
         """Tokens that a sequence may have; dynamic rotary positions stretch the config's."""
         stretch = self.config.rope.factor if self.config.rope.kind == "dynamic" else 1
         return int(self.config.max_position_embeddings * stretch)
-
-    @property
-    def vocab_size(self) -> int:
-        """Token ids there are, padding included."""
-        return self.config.vocab_size
-
-    @property
-    def layers(self) -> int:
-        """Layers there are."""
-        return self.config.num_hidden_layers
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every tensor."""
-        return self.config.shapes
 
     @classmethod
     def load(cls, folder: Path) -> Llama:
@@ -84,22 +59,29 @@ class Llama(Decoder):
         config = Config.from_json(json.loads((folder / "config.json").read_text("utf-8")))
         return cls(config, {name: tensor.float32() for name, tensor in open_folder(folder).items()})
 
-    def embed(self, ids: Tokens) -> Float:
-        """x [rows * t, hidden] of token ids [rows, t]."""
+    def embed(self, ids: Tokens, start: int = 0) -> Float:
+        """x [rows * t, hidden] of token ids [rows, t]; positions turn the heads instead."""
         return self.weights["model.embed_tokens.weight"][ids.reshape(-1)]
 
-    def layer(self, index: int, x: Float, length: int, linear: Linear) -> Float:
+    def layer(
+        self, index: int, x: Float, length: int, linear: Linear, past: KeyValues | None = None
+    ) -> Float:
         """Attention and feed-forward part, each after a norm and beside the state."""
         layer = f"{self.PREFIX}.{index}"
         normed = self._norm(f"{layer}.input_layernorm", x)
-        x = x + self._attention(f"{layer}.self_attn", normed, linear, length)
+        x = x + self._attention(index, normed, linear, length, past)
         normed = self._norm(f"{layer}.post_attention_layernorm", x)
         return x + self._mlp(f"{layer}.mlp", normed, linear)
 
+    @property
+    def head_weight(self) -> Float:
+        """Weight [vocab_size, hidden] of the product "lm_head"."""
+        name = "model.embed_tokens" if self.config.tie_word_embeddings else "lm_head"
+        return self.weights[f"{name}.weight"]
+
     def head(self, x: Float, linear: Linear) -> Float:
         """Logits [m, vocab_size] of x [m, hidden]."""
-        name = "model.embed_tokens" if self.config.tie_word_embeddings else "lm_head"
-        return linear("lm_head", self._norm("model.norm", x), self.weights[f"{name}.weight"])
+        return linear("lm_head", self._norm("model.norm", x), self.head_weight)
 
     def _product(self, name: str, x: Float, linear: Linear) -> Float:
         return linear(name, x, self.weights[f"{name}.weight"])
@@ -109,17 +91,21 @@ class Llama(Decoder):
         epsilon = np.float32(self.config.rms_norm_eps)
         return x / np.sqrt(power + epsilon) * self.weights[f"{name}.weight"]
 
-    def _attention(self, name: str, x: Float, linear: Linear, length: int) -> Float:
-        config = self.config
+    def _attention(
+        self, index: int, x: Float, linear: Linear, length: int, past: KeyValues | None
+    ) -> Float:
+        config, name = self.config, f"{self.PREFIX}.{index}.self_attn"
         query, key, value = (
             split_heads(self._product(f"{name}.{kind}_proj", x, linear), length, config.head_dim)
             for kind in "qkv"
         )
-        turns = config.rope.turns(
-            length, config.head_dim, config.rope_theta, config.max_position_embeddings
+        if past:
+            key, value = past.extended(index, key, value)
+        cos, sin = config.rope.turns(
+            key.shape[2], config.head_dim, config.rope_theta, config.max_position_embeddings
         )
-        query = rotate(query, turns) / np.float32(np.sqrt(config.head_dim))
-        mixed = attend(query, rotate(key, turns), value)
+        query = rotate(query, (cos[-length:], sin[-length:])) / np.float32(np.sqrt(config.head_dim))
+        mixed = attend(query, rotate(key, (cos, sin)), value)
         return self._product(f"{name}.o_proj", join_heads(mixed), linear)
 
     def _mlp(self, name: str, x: Float, linear: Linear) -> Float:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
 
+from lamina_sim.workload.attention import KeyValues, attend, join_heads, split_heads
 from lamina_sim.workload.config import check_sizes
-from lamina_sim.workload.decoder import (
-    Decoder,
-    Linear,
-    Tokens,
-    attend,
-    join_heads,
-    split_heads,
-)
+from lamina_sim.workload.decoder import Decoder, Linear, Tokens
 from lamina_sim.workload.tensors import Float
 
 #: The table of positions starts with so many rows that no token uses.
@@ -139,50 +133,41 @@ class Opt(Decoder):
     config: OptConfig
     weights: Mapping[str, Float]
 
-    def __post_init__(self) -> None:
-        self._check_weights()
-
     @property
     def context(self) -> int:
         """Tokens that a sequence may have."""
         return self.config.max_position_embeddings
 
-    @property
-    def vocab_size(self) -> int:
-        """Token ids there are, padding included."""
-        return self.config.vocab_size
-
-    @property
-    def layers(self) -> int:
-        """Layers there are."""
-        return self.config.num_hidden_layers
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every tensor."""
-        return self.config.shapes
-
-    def embed(self, ids: Tokens) -> Float:
+    def embed(self, ids: Tokens, start: int = 0) -> Float:
         """x [rows * t, hidden] of token ids [rows, t]: the embedding plus that of the position."""
         x = self.weights["model.decoder.embed_tokens.weight"][ids.reshape(-1)]
         if "model.decoder.project_in.weight" in self.weights:
             x = x @ self.weights["model.decoder.project_in.weight"].T
         table = self.weights["model.decoder.embed_positions.weight"]
-        places = table[_OFFSET : _OFFSET + ids.shape[-1]]
+        places = table[_OFFSET + start : _OFFSET + start + ids.shape[-1]]
         return (x.reshape(len(ids), *places.shape) + places).reshape(x.shape)
 
-    def layer(self, index: int, x: Float, length: int, linear: Linear) -> Float:
+    def layer(
+        self, index: int, x: Float, length: int, linear: Linear, past: KeyValues | None = None
+    ) -> Float:
         """Attention and feed-forward part beside the state, with a norm before or after each."""
         layer = f"{self.PREFIX}.{index}"
         before = self.config.do_layer_norm_before
-        for norm, part in (
-            ("self_attn_layer_norm", self._attention),
-            ("final_layer_norm", self._feed_forward),
-        ):
-            y = self._norm(f"{layer}.{norm}", x) if before else x
-            x = x + part(layer, y, length, linear)
+        parts: tuple[tuple[str, Callable[[Float], Float]], ...] = (
+            ("self_attn_layer_norm", lambda y: self._attention(index, y, length, linear, past)),
+            ("final_layer_norm", lambda y: self._feed_forward(layer, y, linear)),
+        )
+        for norm, part in parts:
+            x = x + part(self._norm(f"{layer}.{norm}", x) if before else x)
             x = x if before else self._norm(f"{layer}.{norm}", x)
         return x
+
+    @property
+    def head_weight(self) -> Float:
+        """Weight [vocab_size, word_embed_proj_dim] of the product "lm_head"."""
+        tied = self.config.tie_word_embeddings
+        name = "model.decoder.embed_tokens" if tied else "lm_head"
+        return self.weights[f"{name}.weight"]
 
     def head(self, x: Float, linear: Linear) -> Float:
         """Logits [m, vocab_size] of x [m, hidden]."""
@@ -190,9 +175,7 @@ class Opt(Decoder):
             x = self._norm("model.decoder.final_layer_norm", x)
         if "model.decoder.project_out.weight" in self.weights:
             x = x @ self.weights["model.decoder.project_out.weight"].T
-        tied = self.config.tie_word_embeddings
-        name = "model.decoder.embed_tokens" if tied else "lm_head"
-        return linear("lm_head", x, self.weights[f"{name}.weight"])
+        return linear("lm_head", x, self.head_weight)
 
     def _product(self, name: str, x: Float, linear: Linear) -> Float:
         return linear(name, x, self.weights[f"{name}.weight"]) + self.weights[f"{name}.bias"]
@@ -202,15 +185,22 @@ class Opt(Decoder):
         spread = np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + _EPSILON)
         return centred / spread * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
 
-    def _attention(self, layer: str, x: Float, length: int, linear: Linear) -> Float:
-        dim = self.config.hidden_size // self.config.num_attention_heads
+    def _attention(
+        self, index: int, x: Float, length: int, linear: Linear, past: KeyValues | None
+    ) -> Float:
+        layer, dim = (
+            f"{self.PREFIX}.{index}",
+            self.config.hidden_size // self.config.num_attention_heads,
+        )
         query, key, value = (
             split_heads(self._product(f"{layer}.self_attn.{kind}_proj", x, linear), length, dim)
             for kind in "qkv"
         )
+        if past:
+            key, value = past.extended(index, key, value)
         mixed = attend(query * np.float32(dim**-0.5), key, value)
         return self._product(f"{layer}.self_attn.out_proj", join_heads(mixed), linear)
 
-    def _feed_forward(self, layer: str, x: Float, length: int, linear: Linear) -> Float:
+    def _feed_forward(self, layer: str, x: Float, linear: Linear) -> Float:
         inner = np.maximum(self._product(f"{layer}.fc1", x, linear), 0)
         return self._product(f"{layer}.fc2", inner, linear)

@@ -8,7 +8,7 @@ is one) and ``d`` (down). All else stays in floating point.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,16 @@ class Precision:
         rows = tuple(tuple(mantissas[i : i + 4]) for i in range(0, len(mantissas), 4))
         return cls(mantissas=rows, **others)
 
+    def check(self, products: Collection[str], layers: int) -> None:
+        """Raise ValueError unless this is of a model of these products and so many layers."""
+        if len(self.mantissas) not in (1, layers):
+            raise ValueError(
+                f"The precision is of a model of {len(self.mantissas)} layers, not of {layers}."
+            )
+        unknown = sorted(set(self.planes or ()) - set(products))
+        if unknown:
+            raise ValueError(f"The precision names {unknown[0]}, which the model does not have.")
+
     def mantissa_bits(self, kind: str, layer: int = 0) -> int:
         """M of a kind of product in a layer."""
         row = 0 if len(self.mantissas) == 1 else layer
@@ -139,7 +149,7 @@ class Precision:
         """Of the text of a file; ValueError where it is no JSON."""
         try:
             entries = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"A precision file must be JSON: {error}.") from None
         return cls.from_json(entries)
 

@@ -38,7 +38,7 @@ class Rope:
     factor: float = 1.0
     low_freq_factor: float = 1.0
     high_freq_factor: float = 4.0
-    original_max_position_embeddings: int | None = None
+    original_max_position_embeddings: float | None = None
 
     @classmethod
     def from_json(cls, entries: Mapping[str, Any] | None) -> Rope:
@@ -60,7 +60,7 @@ class Rope:
             raise ValueError(
                 f"high_freq_factor must be above low_freq_factor, not {values['high_freq_factor']}."
             )
-        return cls(kind=kind, **values)  # type: ignore[arg-type]  # a position is an int or a float
+        return cls(kind=kind, **values)
 
     def to_json(self) -> dict[str, Any] | None:
         """As `rope_scaling`; None for the default."""

@@ -12,8 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lamina_sim.workload.llama import Float, Linear, Llama, generate, loss
+from lamina_sim.workload.decoder import Linear, loss
+from lamina_sim.workload.generation import generate
+from lamina_sim.workload.llama import Llama
 from lamina_sim.workload.quantize import quantize
+from lamina_sim.workload.tensors import Float
 from lamina_sim.workload.tinylm import FOLDER, heldout, load
 
 PROMPT = "She was surprised to find that "
@@ -63,7 +66,7 @@ def main() -> None:
             "prompt": PROMPT,
             "temperature": temperature,
             "seed": SEED,
-            "text": vocabulary.decode(text),
+            "text": vocabulary.decode(list(text)),
         }
     (folder / "evaluation.json").write_text(json.dumps(record, indent=2) + "\n")
     print(json.dumps(record, indent=2))
