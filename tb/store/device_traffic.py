@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from lamina_sim.golden import store
 from tb.store.device_host import ALL, MEM_WR_PTL, line_at
 
 MEM_INV, MEM_SPEC_RD, MEM_INV_NT = 0, 8, 9
@@ -14,17 +15,32 @@ class Traffic:
     line is. So what golden answers when a message is sent is what the device must answer.
     """
 
-    def __init__(self, host, *, hot=6, partial=0.2, poison=0.02, odd=0.05, writes=0.4):
+    def __init__(self, host, *, hot=6, partial=0.2, poison=0.01, odd=0.05, writes=0.4, failing=4):
         self.host, self.rng = host, host.rng
         self.partial, self.poison, self.odd, self.writes = partial, poison, odd, writes
         self.reading, self.writing = Counter(), Counter()
         self.lines, self.under_way = set(), {}
         self.hot = [self._place() for _ in range(hot)]
+        self._break_planes(failing)
         host.on_answer = self._answered
 
     def _place(self):
         window = self.rng.choice(self.host.windows)
         return window.store, self.rng.randrange(window.blocks)
+
+    def _break_planes(self, count):
+        """Of ``count`` blocks one plane cannot be read any more, of as many one not be written."""
+        broken = []
+        for _ in range(2 * count):
+            window = self.rng.choice(self.host.windows)
+            block, planes = self.rng.randrange(window.blocks), window.view.format.bits
+            at = store.plane_address(
+                block, self.rng.randrange(planes), planes, blocks_per_row=window.blocks_per_row
+            )
+            broken.append(window.store + int(at))
+        for memory in (self.host.memory, self.host.golden):
+            memory.read_fails = frozenset(broken[:count]).__contains__
+            memory.write_fails = frozenset(broken[count:]).__contains__
 
     def _answered(self, tag):
         kind, block, line = self.under_way.pop(tag, (None, None, None))

@@ -13,8 +13,8 @@ from tb.store import device_scenarios as scenarios
 from tb.store.cycle import ByHand, run
 from tb.store.device_traffic import random_traffic
 
-#: Messages of the random runs; LAMINA_MESSAGES=100000 for a long one.
-MESSAGES = int(os.environ.get("LAMINA_MESSAGES", "1500"))
+#: Messages of all random runs together; LAMINA_MESSAGES=2000000 for a long night.
+MESSAGES = int(os.environ.get("LAMINA_MESSAGES", "100000"))
 
 
 @functools.cache
@@ -64,11 +64,11 @@ def test_an_isolated_read_costs_the_planes_of_its_view(device, seeded):
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_random_traffic(device, seeded, latency, stall):
     counted = play(
-        device, seeded, random_traffic, MESSAGES,
+        device, seeded, random_traffic, MESSAGES // 4,
         latency=latency, stall=stall, idle=stall,
     )  # fmt: skip
-    assert counted["joined_reads"]
-    assert counted["partial_writes"]
+    for what in ("joined_reads", "partial_writes", "read_errors", "write_errors"):
+        assert counted[what]
 
 
 @pytest.mark.parametrize(("kind", "keep", "more"), [("planes", 4, 0), ("container", 5, 6 + 4)])

@@ -15,6 +15,7 @@ class Pin:
     def __init__(self, session: Session, number: int) -> None:
         self._session, self._number = session, number
         self._row = (ctypes.c_uint32 * _WORDS)()
+        self._driven = -1
 
     @property
     def value(self) -> int:
@@ -24,6 +25,9 @@ class Pin:
 
     @value.setter
     def value(self, value: int) -> None:
+        if value == self._driven:  # which is so for most pins in most cycles
+            return
+        self._driven = value
         ctypes.memmove(self._row, int(value).to_bytes(4 * _WORDS, "little"), 4 * _WORDS)
         self._session.set_signal(self._number, self._row)
 
