@@ -1,14 +1,12 @@
 """What happens to a device in its tests, in whatever simulator."""
 
+from lamina_gen.device.host import ALL, MEM_WR_PTL, Host, line_at, random_setup
 from lamina_sim.golden import store
-from lamina_sim.golden.store import device as golden
-from tb.store.device_host import ALL, MEM_WR_PTL, Host, line_at, random_setup
 
 
 async def begin(dut, simulator, rng, setup=None, **options):
     """A programmed device behind a host."""
-    windows, decoders, data = setup or random_setup(rng)
-    host = Host(dut, simulator, rng, windows, decoders, data, **options)
+    host = Host(dut, simulator, rng, setup or random_setup(rng), **options)
     await host.program()
     return host
 
@@ -37,48 +35,6 @@ async def isolated_reads(host, count=40):
         costs.append((window.view.planes_read, host.memory.beats - before))
     await host.check()
     return costs
-
-
-def plain_setup(kind, keep, form=store.INT8, blocks=256):
-    """One region of one format: its full view and one other."""
-    views = [store.View(kind="full", format=form), store.View(kind=kind, format=form, keep=keep)]
-    windows = [
-        golden.Window(view=view, base=(n + 1) << 20, blocks=blocks, store=0)
-        for n, view in enumerate(views)
-    ]
-    data = bytes(range(256)) * (blocks * form.bits // 4)
-    return windows, [golden.Decoder(base=1 << 30, size=1 << 28)], data
-
-
-async def first_line(host):
-    """Cycles from a read taken to its line, and from its first address taken to its beat."""
-    seen = {}
-    host.req.on_taken = lambda cycle: seen.setdefault("taken", cycle)
-    host.memory.on_address = lambda cycle: seen.setdefault("address", cycle)
-    host.memory.on_beat = lambda cycle: seen.setdefault("beat", cycle)
-    for _ in range(20):
-        await host.stepper.step()
-    tag = host.read(line_at(host, host.windows[1], 3, 0))
-    await host.drain()
-    return host.answered[tag] - seen["taken"], seen["beat"] - seen["address"]
-
-
-async def streaming(host, blocks=160):
-    """Lines of a stream of reads of all k lines of all blocks, and the cycles that they take."""
-    window = host.windows[1]
-    view = window.view
-    per_block = view.k if view.kind in ("planes", "packed") else view.lines
-    tags = [
-        host.read(line_at(host, window, block, line))
-        for block in range(blocks)
-        for line in range(per_block)
-    ]
-    await host.drain()
-    await host.check()
-    assert host.memory.beats == blocks * view.planes_read
-    cycles = sorted(host.answered[tag] for tag in tags)
-    skip = len(cycles) // 10
-    return len(cycles) - skip, cycles[-1] - cycles[skip] + 1
 
 
 async def failing_planes(host, rounds=60):

@@ -7,10 +7,11 @@ from cocotb.triggers import FallingEdge, ReadOnly
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
 
 from lamina.store.register_map import offset
+from lamina_gen.device import measure
+from lamina_gen.device.host import DRS, NDR, REQ, RWD, control_word, pack, unpack
+from lamina_gen.device.traffic import random_traffic
 from lamina_sim.golden import store
 from tb.store import device_scenarios as scenarios
-from tb.store.device_host import DRS, NDR, REQ, RWD, control_word, pack, unpack
-from tb.store.device_traffic import random_traffic
 from tb.streams import Sink, Source, start
 
 
@@ -46,7 +47,7 @@ async def on_peers_that_are_not_ours(dut):
     ram.write_if.log.setLevel("WARNING")
     ram.read_if.log.setLevel("WARNING")
     lite = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil", case_insensitive=False), dut.clk)
-    windows, (decoder,), _ = scenarios.plain_setup("packed", 3)
+    windows, (decoder,), _ = measure.plain_setup("packed", 3)
     await start(dut)
     await lite.write_dword(offset("hdm_base_low"), decoder.base)
     await lite.write_dword(offset("hdm_size_low"), decoder.size)

@@ -4,6 +4,14 @@ A cycle: every end drives its inputs, the design settles, every end looks at wha
 """
 
 from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Protocol
+
+from lamina_sim.verilated.stepped import Stepped
+
+__all__ = ["ByHand", "End", "Lite", "Memory", "Sender", "Simulator", "Stepper", "Taker", "run"]
 
 _MEMORY_PINS = """
     araddr arlen arsize arburst arvalid arready rdata rresp rlast rvalid rready
@@ -12,17 +20,39 @@ _MEMORY_PINS = """
 """
 
 
+class End(Protocol):
+    """One side of a port: it drives the design's inputs and looks at what is taken."""
+
+    def drive(self, _cycle: int) -> None:
+        """Set inputs for this cycle."""
+
+    def observe(self, cycle: int) -> None:
+        """See what has moved in this cycle."""
+
+
+class Simulator(Protocol):
+    """What steps the design: `ByHand`, or cocotb."""
+
+    async def settle(self) -> None:
+        """Let inputs take effect."""
+
+    async def tick(self) -> None:
+        """Go on to the next cycle."""
+
+
 class Sender:
     """Sends what is in ``queue`` into a stream."""
 
-    def __init__(self, dut, name, rng, idle=0.0):
+    def __init__(self, dut: Any, name: str, rng: Random, idle: float = 0.0) -> None:
         self.payload = getattr(dut, f"{name}__payload")
         self.valid, self.ready = getattr(dut, f"{name}__valid"), getattr(dut, f"{name}__ready")
-        self.rng, self.idle, self.queue, self.holding = rng, idle, deque(), False
-        self.on_taken = None
+        self.rng, self.idle, self.holding = rng, idle, False
+        self.queue: deque[int] = deque()
+        self.on_taken: Callable[[int], object] | None = None
         self.valid.value = 0
 
-    def drive(self, _cycle):
+    def drive(self, _cycle: int) -> None:
+        """Set inputs."""
         if self.holding:
             return
         self.holding = bool(self.queue) and self.rng.random() >= self.idle
@@ -30,7 +60,8 @@ class Sender:
             self.payload.value = self.queue[0]
         self.valid.value = int(self.holding)
 
-    def observe(self, cycle):
+    def observe(self, cycle: int) -> None:
+        """Look at what moves."""
         if self.holding and self.ready.value:
             self.holding = False
             self.queue.popleft()
@@ -41,17 +72,26 @@ class Sender:
 class Taker:
     """Hands what comes out of a stream to ``receive``; what is offered must stay."""
 
-    def __init__(self, dut, name, rng, receive, stall=0.0):
+    def __init__(
+        self,
+        dut: Any,
+        name: str,
+        rng: Random,
+        receive: Callable[[int, int], object],
+        stall: float = 0.0,
+    ) -> None:
         self.payload = getattr(dut, f"{name}__payload")
         self.valid, self.ready = getattr(dut, f"{name}__valid"), getattr(dut, f"{name}__ready")
-        self.rng, self.stall, self.receive, self.offered = rng, stall, receive, None
-        self.name = name
+        self.rng, self.stall, self.receive, self.name = rng, stall, receive, name
+        self.offered: int | None = None
         self.ready.value = 0
 
-    def drive(self, _cycle):
+    def drive(self, _cycle: int) -> None:
+        """Set inputs."""
         self.ready.value = int(self.rng.random() >= self.stall)
 
-    def observe(self, cycle):
+    def observe(self, cycle: int) -> None:
+        """Look at what moves."""
         if not self.valid.value:
             assert self.offered is None, f"{self.name}: valid fell before the beat was taken"
             return
@@ -63,6 +103,14 @@ class Taker:
             self.receive(payload, cycle)
 
 
+@dataclass
+class _Write:
+    address: int
+    line: bytes
+    strobes: int
+    done: bool = False
+
+
 class Memory:
     """AXI4 memory on ``m_axi_*`` over ``data``, a bytearray, with latency, stalls and errors.
 
@@ -71,33 +119,44 @@ class Memory:
     address of a beat. ``beats`` read and ``written`` are counted.
     """
 
-    def __init__(self, dut, data, rng, *, latency=(1, 1), stall=0.0):
+    def __init__(
+        self,
+        dut: Any,
+        data: bytearray,
+        rng: Random,
+        *,
+        latency: tuple[int, int] = (1, 1),
+        stall: float = 0.0,
+    ) -> None:
         self.pins = {name: getattr(dut, f"m_axi_{name}") for name in _MEMORY_PINS.split()}
         self.data, self.rng, self.latency, self.stall = data, rng, latency, stall
-        self.read_fails = self.write_fails = lambda _address: False
-        self.reads, self.addresses, self.writes = deque(), deque(), deque()
-        self.answers = deque()
+        self.read_fails: Callable[[int], bool] = lambda _address: False
+        self.write_fails = self.read_fails
+        self.reads: deque[tuple[int, int, bytes | None]] = deque()
+        self.addresses: deque[int] = deque()
+        self.writes: deque[tuple[bytes, int]] = deque()
+        self.answers: deque[tuple[_Write, int]] = deque()
         self.beats = self.written = 0
         self.hold_writes = False
-        self.on_address = self.on_beat = lambda _cycle: None
-        self.last_due = 0
+        self.on_address: Callable[[int], object] = lambda _cycle: None
+        self.on_beat: Callable[[int], object] = self.on_address
         self.r_held = self.b_held = False
         for name in ("arready", "rvalid", "awready", "wready", "bvalid"):
             self.pins[name].value = 0
 
-    def _due(self, cycle):
+    def _due(self, cycle: int) -> int:
         return cycle + self.rng.randint(*self.latency)
 
-    def _look(self, address):
+    def _look(self, address: int) -> bytes:
         return bytes(self.data[address : address + 64])
 
-    def drive(self, cycle):
-        go = lambda: int(self.rng.random() >= self.stall)  # noqa: E731
-        self.pins["arready"].value = go()
+    def drive(self, cycle: int) -> None:
+        """Set inputs."""
+        self.pins["arready"].value = int(self._go())
         for name in ("awready", "wready"):
-            self.pins[name].value = int(bool(go()) and not self.hold_writes)
+            self.pins[name].value = int(self._go() and not self.hold_writes)
         if not self.r_held:
-            self.r_held = bool(self.reads) and self.reads[0][1] <= cycle and bool(go())
+            self.r_held = bool(self.reads) and self.reads[0][1] <= cycle and self._go()
             if self.r_held:
                 address, _, seen = self.reads[0]
                 fails = self.read_fails(address)
@@ -107,22 +166,25 @@ class Memory:
                 self.pins["rlast"].value = 1
             self.pins["rvalid"].value = int(self.r_held)
         if not self.b_held:
-            self.b_held = bool(self.answers) and self.answers[0][1] <= cycle and bool(go())
+            self.b_held = bool(self.answers) and self.answers[0][1] <= cycle and self._go()
             if self.b_held:
                 write, _ = self.answers[0]
                 self._apply(write)
-                self.pins["bresp"].value = 2 if self.write_fails(write[0]) else 0
+                self.pins["bresp"].value = 2 if self.write_fails(write.address) else 0
             self.pins["bvalid"].value = int(self.b_held)
 
-    def _apply(self, write):
-        address, line, strobes = write
-        if strobes and not self.write_fails(address):
-            for byte in range(64):
-                if strobes >> byte & 1:
-                    self.data[address + byte] = line[byte]
-        write[2] = 0
+    def _go(self) -> bool:
+        return self.rng.random() >= self.stall
 
-    def observe(self, cycle):
+    def _apply(self, write: "_Write") -> None:
+        if not write.done and not self.write_fails(write.address):
+            for byte in range(64):
+                if write.strobes >> byte & 1:
+                    self.data[write.address + byte] = write.line[byte]
+        write.done = True
+
+    def observe(self, cycle: int) -> None:
+        """Look at what moves."""
         pins = self.pins
         if self.r_held and pins["rready"].value:
             self.r_held = False
@@ -150,21 +212,22 @@ class Memory:
             assert pins["wlast"].value
             self.writes.append((line, int(pins["wstrb"].value)))
         while self.addresses and self.writes:
-            write = [self.addresses.popleft(), *self.writes.popleft()]
+            write = _Write(self.addresses.popleft(), *self.writes.popleft())
             self.written += 1
             if self.rng.random() < 0.5:
                 self._apply(write)
             self.answers.append((write, self._due(cycle)))
 
     @property
-    def idle(self):
+    def idle(self) -> bool:
+        """Nothing is under way."""
         return not (self.reads or self.addresses or self.writes or self.answers)
 
 
 class Lite:
     """AXI4-Lite master on ``s_axil_*``: one access at a time."""
 
-    def __init__(self, dut):
+    def __init__(self, dut: Any) -> None:
         names = "awaddr awprot awvalid awready wdata wstrb wvalid wready bresp bvalid bready"
         names += " araddr arprot arvalid arready rdata rresp rvalid rready"
         self.pins = {name: getattr(dut, f"s_axil_{name}") for name in names.split()}
@@ -177,13 +240,15 @@ class Lite:
                 "rvalid",
             ):
                 self.pins[name].value = 0
-        self.access = self.answer = None
+        self.access: tuple[int, int | None, int] | None = None
+        self.answer: tuple[int, int] | None = None
 
-    def begin(self, address, data=None, strobes=15):
+    def begin(self, address: int, data: int | None = None, strobes: int = 15) -> None:
         """Start a read, or a write of ``data``; ``answer`` is (resp, data) when it is over."""
         self.access, self.answer = (address, data, strobes), None
 
-    def drive(self, _cycle):
+    def drive(self, _cycle: int) -> None:
+        """Set inputs."""
         pins = self.pins
         pins["bready"].value = pins["rready"].value = 1
         if self.access:
@@ -197,7 +262,8 @@ class Lite:
             for name in ("awvalid", "wvalid", "arvalid"):
                 pins[name].value = 0
 
-    def observe(self, _cycle):
+    def observe(self, _cycle: int) -> None:
+        """Look at what moves."""
         pins = self.pins
         if self.access and (
             (pins["awready"].value and self.access[1] is not None)
@@ -211,35 +277,38 @@ class Lite:
 
 
 class Stepper:
-    """Steps ``ends`` through cycles; ``settle`` and ``tick`` are the simulator's, awaited."""
+    """Steps ``ends`` through cycles of a simulator."""
 
-    def __init__(self, ends, settle, tick):
-        self.ends, self.settle, self.tick, self.cycle = list(ends), settle, tick, 0
+    def __init__(self, ends: Iterable[End], simulator: Simulator) -> None:
+        self.ends, self.simulator, self.cycle = list(ends), simulator, 0
 
-    async def step(self):
+    async def step(self) -> None:
+        """One cycle."""
         for end in self.ends:
             end.drive(self.cycle)
-        await self.settle()
+        await self.simulator.settle()
         for end in self.ends:
             end.observe(self.cycle)
         self.cycle += 1
-        await self.tick()
+        await self.simulator.tick()
 
 
 class ByHand:
     """A `Stepped` module as the simulator of a coroutine that awaits nothing else."""
 
-    def __init__(self, dut):
+    def __init__(self, dut: Stepped) -> None:
         self.dut = dut
 
-    async def settle(self):
+    async def settle(self) -> None:
+        """Let inputs take effect."""
         self.dut.settle()
 
-    async def tick(self):
+    async def tick(self) -> None:
+        """Go on to the next cycle."""
         self.dut.edge()
 
 
-def run(coroutine):
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine that never really waits."""
     try:
         coroutine.send(None)
