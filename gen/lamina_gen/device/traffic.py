@@ -48,18 +48,24 @@ class Traffic:
         return window.store, self.rng.randrange(window.blocks)
 
     def _break_planes(self, count: int) -> None:
-        """Of ``count`` blocks one plane cannot be read any more, of as many one not be written."""
+        """Of ``count`` blocks one plane cannot be read any more, of as many one not be written.
+
+        The first of them are hot.
+        """
         broken = []
-        for _ in range(2 * count):
-            window = self.rng.choice(self.host.windows)
-            block, planes = self.rng.randrange(window.blocks), window.view.format.bits
+        for place in (self.hot + [self._place() for _ in range(2 * count)])[: 2 * count]:
+            window = next(w for w in self.host.windows if w.store == place[0])
+            planes = window.view.format.bits
             at = store.plane_address(
-                block, self.rng.randrange(planes), planes, blocks_per_row=window.blocks_per_row
+                place[1],
+                self.rng.randrange(planes),
+                planes,
+                blocks_per_row=window.blocks_per_row,
             )
             broken.append(window.store + int(at))
         for memory in (self.host.memory, self.host.golden):
-            memory.read_fails = frozenset(broken[:count]).__contains__
-            memory.write_fails = frozenset(broken[count:]).__contains__
+            memory.read_fails = frozenset(broken[::2]).__contains__
+            memory.write_fails = frozenset(broken[1::2]).__contains__
 
     def _answered(self, tag: int) -> None:
         if tag not in self.under_way:

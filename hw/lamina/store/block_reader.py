@@ -44,7 +44,8 @@ class BlockReader(wiring.Component):
     release, release_slot : Out
         A read is done with its slot.
 
-    Timing: a row or group a cycle. A plane is read the cycle after it was written.
+    Timing: a row or group a cycle. A plane is read the cycle after it was written. A group that
+    two lines share is read once if the lines are asked for one behind the other.
     """
 
     def __init__(self, parameters):
@@ -77,6 +78,7 @@ class BlockReader(wiring.Component):
         due, fire, last, free = Signal(), Signal(), Signal(), Signal()
         empty, held_free = Signal(), Signal()
         head_plan, ahead = Signal(plan_layout()), Signal(p.sequence_bits)
+        continues, continued, first = Signal(), Signal(), Signal()
         add_plan(m, head, head_plan)
         m.d.comb += [
             empty.eq(job.unmapped | job.blank),
@@ -98,6 +100,7 @@ class BlockReader(wiring.Component):
         ]
         with m.If(self.i.ready):
             m.d.sync += [head.eq(self.i.payload), head_valid.eq(self.i.valid)]
+        self._follow(m, head, head_plan, free & head_valid, continues)
         with m.If(free):
             # A plane as it is has to wait for the planes up to it, anything else for all.
             needed = Mux(head_plan.direct, head.line + 1, head.read)
@@ -106,21 +109,53 @@ class BlockReader(wiring.Component):
                 job.eq(head),
                 plan.eq(head_plan),
                 target.eq(self.start + needed),
-                step.eq(0),
-                offset.eq(head_plan.offset),
+                step.eq(continues),
+                offset.eq(head_plan.offset + Mux(continues, head_plan.words, 0)),
+                continued.eq(continues),
+                first.eq(1),
             ]
         with m.Elif(fire):
-            m.d.sync += [step.eq(step + 1), offset.eq(offset + plan.words)]
-        self._hold(m, job, plan, step, offset, fire, last, empty, held_free)
+            m.d.sync += [step.eq(step + 1), offset.eq(offset + plan.words), first.eq(0)]
+        now = {"offset": offset, "first": first, "continued": continued, "last": last}
+        self._hold(m, job, plan, now, fire, held_free)
         return m
 
-    def _hold(self, m, job, plan, step, offset, fire, last, empty, free):
+    def _follow(self, m, head, plan, load, continues):
+        """See whether a line begins in the group with which the line before it ended.
+
+        A slot that was fetched anew in between has another start.
+        """
+        slot, line, start, valid = (
+            Signal.like(value, name=f"before_{name}")
+            for name, value in (
+                ("slot", head.slot),
+                ("line", head.line),
+                ("start", self.start),
+                ("valid", load),
+            )
+        )
+        m.d.comb += continues.eq(
+            valid
+            & plan.offset[-1]
+            & (head.slot == slot)
+            & (self.start == start)
+            & (head.line == line + 1)
+        )
+        with m.If(load):
+            m.d.sync += [
+                slot.eq(head.slot),
+                line.eq(head.line),
+                start.eq(self.start),
+                valid.eq(~head.unmapped & ~head.blank),
+            ]
+
+    def _hold(self, m, job, plan, now, fire, free):
         """What was read, while the memory's output has it."""
         held, held_plan, valid = Signal.like(job), Signal.like(plan), Signal()
         piece, line, direct = self.piece.p, self.line.p, Signal()
         failed, poison = Signal(), Signal()
-        turn, held_first, held_last = Signal(4), Signal(), Signal()
-        held_offset = Signal.like(offset)
+        turn = Signal(4)
+        then = {name: Signal.like(value, name=f"held_{name}") for name, value in now.items()}
         m.d.comb += [
             direct.eq(held_plan.direct | held.unmapped | held.blank),
             self.line.valid.eq(valid & direct),
@@ -138,9 +173,7 @@ class BlockReader(wiring.Component):
             piece.gather.eq(held.kind == ViewKind.PLANES),
             piece.count.eq(held_plan.words),
             piece.turn.eq(turn),
-            piece.first.eq(held_first),
-            piece.last.eq(held_last),
-            piece.offset.eq(held_offset),
+            *(piece[name].eq(value) for name, value in then.items()),
             *(line[name].eq(held[name]) for name in ("tag", "ld_id", "internal")),
             *(
                 piece[name].eq(held[name])
@@ -154,7 +187,5 @@ class BlockReader(wiring.Component):
                 held.eq(job),
                 held_plan.eq(plan),
                 turn.eq(turn_of(self.read)),
-                held_first.eq(step == 0),
-                held_last.eq(last),
-                held_offset.eq(offset),
+                *(then[name].eq(value) for name, value in now.items()),
             ]

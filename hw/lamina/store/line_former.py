@@ -19,7 +19,8 @@ def piece_layout() -> data.StructLayout:
     ``words``: as they come from the banks, turned by ``turn``; the group has 2^``group`` rows, of
     which ``read``, from row ``width`` - 1 downwards, were fetched. ``take``: bits of each code that
     go into the line; ``gather``: instead, bit ``line``, counted from the top. They fill ``count``
-    words from word ``offset`` on, as far as the line has them. ``first`` and ``last`` of the line.
+    words from word ``offset`` on, as far as the line has them. ``first`` and ``last`` of the line;
+    ``continued``: the line begins with what the line before had no room for.
     """
     return data.StructLayout(
         {
@@ -37,6 +38,7 @@ def piece_layout() -> data.StructLayout:
             "offset": signed(6),
             "count": unsigned(5),
             "first": unsigned(1),
+            "continued": unsigned(1),
             "last": unsigned(1),
             "tag": unsigned(16),
             "ld_id": unsigned(4),
@@ -80,14 +82,14 @@ class LineFormer(wiring.Component):
         valid = [Signal(name=f"valid_{n}") for n in range(1, 6)]
         words = [Signal(BLOCK_CODES, name=f"words_{n}", reset_less=True) for n in range(1, 6)]
         guard, top = Signal(16), Signal(8)
-        mask = Signal(BANKS)
+        mask, rest_mask = Signal(BANKS), Signal(BANKS)
         index, line = Signal(range(len(WIRINGS))), Signal(BLOCK_CODES)
+        rest = Signal(BLOCK_CODES, reset_less=True)
         present = Signal(BANKS)
         codes = self._codes(m, ranks[0], words[0], present)
         rounded = self._rounded(m, ranks[1], words[1], guard, top)
-        placed = Cat(
-            words[4].word_select(w, WORD_BITS) & mask[w].replicate(WORD_BITS) for w in range(BANKS)
-        )
+        placed = self._chosen(words[4], mask)
+        begin = Mux(ranks[4].first, Mux(ranks[4].continued, rest, 0), line)
         packed = Signal(BLOCK_CODES)
         wire(m, index, words[2], packed)
         with m.If(advance):
@@ -103,13 +105,13 @@ class LineFormer(wiring.Component):
                 index.eq(wiring_index(m, ranks[1])),
                 words[3].eq(packed),
                 words[4].eq(self._rotated(m, words[3], ranks[3].offset)),
-                mask.eq(self._mask(ranks[3])),
+                Cat(mask, rest_mask).eq(self._masks(ranks[3])),
                 self.o.valid.eq(valid[4] & ranks[4].last),
                 self.o.p.poison.eq(ranks[4].poison),
                 *(self.o.p[name].eq(ranks[4][name]) for name in ("tag", "ld_id", "internal")),
             ]
             with m.If(valid[4]):
-                m.d.sync += line.eq(placed | Mux(ranks[4].first, 0, line))
+                m.d.sync += [line.eq(placed | begin), rest.eq(self._chosen(words[4], rest_mask))]
         m.d.comb += self.o.p.data.eq(line)
         return m
 
@@ -156,9 +158,17 @@ class LineFormer(wiring.Component):
             words = rotated
         return words
 
-    def _mask(self, piece):
-        """Words of the line that this piece fills: from ``offset`` on, ``count`` of them."""
+    def _chosen(self, words, mask):
+        return Cat(
+            words.word_select(w, WORD_BITS) & mask[w].replicate(WORD_BITS) for w in range(BANKS)
+        )
+
+    def _masks(self, piece):
+        """Words that this piece fills, from ``offset`` on, ``count`` of them.
+
+        Those of the line, and above them those of the next one.
+        """
         run = ((1 << piece.count) - 1)[:16]
-        forward = (run << piece.offset[:4])[:16]
+        forward = (run << piece.offset[:4])[: 2 * BANKS]
         backward = (run >> (-piece.offset)[:4])[:16]
         return Mux(piece.offset[-1], backward, forward)
