@@ -1,7 +1,7 @@
 """Which blocks are in the read buffer, and what becomes of a read: hit, wait, or fetch."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.formats.views import VIEW_INDEX_BITS, ViewKind, place_layout, read_layout
@@ -147,8 +147,8 @@ class BlockLookup(wiring.Component):
         """The blocks in the slots: compared in the first stage, entered in the second."""
         slots = self.parameters.blocks
         valid = Signal(slots)
-        keys = Signal(data.ArrayLayout(unsigned(_KEY_BITS), slots))
-        marks = Signal(data.ArrayLayout(unsigned(MARK_BITS), slots))
+        keys = [Signal(_KEY_BITS, name=f"key_{n}") for n in range(slots)]
+        marks = [Signal(MARK_BITS, name=f"mark_{n}") for n in range(slots)]
         for n in range(slots):
             outdated = self.flush | (self.stale & (marks[n] == self.stale_mark))
             outdated |= self.drop & (self.drop_slot == n)

@@ -28,7 +28,7 @@ from lamina.formats.views import (
 from lamina.parameters import check_power_of_two, check_range
 from lamina.store.block_lookup import MARK_BITS
 from lamina.store.device_answers import DeviceAnswers
-from lamina.store.device_front import DeviceFront
+from lamina.store.device_front import DeviceFront, decoder_members
 from lamina.store.device_reads import DeviceReads
 from lamina.store.device_registers import DeviceRegisters
 from lamina.store.device_writes import DeviceWrites
@@ -269,7 +269,6 @@ class Device(wiring.Component):
         for name in ("done", "error", "read_data"):
             m.d.comb += getattr(port, name).eq(getattr(registers, name))
         m.d.comb += [
-            front.decoders.eq(registers.decoders),
             views.entry.eq(registers.entry),
             views.word.eq(registers.word),
             views.write_enable.eq(registers.entry_write),
@@ -280,6 +279,8 @@ class Device(wiring.Component):
             reads.flush.eq(registers.flush),
             registers.poison_count.eq(poison.count),
         ]
+        for name in decoder_members(self.parameters.decoders, In):
+            m.d.comb += getattr(front, name).eq(getattr(registers, name))
         for name in ("overflow", "low", "high", "accessed", "access_done"):
             m.d.comb += getattr(registers, name).eq(getattr(poison, name))
         for name in ("access", "access_clear", "access_index", "overflow_clear"):

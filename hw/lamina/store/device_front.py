@@ -13,7 +13,7 @@ from lamina.formats.cxl import (
 )
 from lamina.formats.views import message_layout
 
-__all__ = ["DECODER_LINES_BITS", "DeviceFront", "decoder_layout", "response_layout"]
+__all__ = ["DECODER_LINES_BITS", "DeviceFront", "decoder_members", "response_layout"]
 
 #: log2 of the lines in the grain of HDM decoders: 256 MiB.
 DECODER_LINES_BITS = 22
@@ -33,6 +33,11 @@ def decoder_layout() -> data.StructLayout:
             "delta": unsigned(_GRAIN_BITS),
         }
     )
+
+
+def decoder_members(count: int, flow) -> dict:
+    """Return the members ``decoder_0`` and so on."""
+    return {f"decoder_{n}": flow(decoder_layout()) for n in range(count)}
 
 
 def response_layout() -> data.StructLayout:
@@ -60,7 +65,7 @@ class DeviceFront(wiring.Component):
         Moves the stages and lets messages in.
     read, write, invalidate, malformed : Out
         Pulses: a message of that kind was taken.
-    decoders : In
+    decoder_* : In
     """
 
     def __init__(self, parameters):
@@ -77,7 +82,7 @@ class DeviceFront(wiring.Component):
                 "o_mapped": Out(1),
                 "o_valid": Out(1),
                 "advance": In(1),
-                "decoders": In(data.ArrayLayout(decoder_layout(), p.decoders)),
+                **decoder_members(p.decoders, In),
                 "read": Out(1),
                 "write": Out(1),
                 "invalidate": Out(1),
@@ -96,7 +101,7 @@ class DeviceFront(wiring.Component):
             m.d.sync += [self.o.eq(first), self.o_valid.eq(first_valid)]
             grain = message.line[DECODER_LINES_BITS:]
             for n in range(self.parameters.decoders):
-                decoder = self.decoders[n]
+                decoder = getattr(self, f"decoder_{n}")
                 m.d.sync += inside[n].eq(
                     decoder.enable & (grain >= decoder.first) & (grain < decoder.limit)
                 )
@@ -177,7 +182,7 @@ class DeviceFront(wiring.Component):
         delta, grain = Signal(_GRAIN_BITS), Signal(_GRAIN_BITS)
         for n in range(self.parameters.decoders):
             with m.If(inside[n]):
-                m.d.comb += delta.eq(self.decoders[n].delta)
+                m.d.comb += delta.eq(getattr(self, f"decoder_{n}").delta)
         m.d.comb += grain.eq(message.line[DECODER_LINES_BITS:] + delta)
         high = self.parameters.device_line_bits - DECODER_LINES_BITS
         m.d.sync += [

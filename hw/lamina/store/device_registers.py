@@ -1,11 +1,11 @@
 """The device's registers on AXI4-Lite: who answers which address."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.formats.views import VIEW_INDEX_BITS
-from lamina.store.device_front import decoder_layout
+from lamina.store.device_front import decoder_members
 from lamina.store.hdm_registers import HdmRegisters
 from lamina.store.poison_table import poison_layout
 from lamina.store.register_map import ADDRESS_BITS, COUNTERS, offset
@@ -26,7 +26,7 @@ class DeviceRegisters(wiring.Component):
         As `AxiLitePort` has them.
     events : In
         A bit for each of COUNTERS: pulses.
-    decoders : Out
+    decoder_* : Out
     entry, word, entry_write, commit : Out; entry_data, busy : In
         Of `ViewTable`.
     flush : Out
@@ -48,7 +48,7 @@ class DeviceRegisters(wiring.Component):
                 "error": Out(1),
                 "read_data": Out(32),
                 "events": In(len(COUNTERS)),
-                "decoders": Out(data.ArrayLayout(decoder_layout(), p.decoders)),
+                **decoder_members(p.decoders, Out),
                 "entry": Out(VIEW_INDEX_BITS),
                 "word": Out(3),
                 "entry_write": Out(1),
@@ -78,8 +78,9 @@ class DeviceRegisters(wiring.Component):
         view, decoder = self.address[9], self.address[8:10] == 1
         in_view = self.address[3:9] < p.views
         in_hdm = self.address[:8] < 4 + 8 * p.decoders
+        for name in decoder_members(p.decoders, Out):
+            m.d.comb += getattr(self, name).eq(getattr(hdm, name))
         m.d.comb += [
-            self.decoders.eq(hdm.decoders),
             hdm.word.eq(self.address[:8]),
             hdm.write_data.eq(self.write_data),
             self.entry.eq(self.address[3:9]),

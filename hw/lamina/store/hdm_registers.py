@@ -1,10 +1,10 @@
 """HDM decoders as software programs them: base, size, skip, commit."""
 
 from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.store.device_front import DECODER_LINES_BITS, decoder_layout
+from lamina.store.device_front import DECODER_LINES_BITS, decoder_members
 
 __all__ = ["HdmRegisters"]
 
@@ -23,7 +23,7 @@ class HdmRegisters(wiring.Component):
     write, write_data : In
     read_data : Out
         Combinational.
-    decoders : Out
+    decoder_* : Out
         In force a few cycles after they are committed.
 
     A decoder is committed after the ones before it. While it is committed its registers are kept.
@@ -37,7 +37,7 @@ class HdmRegisters(wiring.Component):
                 "write": In(1),
                 "write_data": In(32),
                 "read_data": Out(32),
-                "decoders": Out(data.ArrayLayout(decoder_layout(), p.decoders)),
+                **decoder_members(p.decoders, Out),
             }
         )
 
@@ -85,7 +85,7 @@ class HdmRegisters(wiring.Component):
                     committed.eq(wish & good),
                     error.eq(wish & ~good),
                 ]
-        decoder = self.decoders[n]
+        decoder = getattr(self, f"decoder_{n}")
         m.d.sync += [
             start.eq(end + skip[grain]),
             after.eq(start + size[grain]),

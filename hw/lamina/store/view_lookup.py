@@ -1,7 +1,7 @@
 """Which view an address belongs to, and which block and line of it."""
 
-from amaranth.hdl import Cat, Module, Signal, unsigned
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.formats.views import (
@@ -42,8 +42,8 @@ class ViewLookup(wiring.Component):
                 "i_mapped": In(1),
                 "i_valid": In(1),
                 "valid": In(p.views),
-                "first": In(data.ArrayLayout(unsigned(p.granule_bits), p.views)),
-                "limit": In(data.ArrayLayout(unsigned(p.granule_bits + 1), p.views)),
+                "first": In(p.granule_bits * p.views),
+                "limit": In((p.granule_bits + 1) * p.views),
                 "index": Out(VIEW_INDEX_BITS),
                 "view": In(p.view),
                 "o": Out(place_layout(p.view)),
@@ -65,7 +65,9 @@ class ViewLookup(wiring.Component):
                 m.d.comb += self.index.eq(v)
         with m.If(self.advance):
             for v in range(p.views):
-                inside = (granule >= self.first[v]) & (granule < self.limit[v])
+                first = self.first.word_select(v, p.granule_bits)
+                limit = self.limit.word_select(v, p.granule_bits + 1)
+                inside = (granule >= first) & (granule < limit)
                 m.d.sync += hits[v].eq(self.valid[v] & self.i_mapped & inside)
             m.d.sync += [
                 Cat(*message).eq(Cat(self.i, message[0])),

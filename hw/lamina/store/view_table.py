@@ -70,8 +70,8 @@ class ViewTable(wiring.Component):
                 "commit": In(1),
                 "busy": Out(1),
                 "valid": Out(p.views),
-                "first": Out(data.ArrayLayout(unsigned(p.granule_bits), p.views)),
-                "limit": Out(data.ArrayLayout(unsigned(p.granule_bits + 1), p.views)),
+                "first": Out(p.granule_bits * p.views),
+                "limit": Out((p.granule_bits + 1) * p.views),
                 "index": In(VIEW_INDEX_BITS),
                 "enable": In(1),
                 "view": Out(p.view),
@@ -112,13 +112,14 @@ class ViewTable(wiring.Component):
                 m.next = "WRITE"
             with m.State("WRITE"):
                 m.d.comb += views.write_enable.eq(1)
-                overflow = limit >> (self.parameters.granule_bits + 1)
+                bits = self.parameters.granule_bits
+                overflow = limit >> (bits + 1)
                 for v in range(self.parameters.views):
                     with m.If(self.entry == v):
                         m.d.sync += [
                             self.valid[v].eq(held_good & ~overflow.any()),
-                            self.first[v].eq(held.first),
-                            self.limit[v].eq(limit),
+                            self.first.word_select(v, bits).eq(held.first),
+                            self.limit.word_select(v, bits + 1).eq(limit),
                         ]
                 m.next = "IDLE"
         return m

@@ -1,7 +1,7 @@
 """Ends writes: counts the memory's answers, keeps the poison table true, and answers the host."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.bus.axi4 import write_response_layout
@@ -53,8 +53,8 @@ class WriteFinish(wiring.Component):
                 "b": In(stream.Signature(write_response_layout(p.axi))),
                 "staged_slot": Out(p.write_slot_bits),
                 "address": In(p.beat_bits),
-                "lines": In(data.ArrayLayout(unsigned(BLOCK_ROWS), p.write_blocks)),
-                "poisoned": In(data.ArrayLayout(unsigned(BLOCK_ROWS), p.write_blocks)),
+                "lines": In(BLOCK_ROWS * p.write_blocks),
+                "poisoned": In(BLOCK_ROWS * p.write_blocks),
                 "any_poison": In(1),
                 "update": Out(stream.Signature(update_layout(p.beat_bits))),
                 "stale": Out(1),
@@ -93,11 +93,13 @@ class WriteFinish(wiring.Component):
                     m.next = "LOAD"
             with m.State("LOAD"):
                 m.d.comb += ended.o.ready.eq(1)
-                lines = Mux(ended.o.payload, self.lines[slot], self.poisoned[slot])
+                there = self.lines.word_select(slot, BLOCK_ROWS)
+                poisoned = self.poisoned.word_select(slot, BLOCK_ROWS)
+                lines = Mux(ended.o.payload, there, poisoned)
                 m.d.sync += [
-                    left.eq(self.lines[slot]),
+                    left.eq(there),
                     bad.eq(lines),
-                    good.eq(self.lines[slot] & ~lines),
+                    good.eq(there & ~lines),
                 ]
                 m.next = "BAD"
             with m.State("BAD"):

@@ -58,7 +58,7 @@ class WriteGather(wiring.Component):
     staged, staged_slot, staged_enable : Out
         A new slot: its block.
     lines, poisoned : Out
-        Of each slot: its lines, and those of them that are poisoned.
+        Of each slot, 16 bits: its lines, and those of them that are poisoned.
     tail : Out
         Slots taken since reset; the newest is ``tail`` - 1.
     closed : In
@@ -88,8 +88,8 @@ class WriteGather(wiring.Component):
                 "staged": Out(staged_layout(p.beat_bits)),
                 "staged_slot": Out(p.write_slot_bits),
                 "staged_enable": Out(1),
-                "lines": Out(data.ArrayLayout(unsigned(BLOCK_ROWS), slots)),
-                "poisoned": Out(data.ArrayLayout(unsigned(BLOCK_ROWS), slots)),
+                "lines": Out(BLOCK_ROWS * slots),
+                "poisoned": Out(BLOCK_ROWS * slots),
                 "tail": Out(p.write_slot_bits + 1),
                 "closed": In(p.write_slot_bits + 1),
                 "done": In(p.write_slot_bits + 1),
@@ -165,7 +165,7 @@ class WriteGather(wiring.Component):
         newest_lines = Signal(BLOCK_ROWS)
         m.d.comb += [
             bit.eq(1 << write.line),
-            newest_lines.eq(self.lines[newest[: p.write_slot_bits]]),
+            newest_lines.eq(self.lines.word_select(newest[: p.write_slot_bits], BLOCK_ROWS)),
             # A line that is there already is answered for already.
             join.eq(
                 (used != 0)
@@ -189,10 +189,10 @@ class WriteGather(wiring.Component):
         ]
         with m.If(stage):
             m.d.sync += last_key.eq(key)
-            before = Mux(join, self.lines[slot], 0)
-            bad = Mux(join, self.poisoned[slot], 0)
+            lines = self.lines.word_select(slot, BLOCK_ROWS)
+            poisoned = self.poisoned.word_select(slot, BLOCK_ROWS)
             m.d.sync += [
-                self.lines[slot].eq(before | bit),
-                self.poisoned[slot].eq(bad | Mux(poison, bit, 0)),
+                lines.eq(Mux(join, lines, 0) | bit),
+                poisoned.eq(Mux(join, poisoned, 0) | Mux(poison, bit, 0)),
                 self.tail.eq(self.tail + ~join),
             ]

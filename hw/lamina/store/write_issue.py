@@ -1,7 +1,7 @@
 """Writes staged blocks to memory, plane by plane, with byte strobes and without reading."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.bus.axi4 import BURST_INCR, address_layout, write_data_layout
@@ -48,8 +48,8 @@ class WriteIssue(wiring.Component):
                 "staged_slot": Out(p.write_slot_bits),
                 "staged_read": Out(1),
                 "staged": In(staged_layout(p.beat_bits)),
-                "lines": In(data.ArrayLayout(unsigned(BLOCK_ROWS), p.write_blocks)),
-                "poisoned": In(data.ArrayLayout(unsigned(BLOCK_ROWS), p.write_blocks)),
+                "lines": In(BLOCK_ROWS * p.write_blocks),
+                "poisoned": In(BLOCK_ROWS * p.write_blocks),
                 "read_enable": Out(1),
                 "read": Out(access_layout(p.write_slot_bits)),
                 "read_data": In(BLOCK_CODES),
@@ -86,7 +86,8 @@ class WriteIssue(wiring.Component):
             with m.State("LOAD"):
                 m.d.comb += self.expect.valid.eq(1)
                 m.d.sync += job.eq(self.staged)
-                good = self.lines[slot] & ~self.poisoned[slot]
+                good = self.lines.word_select(slot, BLOCK_ROWS)
+                good &= ~self.poisoned.word_select(slot, BLOCK_ROWS)
                 narrow = Cat(good[n // 8] for n in range(BEAT_BYTES))
                 wide = Cat(good[n // 4] for n in range(BEAT_BYTES))
                 m.d.sync += strobes.eq(Mux(self.staged.wide, wide, narrow))
