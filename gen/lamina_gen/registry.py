@@ -49,6 +49,8 @@ class Entry:
 _ENTRIES: tuple[Entry, ...] = (
     # One line each: name, stage, class; in the order of the stages.
     Entry("store.transpose", "store", "lamina.store.transpose:Transpose"),
+    Entry("store.device", "store", "lamina.store.device:Device"),
+    Entry("store.cpi", "store", "lamina.store.cpi:Cpi"),
     Entry("store.fetcher", "fetch", "lamina.store.fetcher:Fetcher"),
     Entry("store.assembler", "fetch", "lamina.store.assembler:Assembler"),
     Entry("pacq.operand_buffer", "fetch", "lamina.pacq.operand_buffer:OperandBuffer"),

@@ -17,6 +17,7 @@ Progress = Callable[[str, float], None]
 BENCHES = {
     "modules": ("lamina_gen.bench.modules:measure", "latency, throughput, storage of all modules"),
     "fetcher": ("lamina_gen.bench.hardware:measure_fetcher", "beats per cycle of store.fetcher"),
+    "store": ("lamina_gen.bench.store:measure", "store.device: bytes, rates, latency, answers"),
     "element": ("lamina_gen.bench.hardware:measure_element", "cycles per group of anda.element"),
     "pe": ("lamina_gen.bench.pe:measure", "area, period, energy, FPGA: elements and baselines"),
     "gemm": ("lamina_gen.bench.hardware:measure_gemm", "a [64,1024] x [1024,1024] product"),

@@ -15,9 +15,11 @@ __all__ = [
     "Axi4Parameters",
     "address_layout",
     "connect_read_pins",
+    "connect_write_pins",
     "read_data_layout",
     "read_pins",
     "write_data_layout",
+    "write_pins",
     "write_response_layout",
 ]
 
@@ -102,6 +104,15 @@ def read_pins(prefix: str, p: Axi4Parameters) -> dict:
     )
 
 
+def write_pins(prefix: str, p: Axi4Parameters) -> dict:
+    """Return the members of a write-only AXI4 master, ``<prefix>_awaddr`` to ``_bready``."""
+    return (
+        _channel_pins(f"{prefix}_aw", address_layout(p), Out, In)
+        | _channel_pins(f"{prefix}_w", write_data_layout(p), Out, In)
+        | _channel_pins(f"{prefix}_b", write_response_layout(p), In, Out)
+    )
+
+
 def connect_read_pins(
     m: Module,
     component: wiring.Component,
@@ -110,18 +121,33 @@ def connect_read_pins(
     r: stream.Interface,
 ) -> None:
     """Connect the `read_pins` of ``component`` to a stream ``ar`` out of and ``r`` into a part."""
-    for channel, flow, outward in (("ar", ar, True), ("r", r, False)):
-        pins = [getattr(component, f"{prefix}_{channel}{name}") for name, _ in flow.p.shape()]
-        valid = getattr(component, f"{prefix}_{channel}valid")
-        ready = getattr(component, f"{prefix}_{channel}ready")
-        fields = [flow.p[name] for name, _ in flow.p.shape()]
-        sinks, sources = (pins, fields) if outward else (fields, pins)
-        m.d.comb += [sink.eq(source) for sink, source in zip(sinks, sources, strict=True)]
-        m.d.comb += (
-            [valid.eq(flow.valid), flow.ready.eq(ready)]
-            if outward
-            else [
-                flow.valid.eq(valid),
-                ready.eq(flow.ready),
-            ]
-        )
+    _connect(m, component, f"{prefix}_ar", ar, outward=True)
+    _connect(m, component, f"{prefix}_r", r, outward=False)
+
+
+def connect_write_pins(
+    m: Module,
+    component: wiring.Component,
+    prefix: str,
+    aw: stream.Interface,
+    w: stream.Interface,
+    b: stream.Interface,
+) -> None:
+    """Connect the `write_pins` of ``component`` to streams ``aw``, ``w`` out and ``b`` in."""
+    _connect(m, component, f"{prefix}_aw", aw, outward=True)
+    _connect(m, component, f"{prefix}_w", w, outward=True)
+    _connect(m, component, f"{prefix}_b", b, outward=False)
+
+
+def _connect(m, component, prefix, flow, *, outward):
+    """Connect the pins of one channel to a stream of the same fields."""
+    names = [name for name, _ in flow.p.shape()]
+    pins = [getattr(component, f"{prefix}{name}") for name in names]
+    fields = [flow.p[name] for name in names]
+    valid, ready = getattr(component, f"{prefix}valid"), getattr(component, f"{prefix}ready")
+    sinks, sources = (pins, fields) if outward else (fields, pins)
+    m.d.comb += [sink.eq(source) for sink, source in zip(sinks, sources, strict=True)]
+    if outward:
+        m.d.comb += [valid.eq(flow.valid), flow.ready.eq(ready)]
+    else:
+        m.d.comb += [flow.valid.eq(valid), ready.eq(flow.ready)]

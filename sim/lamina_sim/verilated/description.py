@@ -14,18 +14,22 @@ AXI_READ = (
 )  # fmt: skip
 """Signals of an axi4-read port in the order of memory.h AxiReadSignals."""
 
+#: Ports that can be stepped by hand only.
+BY_HAND = ("axi4", "axi4-write", "axi4-lite", "axi4-lite-read", "axi4-lite-write")
+
 _NEEDED = {
     "stream": ("valid", "ready"),
     "signal": ("value",),
     "axi4-read": tuple(
         name for name in AXI_READ if name not in ("arid", "rid", "arsize", "arburst")
     ),
+    **dict.fromkeys(BY_HAND, ()),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Port:
-    """One entry of "ports": a stream, a plain signal or an AXI4 read master."""
+    """One entry of "ports": a stream, a plain signal or an AXI interface."""
 
     name: str
     kind: str

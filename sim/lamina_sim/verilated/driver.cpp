@@ -61,6 +61,11 @@ LAMINA_API int lamina_run(Simulation* simulation, int64_t cycles) {
     }
 }
 
+// For callers that step by themselves: inputs set, then settled, outputs read, then the edge.
+LAMINA_API void lamina_settle(Simulation* simulation) { simulation->settle(); }
+
+LAMINA_API void lamina_edge(Simulation* simulation) { simulation->edge(); }
+
 LAMINA_API const char* lamina_message(Simulation* simulation) {
     return simulation->message.c_str();
 }

@@ -65,6 +65,8 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "lamina_output": (None, [_PTR, _STR, _SIGNALS, _U32, _I64, _U64, _U64, _U64]),
     "lamina_axi_read": (None, [_PTR, _STR, _SIGNALS, c.POINTER(MemorySettings), _U64, _U64]),
     "lamina_run": (_INT, [_PTR, _I64]),
+    "lamina_settle": (None, [_PTR]),
+    "lamina_edge": (None, [_PTR]),
     "lamina_message": (_STR, [_PTR]),
     "lamina_cycle": (_I64, [_PTR]),
     "lamina_last_transfer": (_I64, [_PTR]),

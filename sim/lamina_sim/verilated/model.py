@@ -14,10 +14,11 @@ from lamina_sim.verilated import arguments, ports
 from lamina_sim.verilated import library as lib
 from lamina_sim.verilated.arguments import at_least
 from lamina_sim.verilated.build import Design, Progress, build_library, cache_folder
-from lamina_sim.verilated.description import ports_of, read_description
+from lamina_sim.verilated.description import BY_HAND, ports_of, read_description
 from lamina_sim.verilated.memory import Memory
 from lamina_sim.verilated.result import Result
 from lamina_sim.verilated.session import Session
+from lamina_sim.verilated.stepped import Stepped
 
 __all__ = ["Model", "build"]
 
@@ -163,6 +164,9 @@ class Model:
             rules (a burst across 4 KiB, for one).
         """
         inputs, outputs, constants = inputs or {}, outputs or {}, constants or {}
+        for port in self.ports.values():
+            if port.kind in BY_HAND:
+                raise ValueError(f"Port {port.name} must be stepped by hand: it is {port.kind}.")
         arguments.check_names(inputs, self._names("stream", "in"), "An input stream")
         arguments.check_names(outputs, self._names("stream", "out"), "An output stream")
         arguments.check_names(constants, self._names("signal", "in"), "A plain input")
@@ -193,6 +197,16 @@ class Model:
                 else:
                     session.plain_output(port)
             return session.run()
+
+    def stepped(self, *, seed: int = 0, trace: PathLike[str] | str | None = None) -> Stepped:
+        """Open the module to be stepped by the caller, cycle by cycle, out of reset.
+
+        For benches that react to what they see, which no array of inputs can. ``seed``: of random
+        initial values; ``trace``: path of a VCD file.
+        """
+        schedule = lib.Schedule(reset_cycles=1, reset_at=-1, timeout=1, drain=0, limit=1)
+        session = self._open(schedule, at_least(0, seed, "seed"), trace)
+        return Stepped(session, self.description.get("reset"))
 
     def _names(self, kind: str, direction: str) -> list[str]:
         return [p.name for p in self.ports.values() if (p.kind, p.direction) == (kind, direction)]

@@ -83,6 +83,26 @@ class Session:
     def _numbers(self, port: Port, names: tuple[str, ...]) -> ctypes.Array[ctypes.c_int]:
         return (ctypes.c_int * len(names))(*(self._number(port.signals.get(n)) for n in names))
 
+    def numbers(self) -> Mapping[str, int]:
+        """Numbers of the top-level signals in the driver, by name."""
+        return self._index
+
+    def set_signal(self, number: int, row: ctypes.Array[ctypes.c_uint32]) -> None:
+        """Set a top-level signal to the words of ``row``."""
+        self._library.lamina_set(self._handle, number, row, len(row))
+
+    def get_signal(self, number: int, row: ctypes.Array[ctypes.c_uint32]) -> None:
+        """Store a top-level signal in the words of ``row``."""
+        self._library.lamina_get(self._handle, number, row, len(row))
+
+    def settle(self) -> None:
+        """Let the inputs take effect, with the clock low."""
+        self._library.lamina_settle(self._handle)
+
+    def edge(self) -> None:
+        """Give one rising edge of the clock."""
+        self._library.lamina_edge(self._handle)
+
     def constant(self, port: Port, words: NDArray[np.uint32]) -> None:
         """Hold a plain input at one packed value [words]."""
         if port.width:

@@ -42,6 +42,9 @@ public:
         return Status::kRunning;
     }
 
+    void settle() { evaluate(false); }
+    void edge() { evaluate(true); }
+
     int64_t cycle() const { return cycle_; }
     int64_t last_transfer() const { return last_transfer_; }
 
@@ -77,9 +80,6 @@ private:
         edge();
         ++cycle_;
     }
-
-    void settle() { evaluate(false); }
-    void edge() { evaluate(true); }
 
     void evaluate(bool clock) {
         if (clock_) clock_.drive(clock);

@@ -1,0 +1,122 @@
+"""What the store's device does to memory and link, counted in Verilator."""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lamina_gen.bench import Progress
+from lamina_gen.build import build_model
+from lamina_gen.device import measure as device
+from lamina_gen.device.ends import ByHand, run
+from lamina_gen.device.host import Host, Setup, random_setup
+from lamina_gen.device.traffic import random_traffic
+from lamina_sim.golden import store
+from lamina_sim.verilated import Model
+
+__all__ = ["figures", "measure"]
+
+#: Cycles from an address to its beat, one beat a cycle, in all runs but the random ones.
+_LATENCY = 20
+_BLOCKS = 96
+_FORMATS = {"int8": store.INT8, "bf16": store.BF16}
+_KINDS = ("planes", "packed", "container")
+_FIGURES = (
+    "bytes_ratio",
+    "bus_utilization",
+    "lines_per_cycle",
+    "link_lines_per_block",
+    "isolated_read_beats",
+)
+_LATENCIES = ("first_line_added", "streaming_per_line")
+
+#: Messages of random kinds; memory answers after 1 to 60 cycles, and now and then with an error.
+_MESSAGES = 100_000
+
+
+def measure(progress: Progress | None = None) -> dict[str, Any]:
+    """Measure every view of INT8 and BF16, and count what random messages find."""
+    report = progress or (lambda text, fraction: None)
+    model = build_model("store.device", {}, progress=lambda text, part: report(text, part / 4))
+    keeps = {name: range(f.least_planes, f.bits + 1) for name, f in _FORMATS.items()}
+    return figures(model, keeps, _MESSAGES, lambda text, part: report(text, 0.25 + 0.75 * part))
+
+
+def figures(
+    model: Model, keeps: Mapping[str, Sequence[int]], messages: int, report: Progress
+) -> dict[str, Any]:
+    """Measure a built device: the prefixes ``keeps`` of each format, then random messages."""
+    rows: list[dict[str, Any]] = []
+    for name, planes in keeps.items():
+        for keep in planes:
+            report(f"{name}, {keep} planes", len(rows) / 100)
+            rows += [_view(model, name, _FORMATS[name], kind, keep) for kind in _KINDS]
+    found = {figure: _by_view(rows, figure) for figure in _FIGURES}
+    latencies = {figure: _by_view(rows, figure) for figure in _LATENCIES}
+    return {
+        "memory_latency_cycles": _LATENCY,
+        "blocks": _BLOCKS,
+        **found,
+        "read_latency_cycles": latencies,
+        **_fuzz(model, messages, report),
+        "rows": rows,
+    }
+
+
+def _play(model: Model, scenario: Callable[[Host], Any], setup: Setup, **options: Any) -> Any:
+    """Program a device that is out of reset; return what the scenario sees."""
+
+    async def all_of_it() -> Any:
+        host = Host(stepped, ByHand(stepped), random.Random(1), setup, **options)
+        await host.program()
+        return await scenario(host)
+
+    with model.stepped() as stepped:
+        stepped.reset()
+        return run(all_of_it())
+
+
+def _view(model: Model, name: str, form: store.Format, kind: str, keep: int) -> dict[str, Any]:
+    setup, even = device.plain_setup(kind, keep, form), {"latency": (_LATENCY, _LATENCY)}
+    stream = _play(model, lambda host: device.streaming(host, _BLOCKS), setup, **even)
+    cycles, wait = _play(model, device.first_line, setup, **even)
+    return {
+        "format": name,
+        "planes": keep,
+        "view": kind,
+        "bytes_ratio": stream.beats / (_BLOCKS * form.bits),
+        "bus_utilization": stream.beats_per_cycle,
+        "lines_per_cycle": stream.lines_per_cycle,
+        "first_line_added": cycles - wait,
+        "streaming_per_line": 1 / stream.lines_per_cycle,
+        "link_lines_per_block": stream.lines // _BLOCKS,
+        "isolated_read_beats": _play(model, device.isolated_beats, setup, **even),
+    }
+
+
+def _by_view(rows: list[dict[str, Any]], figure: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return a figure by format, view, and planes."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        views = found.setdefault(row["format"], {})
+        views.setdefault(row["view"], {})[str(row["planes"])] = row[figure]
+    return found
+
+
+def _fuzz(model: Model, messages: int, report: Progress) -> dict[str, int]:
+    """Random messages, half of them at full speed, half with stalls everywhere."""
+
+    async def scenario(host: Host) -> Host:
+        host.strict = False
+        await random_traffic(host, messages // 2)
+        return host
+
+    answers, wrong = 0, Counter[str]()
+    for part, stall in enumerate((0.0, 0.4)):
+        report("random messages", 0.5 + part / 4)
+        setup = random_setup(random.Random(part))
+        host = _play(model, scenario, setup, idle=stall, stall=stall, latency=(1, 60))
+        answers += host.answers
+        wrong += host.wrong
+    found = {f"fuzz_{kind}": wrong[kind] for kind in ("lost", "duplicated", "corrupted")}
+    return {"fuzz_transactions": answers, **found}

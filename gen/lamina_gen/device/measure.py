@@ -1,0 +1,90 @@
+"""How fast the device is: single reads, streams of reads."""
+
+from dataclasses import dataclass
+
+from lamina_gen.device.host import GRANULE, Host, Setup, line_at
+from lamina_sim.golden import store
+from lamina_sim.golden.store import device
+
+__all__ = ["Stream", "first_line", "isolated_beats", "lines_of_a_block", "plain_setup", "streaming"]
+
+
+def plain_setup(
+    kind: str,
+    keep: int,
+    form: store.Format = store.INT8,
+    *,
+    blocks: int = 256,
+    rounding: str = "truncate",
+) -> Setup:
+    """One region of one format: its full view and one other."""
+    views = [
+        store.View(kind="full", format=form),
+        store.View(kind=kind, format=form, keep=keep, rounding=rounding),
+    ]
+    windows = [
+        device.Window(view=view, base=(n + 1) * 16 * GRANULE, blocks=blocks, store=0)
+        for n, view in enumerate(views)
+    ]
+    data = bytes(range(256)) * (blocks * form.bits // 4)
+    return windows, [device.Decoder(base=1 << 30, size=1 << 28)], data
+
+
+def lines_of_a_block(view: store.View) -> int:
+    """Lines that a host reads to have a block; those beyond say nothing."""
+    return view.k if view.kind in ("planes", "packed") else view.lines
+
+
+async def first_line(host: Host) -> tuple[int, int]:
+    """Cycles from a read taken to its line, and from its first address taken to its beat."""
+    seen: dict[str, int] = {}
+    host.req.on_taken = lambda cycle: seen.setdefault("taken", cycle)
+    host.memory.on_address = lambda cycle: seen.setdefault("address", cycle)
+    host.memory.on_beat = lambda cycle: seen.setdefault("beat", cycle)
+    for _ in range(20):
+        await host.stepper.step()
+    tag = host.read(line_at(host, host.windows[1], 3, 0))
+    await host.drain()
+    return host.answered[tag] - seen["taken"], seen["beat"] - seen["address"]
+
+
+async def isolated_beats(host: Host, block: int = 7) -> int:
+    """Beats that a read of one line of one block takes."""
+    before = host.memory.beats
+    host.read(line_at(host, host.windows[1], block, 0))
+    await host.drain()
+    return host.memory.beats - before
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A stream of reads of ``lines`` lines, all of some blocks, for which ``beats`` were read.
+
+    ``lines_per_cycle``: after the first tenth of them.
+    """
+
+    lines: int
+    beats: int
+    lines_per_cycle: float
+
+    @property
+    def beats_per_cycle(self) -> float:
+        """How full the bus from memory is."""
+        return self.lines_per_cycle * self.beats / self.lines
+
+
+async def streaming(host: Host, blocks: int = 160) -> Stream:
+    """Read block after block, all lines of each."""
+    window = host.windows[1]
+    before = host.memory.beats
+    tags = [
+        host.read(line_at(host, window, block, line))
+        for block in range(blocks)
+        for line in range(lines_of_a_block(window.view))
+    ]
+    await host.drain()
+    await host.check()
+    cycles = sorted(host.answered[tag] for tag in tags)
+    skip = len(cycles) // 10
+    rate = (len(cycles) - skip) / (cycles[-1] - cycles[skip] + 1)
+    return Stream(len(cycles), host.memory.beats - before, rate)

@@ -1,0 +1,107 @@
+"""Where lines become S2M DRS and responses S2M NDR."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.formats.cxl import DrsOpcode, MetaField, NdrOpcode, s2m_drs_layout, s2m_ndr_layout
+from lamina.formats.views import line_layout
+from lamina.store.device_front import response_layout
+from lamina.stream.arbiter import Arbiter, ArbiterParameters
+from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
+
+__all__ = ["DeviceAnswers"]
+
+
+class DeviceAnswers(wiring.Component):
+    """Joins the two ways of lines, sends internal ones back, and dresses all as messages.
+
+    Parameters: `DeviceParameters`.
+
+    Members
+    -------
+    line, formed : In(streams of line_layout)
+    internal : Out(stream of line_layout)
+        Formed lines that partial writes asked for.
+    finished, dropped, invalidated : In(streams of response_layout)
+    load : In
+        How full the device is, 0 to 3, as DevLoad says it.
+    drs, ndr : Out(streams)
+    poisoned : Out
+        Pulse: a poisoned line left.
+    """
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+        response, line = stream.Signature(response_layout()), stream.Signature(line_layout())
+        super().__init__(
+            {
+                "line": In(line),
+                "formed": In(line),
+                "internal": Out(line),
+                "finished": In(response),
+                "dropped": In(response),
+                "invalidated": In(response),
+                "load": In(2),
+                "drs": Out(stream.Signature(s2m_drs_layout())),
+                "ndr": Out(stream.Signature(s2m_ndr_layout())),
+                "poisoned": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        slice_parameters = SkidBufferParameters(shape=line_layout())
+        m.submodules.direct = direct = SkidBuffer(slice_parameters)
+        m.submodules.formed = formed = SkidBuffer(slice_parameters)
+        wiring.connect(m, wiring.flipped(self.line), direct.i)
+        wiring.connect(m, wiring.flipped(self.formed), formed.i)
+        # At most one internal read is under way, so that these two never come together.
+        inward = formed.o.valid & formed.o.p.internal
+        inward_direct = direct.o.valid & direct.o.p.internal
+        outward = formed.o.valid & ~formed.o.p.internal
+        # What is offered stays offered: a choice holds until it is taken.
+        held, last, choice = Signal(), Signal(), Signal()
+        line = Mux(choice, formed.o.payload, direct.o.payload)
+        line = self.internal.payload.shape()(line)
+        m.d.comb += [
+            choice.eq(Mux(held, last, outward)),
+            self.drs.valid.eq(Mux(choice, outward, direct.o.valid & ~inward_direct)),
+            direct.o.ready.eq(Mux(inward_direct, self.internal.ready, self.drs.ready & ~choice)),
+            formed.o.ready.eq(Mux(inward, self.internal.ready, self.drs.ready & choice)),
+            self.internal.valid.eq(inward | inward_direct),
+            self.internal.payload.eq(Mux(inward, formed.o.payload, direct.o.payload)),
+            self.drs.p.opcode.eq(Mux(line.unmapped, DrsOpcode.MEM_DATA_NXM, DrsOpcode.MEM_DATA)),
+            self.drs.p.meta_field.eq(MetaField.NO_OP),
+            self.drs.p.tag.eq(line.tag),
+            self.drs.p.ld_id.eq(line.ld_id),
+            self.drs.p.poison.eq(line.poison),
+            self.drs.p.data.eq(line.data),
+            self.poisoned.eq(self.drs.valid & self.drs.ready & line.poison),
+        ]
+        m.d.sync += [held.eq(self.drs.valid & ~self.drs.ready), last.eq(choice)]
+        load = Signal(2)
+        with m.If(~(self.drs.valid & ~self.drs.ready)):
+            m.d.sync += load.eq(self.load)
+        m.d.comb += self.drs.p.dev_load.eq(load)
+        self._respond(m)
+        return m
+
+    def _respond(self, m):
+        m.submodules.responses = responses = Arbiter(
+            ArbiterParameters(shape=response_layout(), inputs=3)
+        )
+        for n, source in enumerate((self.finished, self.dropped, self.invalidated)):
+            wiring.connect(m, wiring.flipped(source), getattr(responses, f"i_{n}"))
+        load = Signal(2)
+        with m.If(~(self.ndr.valid & ~self.ndr.ready)):
+            m.d.sync += load.eq(self.load)
+        m.d.comb += [
+            self.ndr.valid.eq(responses.o.valid),
+            responses.o.ready.eq(self.ndr.ready),
+            self.ndr.p.opcode.eq(NdrOpcode.CMP),
+            self.ndr.p.meta_field.eq(MetaField.NO_OP),
+            self.ndr.p.tag.eq(responses.o.p.tag),
+            self.ndr.p.ld_id.eq(responses.o.p.ld_id),
+            self.ndr.p.dev_load.eq(load),
+        ]

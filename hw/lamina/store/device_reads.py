@@ -1,0 +1,205 @@
+"""The device's way of reads: look the block up, fetch it, keep it, make lines of it."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.bus.axi4 import address_layout, read_data_layout
+from lamina.formats.views import (
+    BLOCK_ROWS,
+    ViewKind,
+    line_layout,
+    place_layout,
+    read_layout,
+    write_layout,
+)
+from lamina.store.block_fetch import BlockFetch
+from lamina.store.block_fill import BlockFill
+from lamina.store.block_locator import BlockLocator
+from lamina.store.block_lookup import MARK_BITS, BlockLookup
+from lamina.store.block_reader import BlockReader
+from lamina.store.line_former import LineFormer
+from lamina.store.plane_buffer import PlaneBuffer, PlaneBufferParameters
+from lamina.stream.buffer import Queue, QueueParameters
+from lamina.stream.memory import BlockMemory, BlockMemoryParameters
+
+__all__ = ["DeviceReads"]
+
+
+class DeviceReads(wiring.Component):
+    """Blocks in a buffer, and the reads that wait for them; writes only get their address here.
+
+    Parameters: `DeviceParameters`.
+
+    Members
+    -------
+    i, i_valid : In; advance : Out
+        `place_layout`; all stages before move with ``advance``.
+    write, write_valid : Out
+        Writes with their addresses; taken always.
+    line, formed : Out(streams of line_layout)
+    ar, r : AXI4 read channels
+    stale, stale_mark, flush
+        As in `BlockLookup`.
+    poisoned, lookup, lookup_done, lookup_lines
+        As in `BlockFetch`.
+    load : Out
+        How full the queue of waiting reads is, in quarters.
+    unmapped, hit, isolated, fetched, failed : Out
+        Pulses for the counters.
+    """
+
+    def __init__(self, parameters):
+        self.parameters = p = parameters
+        super().__init__(
+            {
+                "i": In(place_layout(p.view)),
+                "i_valid": In(1),
+                "advance": Out(1),
+                "write": Out(write_layout(p.beat_bits)),
+                "write_valid": Out(1),
+                "line": Out(stream.Signature(line_layout())),
+                "formed": Out(stream.Signature(line_layout())),
+                "ar": Out(stream.Signature(address_layout(p.axi))),
+                "r": In(stream.Signature(read_data_layout(p.axi))),
+                "stale": In(1),
+                "stale_mark": In(MARK_BITS),
+                "flush": In(1),
+                "poisoned": In(1),
+                "lookup": Out(stream.Signature(p.beat_bits)),
+                "lookup_done": In(1),
+                "lookup_lines": In(BLOCK_ROWS),
+                "load": Out(2),
+                "unmapped": Out(1),
+                "hit": Out(1),
+                "isolated": Out(1),
+                "fetched": Out(1),
+                "failed": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+        m.submodules.lookup = lookup = BlockLookup(p)
+        m.submodules.locator = locator = BlockLocator(p)
+        m.submodules.fetch = fetch = BlockFetch(p)
+        m.submodules.fill = fill = BlockFill(p)
+        m.submodules.reader = reader = BlockReader(p)
+        m.submodules.former = former = LineFormer()
+        m.submodules.planes = planes = PlaneBuffer(PlaneBufferParameters(slots=p.blocks))
+        m.submodules.waiting = waiting = Queue(
+            QueueParameters(shape=read_layout(p.slot_bits), depth=p.reads)
+        )
+        wiring.connect(m, lookup.read, waiting.i)
+        wiring.connect(m, waiting.o, reader.i)
+        wiring.connect(m, fetch.started, fill.i)
+        wiring.connect(m, reader.piece, former.i)
+        wiring.connect(m, reader.line, wiring.flipped(self.line))
+        wiring.connect(m, former.o, wiring.flipped(self.formed))
+        wiring.connect(m, fetch.ar, wiring.flipped(self.ar))
+        wiring.connect(m, wiring.flipped(self.r), fill.r)
+        wiring.connect(m, fetch.lookup, wiring.flipped(self.lookup))
+        m.d.comb += [
+            lookup.i.eq(self.i),
+            lookup.i_valid.eq(self.i_valid),
+            self.advance.eq(lookup.advance),
+            locator.i.eq(self.i),
+            locator.advance.eq(lookup.advance),
+            lookup.release.eq(reader.release),
+            lookup.release_slot.eq(reader.release_slot),
+            lookup.stale.eq(self.stale),
+            lookup.stale_mark.eq(self.stale_mark),
+            lookup.flush.eq(self.flush),
+            lookup.drop.eq(fill.failed),
+            lookup.drop_slot.eq(fill.errors_slot),
+            fetch.poisoned.eq(self.poisoned),
+            fetch.lookup_done.eq(self.lookup_done),
+            fetch.lookup_lines.eq(self.lookup_lines),
+            planes.write_enable.eq(fill.write_enable),
+            planes.write.eq(fill.write),
+            planes.write_data.eq(fill.write_data),
+            planes.read_enable.eq(reader.read_enable),
+            planes.read.eq(reader.read),
+            reader.read_data.eq(planes.read_data),
+            reader.arrived.eq(fill.arrived),
+            self.hit.eq(lookup.hit),
+            self.isolated.eq(lookup.isolated),
+            self.fetched.eq(lookup.o_fetch),
+            self.failed.eq(fill.failed),
+            self.unmapped.eq(lookup.o_valid & ~lookup.o.message.write & ~lookup.o_inside),
+            self.load.eq(waiting.level[-3:-1] | waiting.level[-1].replicate(2)),
+        ]
+        self._dispatch(m, lookup, locator, fetch)
+        self._remember(m, lookup, fetch, fill, reader)
+        return m
+
+    def _dispatch(self, m, lookup, locator, fetch):
+        """When a block's address is known: order its planes, or hand the write on."""
+        place, write = lookup.o, self.write
+        fetch_valid, inside = Signal(), Signal()
+        # One stage behind the lookup, as the address is.
+        late = Signal.like(place)
+        slot = Signal(self.parameters.slot_bits)
+        m.d.sync += [
+            late.eq(place),
+            slot.eq(lookup.o_slot),
+            inside.eq(lookup.o_inside),
+            fetch_valid.eq(lookup.o_fetch),
+            self.write_valid.eq(lookup.o_valid & place.message.write),
+        ]
+        view = late.view
+        m.d.comb += [
+            fetch.i_valid.eq(fetch_valid),
+            fetch.i.slot.eq(slot),
+            fetch.i.address.eq(locator.address),
+            fetch.i.row_shift.eq(view.row_shift),
+            fetch.i.count.eq(view.read),
+            fetch.i.top.eq(view.width - 1),
+            fetch.i.group.eq(view.group),
+            lookup.mark_valid.eq(fetch_valid),
+            lookup.mark_slot.eq(slot),
+            lookup.mark.eq(locator.address),
+            write.message.eq(late.message),
+            write.unmapped.eq(~inside),
+            write.drop.eq(~inside | (view.kind != ViewKind.FULL)),
+            write.index.eq(late.index),
+            write.block.eq(late.block),
+            write.line.eq(late.line),
+            write.planes.eq(view.planes),
+            write.wide.eq(view.wide),
+            write.row_shift.eq(view.row_shift),
+            write.address.eq(locator.address),
+        ]
+
+    def _remember(self, m, lookup, fetch, fill, reader):
+        """What is known of each slot beside its planes."""
+        p = self.parameters
+        ordered = Signal(p.sequence_bits)
+        memories = {
+            "starts": (p.sequence_bits, lookup.ordered, lookup.ordered_slot, ordered),
+            "errors": (BLOCK_ROWS, fill.write_enable, fill.errors_slot, fill.errors),
+            "lines": (BLOCK_ROWS, fetch.lines_enable, fetch.lines_slot, fetch.lines),
+        }
+        built = {}
+        for name, (width, enable, slot, value) in memories.items():
+            m.submodules[name] = memory = built[name] = BlockMemory(
+                BlockMemoryParameters(width=width, depth=p.blocks)
+            )
+            m.d.comb += [
+                memory.write_enable.eq(enable),
+                memory.write_address.eq(slot),
+                memory.write_data.eq(value),
+                memory.read_enable.eq(reader.read_enable),
+                memory.read_address.eq(reader.read.slot),
+            ]
+        starts = built["starts"]
+        m.d.comb += [
+            starts.read_enable.eq(reader.start_enable),
+            starts.read_address.eq(reader.start_slot),
+            reader.start.eq(starts.read_data),
+            reader.errors.eq(built["errors"].read_data),
+            reader.poisoned.eq(built["lines"].read_data),
+        ]
+        with m.If(lookup.ordered):
+            m.d.sync += ordered.eq(ordered + lookup.ordered_count)

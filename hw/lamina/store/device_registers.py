@@ -1,0 +1,164 @@
+"""The device's registers on AXI4-Lite: who answers which address."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.formats.views import VIEW_INDEX_BITS
+from lamina.store.device_front import decoder_members
+from lamina.store.hdm_registers import HdmRegisters
+from lamina.store.poison_table import poison_layout
+from lamina.store.register_map import ADDRESS_BITS, COUNTERS, offset
+
+__all__ = ["DeviceRegisters"]
+
+_ID = 0x4C414D53
+
+
+class DeviceRegisters(wiring.Component):
+    """Registers of `register_map`: counters, poison, HDM decoders, and the way to the view table.
+
+    Parameters: `DeviceParameters`.
+
+    Members
+    -------
+    address, write, write_data, read, done, error, read_data
+        As `AxiLitePort` has them.
+    events : In
+        A bit for each of COUNTERS: pulses.
+    decoder_* : Out
+    entry, word, entry_write, commit : Out; entry_data, busy : In
+        Of `ViewTable`.
+    flush : Out
+        Views or poison changed: what is in the read buffer may not be joined any more.
+    poison_count, overflow, low, high, accessed, access_done : In
+    access, access_clear, access_index, overflow_clear : Out
+        Of `PoisonTable`.
+    """
+
+    def __init__(self, parameters):
+        self.parameters = p = parameters
+        super().__init__(
+            {
+                "address": In(ADDRESS_BITS - 2),
+                "write": In(1),
+                "write_data": In(32),
+                "read": In(1),
+                "done": Out(1),
+                "error": Out(1),
+                "read_data": Out(32),
+                "events": In(len(COUNTERS)),
+                **decoder_members(p.decoders, Out),
+                "entry": Out(VIEW_INDEX_BITS),
+                "word": Out(3),
+                "entry_write": Out(1),
+                "commit": Out(1),
+                "entry_data": In(32),
+                "busy": In(1),
+                "flush": Out(1),
+                "poison_count": In(8),
+                "overflow": In(1),
+                "low": In(p.beat_bits),
+                "high": In(p.beat_bits),
+                "accessed": In(poison_layout(p.beat_bits)),
+                "access_done": In(1),
+                "access": Out(1),
+                "access_clear": Out(1),
+                "access_index": Out(8),
+                "overflow_clear": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+        m.submodules.hdm = hdm = HdmRegisters(p)
+        shown = Signal(poison_layout(p.beat_bits))
+        plain, known = Signal(32), Signal()
+        view, decoder = self.address[9], self.address[8:10] == 1
+        in_view = self.address[3:9] < p.views
+        in_hdm = self.address[:8] < 4 + 8 * p.decoders
+        for name in decoder_members(p.decoders, Out):
+            m.d.comb += getattr(self, name).eq(getattr(hdm, name))
+        m.d.comb += [
+            hdm.word.eq(self.address[:8]),
+            hdm.write_data.eq(self.write_data),
+            self.entry.eq(self.address[3:9]),
+            self.word.eq(self.address[:3]),
+        ]
+        self._plain(m, plain, known, shown)
+        poison = (self.address == offset("poison_index") >> 2) | (
+            self.address == offset("poison_clear") >> 2
+        )
+        m.d.sync += self.commit.eq(0)
+        with m.FSM(name="access"):
+            with m.State("IDLE"):
+                with m.If(self.write | self.read):
+                    m.next = "ACT"
+            with m.State("ACT"):
+                m.d.sync += self.error.eq(Mux(view, ~in_view, Mux(decoder, ~in_hdm, ~known)))
+                with m.If(self.write):
+                    self._write(m, hdm, view & in_view, decoder & in_hdm, poison)
+                m.next = "WAIT"
+                with m.If(self.write & poison & ~view & ~decoder):
+                    m.next = "POISON"
+            with m.State("POISON"):
+                m.d.comb += self.access.eq(1)
+                with m.If(self.access_done):
+                    m.d.sync += shown.eq(self.accessed)
+                    m.d.sync += self.access_clear.eq(0)
+                    m.next = "WAIT"
+            with m.State("WAIT"):
+                m.d.sync += self.read_data.eq(
+                    Mux(view, self.entry_data, Mux(decoder, hdm.read_data, plain))
+                )
+                with m.If(~self.busy):
+                    m.next = "DONE"
+            with m.State("DONE"):
+                m.d.comb += self.done.eq(1)
+                m.next = "IDLE"
+        return m
+
+    def _write(self, m, hdm, view, decoder, poison):
+        m.d.comb += [
+            hdm.write.eq(decoder),
+            self.entry_write.eq(view),
+        ]
+        m.d.sync += self.commit.eq(view & (self.word == 0))
+        with m.If(poison & ~self.address[8:].any()):
+            with m.If(self.address == offset("poison_index") >> 2):
+                m.d.sync += self.access_index.eq(self.write_data)
+            with m.Else():
+                m.d.sync += self.access_clear.eq(self.write_data[0])
+                m.d.comb += self.overflow_clear.eq(self.write_data[1])
+        m.d.comb += self.flush.eq(view | poison)
+
+    def _plain(self, m, value, known, shown):
+        """Registers that are no table, and the counters."""
+        p = self.parameters
+        clear = self.write & (self.address == offset("counter_clear") >> 2)
+        words = {
+            "id": _ID,
+            "parameters": p.views | p.decoders << 8 | p.poison_entries << 16,
+            "counter_clear": 0,
+            "poison_status": Cat(self.poison_count, Const(0, 23), self.overflow),
+            "poison_index": self.access_index,
+            "poison_clear": 0,
+            "poison_lines": shown.lines,
+        }
+        addresses = {"poison_block": shown.block, "overflow_first": self.low}
+        addresses["overflow_last"] = self.high
+        for name, beat in addresses.items():
+            byte = Cat(Const(0, 6), beat)
+            words |= {f"{name}_low": byte[:32], f"{name}_high": byte[32:]}
+        for n, name in enumerate(COUNTERS):
+            counter = Signal(32, name=f"count_{name}")
+            with m.If(clear):
+                m.d.sync += counter.eq(0)
+            with m.Elif(self.events[n]):
+                m.d.sync += counter.eq(counter + 1)
+            words[f"count_{name}"] = counter
+        with m.Switch(self.address):
+            for name, word in words.items():
+                with m.Case(offset(name) >> 2):
+                    m.d.comb += [value.eq(word), known.eq(1)]

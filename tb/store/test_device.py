@@ -1,0 +1,185 @@
+"""The store's device behind a host with a golden device beside it."""
+
+import functools
+import os
+import random
+
+import pytest
+
+from lamina_gen.bench import store as bench
+from lamina_gen.device import measure
+from lamina_gen.device.ends import ByHand, run
+from lamina_gen.device.host import DRS, line_at, pack
+from lamina_gen.device.traffic import random_traffic
+from lamina_sim import verilated
+from lamina_sim.golden import store
+from tb.bench import generate, parameters, run_bench, seeds
+from tb.store import device_scenarios as scenarios
+
+#: Messages of all random runs together; LAMINA_MESSAGES=2000000 for a long night.
+MESSAGES = int(os.environ.get("LAMINA_MESSAGES", "100000"))
+
+
+@functools.cache
+def model():
+    """To optimize more would take longer than it saves."""
+    _, paths = generate("store.device", {})
+    return verilated.build(paths["json"], optimize="-O1")
+
+
+@pytest.fixture
+def device():
+    """The module out of reset, to be stepped by hand."""
+    with model().stepped() as dut:
+        dut.reset()
+        yield dut
+
+
+@pytest.fixture
+def seeded(request):
+    return random.Random(seeds(request.node.nodeid))
+
+
+def play(device, rng, scenario, *arguments, setup=None, **options):
+    """Program a device and let a scenario happen to it."""
+
+    async def all_of_it():
+        host = await scenarios.begin(device, ByHand(device), rng, setup, **options)
+        return await scenario(host, *arguments)
+
+    return run(all_of_it())
+
+
+@pytest.mark.parametrize("form", store.FORMATS.values(), ids=store.FORMATS.keys())
+def test_every_line(device, seeded, form):
+    setup = scenarios.random_setup(seeded, formats=[form], views_each=6)
+    counted = play(device, seeded, scenarios.every_line, setup=setup)
+    # Lines that are read one behind the other share their block.
+    assert counted["fetched_blocks"] == 3 * len(setup[0])
+
+
+def test_an_isolated_read_costs_the_planes_of_its_view(device, seeded):
+    costs = play(device, seeded, scenarios.isolated_reads)
+    assert all(planes == beats for planes, beats in costs)
+
+
+@pytest.mark.parametrize("latency", [(1, 1), (1, 60)], ids=str)
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+def test_random_traffic(device, seeded, latency, stall):
+    counted = play(
+        device, seeded, random_traffic, MESSAGES // 4,
+        latency=latency, stall=stall, idle=stall,
+    )  # fmt: skip
+    for what in ("joined_reads", "partial_writes", "read_errors", "write_errors"):
+        assert counted[what]
+
+
+@pytest.mark.parametrize(("kind", "keep", "more"), [("planes", 4, 0), ("container", 5, 6 + 4)])
+@pytest.mark.parametrize("latency", [1, 7, 40])
+def test_latency(device, seeded, latency, kind, keep, more):
+    """``more``: lines that are formed wait for the other planes, and take six ranks."""
+    cycles, wait = play(
+        device, seeded, measure.first_line, setup=measure.plain_setup(kind, keep),
+        latency=(latency, latency),
+    )  # fmt: skip
+    assert cycles - wait == parameters("store.device").latency + more
+
+
+@pytest.mark.parametrize(
+    ("kind", "keep", "rate"),
+    [
+        ("planes", 4, 1),
+        ("full", 8, 1),
+        ("packed", 4, 1),
+        ("packed", 3, 3 / 4),
+        ("packed", 5, 5 / 8),
+        ("packed", 7, 7 / 8),
+    ],
+)
+def test_rate_of_a_stream_of_lines(device, seeded, kind, keep, rate):
+    stream = play(
+        device, seeded, measure.streaming, setup=measure.plain_setup(kind, keep),
+        latency=(20, 20),
+    )  # fmt: skip
+    assert stream.beats == 160 * keep
+    assert stream.lines_per_cycle == pytest.approx(rate, rel=0.05)
+
+
+def test_no_read_waits_for_a_write(device, seeded):
+    play(device, seeded, scenarios.writes_held)
+
+
+def test_reset_in_mid_stream(device, seeded):
+    """What was under way is forgotten; what comes then is as after power-up."""
+    for messages in (50, 333, 600):
+        play(device, seeded, random_traffic, messages, False, latency=(1, 30))
+        device.reset()
+    play(device, seeded, random_traffic, 600, latency=(1, 30))
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.5])
+def test_failing_planes(device, seeded, stall):
+    counted = play(device, seeded, scenarios.failing_planes, stall=stall)
+    assert counted["read_errors"]
+    assert counted["write_errors"]
+
+
+@pytest.mark.parametrize("latency", [(1, 1), (1, 30)], ids=str)
+def test_a_write_is_seen_once_it_is_answered(device, seeded, latency):
+    setup = scenarios.random_setup(seeded, blocks=6)
+    raced = play(device, seeded, scenarios.seen_once_answered, setup=setup, latency=latency)
+    assert raced
+
+
+def test_registers(device, seeded):
+    play(device, seeded, scenarios.registers)
+
+
+def test_poison_registers(device, seeded):
+    setup = measure.plain_setup("packed", 3)
+    entries = parameters("store.device").poison_entries
+    play(device, seeded, scenarios.poison_registers, entries, setup=setup)
+
+
+def test_what_is_wrong_is_counted(device, seeded):
+    """The host's own eyes: a byte that memory does not have, a lost answer, one too many."""
+
+    async def scenario(host):
+        host.strict = False
+        line = host.golden.memory
+        line ^= 1
+        tag = host.read(line_at(host, host.windows[1], 3, 0))
+        await host.drain()
+        assert host.wrong == {"corrupted": 1}
+        host._data(pack(DRS, {"tag": tag}), 0)
+        assert host.wrong == {"corrupted": 1, "duplicated": 1}
+        line ^= 1
+        host.read(line_at(host, host.windows[1], 4, 0))
+        host.req.queue.clear()
+        host.req.holding = False
+        await host.drain(timeout=100)
+        assert host.wrong == {"corrupted": 1, "duplicated": 1, "lost": 1}
+
+    play(device, seeded, lambda host: scenario(host), setup=measure.plain_setup("packed", 3))
+
+
+def test_figures():
+    """`lamina bench store`, one view of each kind and some messages."""
+    found = bench.figures(model(), {"int8": [3]}, 400, lambda text, part: None)
+    assert found["bytes_ratio"]["int8"] == {
+        k: {"3": 3 / 8} for k in ("planes", "packed", "container")
+    }
+    assert found["isolated_read_beats"]["int8"]["container"] == {"3": 3}
+    assert found["link_lines_per_block"]["int8"]["packed"] == {"3": 3}
+    added = found["read_latency_cycles"]["first_line_added"]["int8"]
+    assert added["planes"] == {"3": parameters("store.device").latency}
+    assert 0.9 < found["bus_utilization"]["int8"]["planes"]["3"] <= 1
+    assert found["fuzz_transactions"] >= 400
+    assert not any(found[f"fuzz_{kind}"] for kind in ("lost", "duplicated", "corrupted"))
+
+
+@pytest.mark.slow
+def test_bench():
+    """On a smaller device than the others: other widths, and buffers that are full at once."""
+    small = {"blocks": 8, "reads": 16, "write_blocks": 2, "writes": 8, "poison_entries": 16}
+    run_bench("store.device", "tb.store.device_tb", small)
