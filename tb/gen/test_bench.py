@@ -243,7 +243,7 @@ def measured(targets=("cells", "ecp5")):
 
 @pytest.fixture
 def docs(tmp_path):
-    page = f"# Title\n{results._BEGIN}\nold\n{results._END}\nafter\n"
+    page = "# Title\n<!-- pe: made by `make bench` -->\nold\n<!-- end of pe -->\nafter\n"
     (tmp_path / "results.md").write_text(page)
     return tmp_path
 
@@ -251,8 +251,8 @@ def docs(tmp_path):
 def test_page_is_made_of_what_was_measured(docs):
     results.record(measured(), docs)
     text = (docs / "results.md").read_text()
-    assert text.startswith(f"# Title\n{results._BEGIN}\n\n### ECP5")
-    assert text.endswith(f"{results._END}\nafter\n")
+    assert text.startswith("# Title\n<!-- pe: made by `make bench` -->\n\n### ECP5")
+    assert text.endswith("<!-- end of pe -->\nafter\n")
     assert "old" not in text
     lines = {line.split(" | ")[0]: line for line in text.splitlines() if " | " in line}
     # No period was measured; it misses the clock; the paper's figures stand beside.

@@ -55,34 +55,17 @@ def test_accesses_are_the_published_bars():
         assert 1 - mine / theirs == pytest.approx(saved, abs=5e-4)
 
 
-def walk_units(flow, bits, core):
-    """Cycles and vectors read of one DP-4 in an operation, an eighth of it: m2 n4 k4 at a time."""
+def walk_octet_units(flow, bits, core):
+    """Cycles and buffer reads of an octet's two units in an operation, a step at a time."""
     x = 16 // bits
-    cycles = 0
-    held, seen = {}, Counter()
-
-    def read(operand, *vector):
-        if held.get(operand) != vector:
-            held[operand] = vector
-            seen[operand] += 1
-
-    # Of m8 by 8 words by 16 words each of the two units gets two rows of each four.
-    blocks = itertools.product(range(2), range(2), range(4))
-    for block in blocks:
-        if flow == "packed_n":
-            for m, word in itertools.product(range(2), range(4)):
-                read("a", block, m)
-                read("b", block, word)
-                cycles += -(-x // core.trees)
-        else:
-            # Four words along k hold x slices of k4.
-            slices = x if flow == "packed_k" else 1
-            for n, part, m in itertools.product(range(4), range(slices), range(2)):
-                read("a", block, n, part, m)
-                word = 4 * part // x if flow == "packed_k" else 0
-                read("b", block, n, word)
-                cycles += 1
-    return cycles, seen["a"], seen["b"]
+    cycles = a = b = 0
+    # Tiles of four rows by four words by four words along k; each unit has two of the rows.
+    for _ in itertools.product(range(2), range(2), range(4)):
+        slices = x if flow == "packed_k" else 1
+        for _ in itertools.product(range(slices), range(4), range(2)):
+            a, b = a + 2, b + 1
+            cycles += -(-x // core.trees) if flow == "packed_n" else 1
+    return cycles, a, b
 
 
 @pytest.mark.parametrize("trees", [1, 2, 4, 8])
@@ -92,11 +75,11 @@ def test_cycles_and_buffer_reads_are_those_of_the_loops(flow, bits, trees):
     core = Core(trees=trees, fill=7)
     m, n, k = simt.operation(flow, bits)
     counted = simt.count(flow, Shape(m=m, n=n, k=k, bits=bits), core)
-    cycles, a, b = walk_units(flow, bits, core)
+    cycles, a, b = walk_octet_units(flow, bits, core)
     assert counted.operations == 1
     assert counted.macs == m * n * k
     assert (counted.issue_cycles, counted.cycles) == (cycles, cycles + 7)
-    assert (counted.operand_buffer_a, counted.operand_buffer_b) == (8 * a, 8 * b)
+    assert (counted.buffer_a, counted.buffer_b) == (4 * a, 4 * b)
     assert counted.register_file == 4 * sum(walk_octet(flow, bits))
 
 
@@ -108,10 +91,21 @@ def test_any_size_is_whole_operations(flow, bits):
     assert one == simt.count(flow, Shape(m=m, n=n, k=k, bits=bits))
     more = simt.count(flow, Shape(m=m + 1, n=3 * n, k=2 * k - 1, bits=bits))
     assert more.operations == 2 * 3 * 2
-    for name in ("macs", "issue_cycles", "register_file", "operand_buffer_a", "operand_buffer_b"):
+    for name in ("macs", "issue_cycles", "register_file", "buffer_a", "buffer_b"):
         assert getattr(more, name) == 12 * getattr(one, name)
     # One fill for all of them.
     assert more.cycles - more.issue_cycles == one.cycles - one.issue_cycles
+
+
+def test_sums_that_stay_in_the_core():
+    """Then only finished results go to the registers, however long k is."""
+    shape = Shape(m=32, n=128, k=160)
+    for flow in FLOWS:
+        m, n, k = simt.operation(flow, 4)
+        kept, there = (simt.count(flow, shape, Core(sums=where)) for where in ("core", "registers"))
+        assert kept.register_file_c == -(-32 // m) * m * (-(-128 // n) * n) // 16
+        assert there.register_file_c == kept.register_file_c * -(-160 // k)
+        assert there.register_file_a == kept.register_file_a
 
 
 def speedup(bits, trees, fill, operations=16):
@@ -179,7 +173,7 @@ def test_traffic_is_that_of_the_blocks(flow, shape, dequantize):
     core = 256 * tiles + 2 * 512 * counted.register_file_c + shape.m * shape.n * 32
     assert moved.register_file == due["registers"] + core
     b = {"packed_n": 64, "packed_k": 16, "fp16": 64}[flow]
-    reads = 64 * counted.operand_buffer_a + b * counted.operand_buffer_b
+    reads = 64 * counted.buffer_a + b * counted.buffer_b
     assert moved.operand_buffer == 256 * tiles + reads
     assert (moved.dequantized > 0) == (flow == "fp16")
 
@@ -228,6 +222,7 @@ def test_sensitivity():
         (lambda: Shape(m=1, n=1, k=1, bits=3), "bits must be 2 or 4, not 3"),
         (lambda: Core(trees=3), "trees must be 1, 2, 4 or 8, not 3"),
         (lambda: Core(fill=-1), "fill must be at least 0, not -1"),
+        (lambda: Core(sums="l1"), "sums must be 'registers' or 'core', not 'l1'"),
         (lambda: simt.operation("packed", 4), "flow must be packed_n, packed_k, fp16"),
         (lambda: Blocks(n=0), "n must be at least 1, not 0"),
         (lambda: Blocks(dequantize="l2"), "dequantize must be 'l1' or 'registers'"),

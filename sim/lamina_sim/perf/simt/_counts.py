@@ -18,21 +18,25 @@ _LANES, _UNITS = 4, 2
 
 @dataclass(frozen=True, kw_only=True)
 class Core:
-    """What of the tensor core cycles depend on.
+    """What of the tensor core counts depend on.
 
     ``trees``: outputs that a DP-4 gives in a cycle where one activation vector meets a packed word;
     the two other flows give one. ``fill``: cycles from a step to its result; the paper's figures
-    fit 3.
+    fit 3. ``sums``: where an unfinished sum over k rests between operations, in "registers", as the
+    paper has it, or in the "core".
     """
 
     trees: int = 2
     fill: int = 3
+    sums: str = "registers"
 
     def __post_init__(self) -> None:
         if self.trees not in (1, 2, 4, 8):
             raise ValueError(f"trees must be 1, 2, 4 or 8, not {self.trees}.")
         if self.fill < 0:
             raise ValueError(f"fill must be at least 0, not {self.fill}.")
+        if self.sums not in ("registers", "core"):
+            raise ValueError(f"sums must be 'registers' or 'core', not {self.sums!r}.")
 
     def rate(self, flow: str, bits: int) -> int:
         """Outputs of a DP-4 in a cycle: a word has no more columns than weights."""
@@ -66,9 +70,11 @@ class Counters:
         cycles              the same and one pipeline fill: operations are issued back to back
         register_file_a     4 x 4 tiles read for the operand buffers: activations
         register_file_b     the same of weights: FP16, or words
-        register_file_c     4 x 4 tiles of results, each counted once an operation
-        operand_buffer_a    vectors of four activations that the DP-4 read
-        operand_buffer_b    the same of weights: four FP16, four words (packed_n), one (packed_k)
+        register_file_c     4 x 4 tiles of results: each once an operation, or with sums in the
+                            core once in all
+        buffer_a            reads of four activations from the operand buffers
+        buffer_b            reads of the weights that meet them, one for both units of an octet:
+                            four words (packed_n), one (packed_k), four FP16
     """
 
     operations: int
@@ -78,8 +84,8 @@ class Counters:
     register_file_a: int
     register_file_b: int
     register_file_c: int
-    operand_buffer_a: int
-    operand_buffer_b: int
+    buffer_a: int
+    buffer_b: int
 
     @property
     def register_file(self) -> int:
@@ -124,11 +130,9 @@ def octet_accesses(flow: str, bits: int) -> tuple[int, int, int]:
 def count(flow: str, shape: Shape, core: Core | None = None) -> Counters:
     """Counters of a product. ValueError where the flow is none.
 
-    A DP-4 gives an output, four products, at a time, and goes through m2 n4 k4 of a step so:
-
-        packed_n    for m in 2: for word in 4     the activations stay for the columns of 4 words
-        packed_k    for n in 4: for m in 2        the word stays for two rows
-        fp16        the same
+    A DP-4 gives outputs, of four products each: those of a row and a word of columns in x / trees
+    cycles (packed_n), one a cycle in the other flows, where a word is met x / 4 times. Each time
+    four activations are read for each unit, and weights for both.
     """
     core = core or Core()
     x = PER_WORD[shape.bits]
@@ -137,13 +141,9 @@ def count(flow: str, shape: Shape, core: Core | None = None) -> Counters:
     outputs = operations * m * n * k // _LANES
     issue = outputs // (OCTETS * _UNITS) // core.rate(flow, shape.bits)
     a, b, c = (operations * OCTETS * tiles for tiles in octet_accesses(flow, shape.bits))
-    if flow == "packed_n":
-        vectors = outputs // (_TILE * x), outputs // x
-    elif flow == "packed_k":
-        # A word of INT2 has the weights of two steps.
-        vectors = outputs, outputs // 2 * _LANES // x
-    else:
-        vectors = outputs, outputs // 2
+    if core.sums == "core":
+        c //= -(-shape.k // k)
+    met = outputs // (x if flow == "packed_n" else 1)
     return Counters(
         operations=operations,
         macs=operations * m * n * k,
@@ -152,8 +152,8 @@ def count(flow: str, shape: Shape, core: Core | None = None) -> Counters:
         register_file_a=a,
         register_file_b=b,
         register_file_c=c,
-        operand_buffer_a=vectors[0],
-        operand_buffer_b=vectors[1],
+        buffer_a=met,
+        buffer_b=met // _UNITS,
     )
 
 

@@ -101,7 +101,7 @@ def traffic(
     registers += 2 * counted.register_file_c * _TILE_ELEMENTS * _SUM + c
     per_b = {"packed_n": 4 * _WORD, "packed_k": _WORD, "fp16": 4 * _FP16}[flow]
     buffers = tiles * _TILE_ELEMENTS * _FP16
-    buffers += counted.operand_buffer_a * 4 * _FP16 + counted.operand_buffer_b * per_b
+    buffers += counted.buffer_a * 4 * _FP16 + counted.buffer_b * per_b
     return Traffic(
         operand_buffer=buffers,
         register_file=registers,
