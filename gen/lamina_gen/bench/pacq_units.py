@@ -19,8 +19,8 @@ from lamina_sim.verilated.toolchain import ToolError
 
 __all__ = ["INDEX_BITS", "dot_stimulus", "measure_units", "scale_stimulus"]
 
-#: On what dequantized weights run: four FP16 products a cycle, added in FP32.
-_FP16 = Contender(name="FP16 DP-4", module="baseline.fp_dot", settings={"lanes": 4})
+#: On what dequantized weights run: the paper's DP-4, four FP16 multipliers and FP16 adders.
+_FP16 = Contender(name="FP16 DP-4", module="baseline.tree_dot")
 #: Words of columns that meet each row, bits of an index, stages in a rank on cells.
 _WORDS, INDEX_BITS, _RANKS = 4, 2, 3
 _LANES = 4
