@@ -192,7 +192,7 @@ def _energies(name: str, result: dict[str, Any]) -> Iterable[str]:
     yield from table(columns, rows, _NONE)
     yield f"![EDP]({PLOTS}/{name}-edp.svg)"
     yield ""
-    yield "With the energy of one memory, of all together, halved and doubled:"
+    yield "With the energy of one memory, of all together, halved and doubled; and of all tenfold:"
     yield ""
     yield from table(
         (("", "precision", ""), ("trees", "trees", ""), *_memories(result)), _moved(result)
@@ -210,7 +210,8 @@ def _energies(name: str, result: dict[str, Any]) -> Iterable[str]:
 
 def _memories(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     first = next(iter(result["edp_sensitivity_int4"].values()))
-    return [(name.replace("_", " "), name, "") for name in first]
+    named = [(name.replace("_", " "), name, "") for name in first]
+    return [*named, ("all, tenfold", "tenfold", "")]
 
 
 def _moved(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -220,6 +221,7 @@ def _moved(result: dict[str, Any]) -> list[dict[str, Any]]:
             row = {"precision": precision.upper(), "trees": trees}
             for memory, by_factor in by_memory.items():
                 row[memory] = " .. ".join(f"{by_factor[f]:.1%}" for f in ("0.5", "2.0"))
+            row["tenfold"] = f"{by_memory['all']['10.0']:.1%}"
             rows.append(row)
     return rows
 
