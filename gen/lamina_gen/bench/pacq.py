@@ -44,7 +44,8 @@ def measure(
         for flow in simt.FLOWS
     }
     report("Every activation times every code", 0.1)
-    result["mismatches_exhaustive"] = {f"int{bits}": _mismatches(bits) for bits in BITS}
+    result["mismatches_exhaustive"] = sum(_mismatches(bits) for bits in BITS)
+    result["products_exhaustive"] = sum(1 << 16 + bits for bits in BITS)
     report("Losses of the bundled model", 0.3)
     result["loss"] = losses()
     report("Errors of the arithmetics", 0.5)
@@ -86,7 +87,7 @@ def _saved_accesses(bits: int) -> float:
 
 
 def _mismatches(bits: int) -> int:
-    """Of every FP16 value times every code, in `pacq.multiplier`, those that are not golden's."""
+    """Count words of every FP16 value times every code that `pacq.multiplier` gets wrong."""
     columns, codes = 16 // bits, 1 << bits
     stored = np.arange(codes).reshape(-1, min(codes, columns))
     stored = np.tile(stored, columns // stored.shape[1])
@@ -117,18 +118,29 @@ def edp(units: Units) -> dict[str, Any]:
     """EDP of the product of figure 10 against dequantization, with its sensitivity.
 
     ``units`` by bits and trees; (0, 0) is that of FP16, on which dequantized weights run, and one
-    tree that of the k-packed flow.
+    tree that of the k-packed flow. ``edp_reduction_registers``: where weights are dequantized in
+    registers and not on their way through L1.
     """
     m, n, k = SHAPE
     result: dict[str, Any] = {}
     for bits in BITS:
         shape = simt.Shape(m=m, n=n, k=k, bits=bits)
-        against = simt.energy("fp16", shape, units[0, 0], core=simt.Core(fill=fill(1)))
-        reduction, parts, moved = {}, {}, {}
+        against, in_registers = (
+            simt.energy(
+                "fp16",
+                shape,
+                units[0, 0],
+                core=simt.Core(fill=fill(1)),
+                blocks=simt.Blocks(dequantize=where),
+            )
+            for where in ("l1", "registers")
+        )
+        reduction, other, parts, moved = {}, {}, {}, {}
         for trees in (t for t in TREES if (bits, t) in units):
             core, unit = simt.Core(trees=trees, fill=fill(trees)), units[bits, trees]
             mine = simt.energy("packed_n", shape, unit, core=core)
             reduction[str(trees)] = 1 - mine.delay_product / against.delay_product
+            other[str(trees)] = 1 - mine.delay_product / in_registers.delay_product
             parts[str(trees)] = _microjoules(mine)
             moved[str(trees)] = {
                 memory: {str(factor): 1 - ratio for factor, ratio in by_factor.items()}
@@ -137,6 +149,7 @@ def edp(units: Units) -> dict[str, Any]:
                 ).items()
             }
         result[f"edp_reduction_int{bits}"] = reduction
+        result[f"edp_reduction_registers_int{bits}"] = other
         result[f"edp_sensitivity_int{bits}"] = moved
         result[f"energy_uj_int{bits}"] = parts
         result[f"energy_uj_fp16_int{bits}"] = _microjoules(against)

@@ -176,6 +176,8 @@ def _energies(name: str, result: dict[str, Any]) -> Iterable[str]:
         row = {"precision": precision.upper(), "paper": paper["edp"], **reduction}
         row["packed_k"] = result.get(f"edp_reduction_packed_k_{precision}")
         rows.append(row | {"paper_packed_k": paper["edp_packed_k"]})
+        in_registers = {"precision": f"{precision.upper()}, dequantized in registers"}
+        rows.append(in_registers | result[f"edp_reduction_registers_{precision}"])
         fp16 = result["units"]["fp16"]
         over = {t: fp16 / pj for t, pj in result["units"][precision].items()}
         per_watt.append({"precision": precision.upper(), **over})
