@@ -23,6 +23,7 @@ COMMANDS = {
     "generate": "Write MODULE as Verilog, with its description.",
     "synth": "Synthesize MODULE and report its size and speed.",
     "sweep": "Explore a design space: the points of SPEC, a TOML file, on Dask.",
+    "pack": "Pack quantized weights along n into PacQ's words, and read them back to check.",
     "gemm": "Multiply arrays on the hardware, in Verilator, and check the result.",
     "eval": "Evaluate the loss of a language model under an engine's arithmetic.",
     "search": "Find the fewest mantissa bits of Anda within a tolerated loss.",

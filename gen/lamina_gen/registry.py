@@ -60,6 +60,7 @@ _ENTRIES: tuple[Entry, ...] = (
     Entry("pacq.dot", "compute", "lamina.pacq.dot:Dot"),
     Entry("baseline.fp_lane", "compute", "lamina.baseline.fp_lane:FpLane"),
     Entry("baseline.fp_dot", "compute", "lamina.baseline.fp_dot:FpDot"),
+    Entry("baseline.tree_dot", "compute", "lamina.baseline.tree_dot:TreeDot"),
     Entry("baseline.fp_int", "compute", "lamina.baseline.fp_int:FpInt"),
     Entry("baseline.ifpu", "compute", "lamina.baseline.ifpu:Ifpu"),
     Entry("baseline.figna", "compute", "lamina.baseline.figna:Figna"),

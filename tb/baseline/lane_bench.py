@@ -7,7 +7,6 @@ import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge
 
-from lamina.formats.anda import output_layout
 from tb.arith.pipeline_bench import payloads
 from tb.baseline.steps import interleave
 from tb.bench import bench_parameters
@@ -27,8 +26,9 @@ class LaneBench:
         rng = np.random.default_rng(random.getrandbits(32))
         a, b = self.draw(rng, (rounds * p.slots, k * self.lanes))
         steps = interleave(a, b, p.slots, self.lanes)
-        sums = {"value": self.golden(a, b).view(np.uint32), "index": np.arange(len(a)) % p.slots}
-        return payloads(p.input_layout, steps), payloads(output_layout(p.ring.index_bits), sums)
+        values = self.golden(a, b)
+        sums = {"value": values.view(f"u{values.itemsize}"), "index": np.arange(len(a)) % p.slots}
+        return payloads(p.input_layout, steps), payloads(p.ring.output_layout, sums)
 
     async def stream(self, dut, rounds, k, idle=0.0, stall=0.0):
         """Send groups of ``k`` steps and check the sums."""
@@ -38,9 +38,11 @@ class LaneBench:
         await sending
         assert sorted(received) == sorted(due)
         # Sums that wait for a step are overtaken; those of one index stay in order.
-        slots = self.parameters.slots
+        slots, width = self.parameters.slots, self.parameters.ring.format.width
         for index in range(slots):
-            assert [payload for payload in received if payload >> 32 == index] == due[index::slots]
+            assert [payload for payload in received if payload >> width == index] == due[
+                index::slots
+            ]
 
     async def grid(self, dut):
         """Every mix of idle input and back-pressure."""

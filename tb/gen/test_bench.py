@@ -25,6 +25,7 @@ LANES = {
     "baseline.fp_lane": {"stages_per_rank": 9},
     "baseline.fp_dot": {"lanes": 4, "stages_per_rank": 16},
     "baseline.fp_int": {"stages_per_rank": 9},
+    "baseline.tree_dot": {"stages_per_rank": 9},
 }
 
 
@@ -51,7 +52,7 @@ def test_elements_give_the_sums_of_the_product(module):
 @pytest.mark.parametrize("module", LANES)
 def test_lanes_give_the_sums_of_the_product(module):
     p = parameters(module, **LANES[module])
-    given = operands.lane(module, getattr(p, "lanes", 1), p.slots)
+    given = operands.lane(module, p)
     result = run(module, LANES[module], given)
     cycles = given.macs / p.macs_per_cycle
     assert 0 <= result["o"].cycles[-1] - cycles <= p.latency + 9
@@ -75,7 +76,7 @@ def test_accumulators_give_the_product():
 
 
 def test_a_wrong_result_is_not_counted():
-    given = operands.lane("baseline.fp_int", 1, 1)
+    given = operands.lane("baseline.fp_int", parameters("baseline.fp_int", stages_per_rank=9))
     found = {name: due.copy() for name, due in given.expected.items()}
     given.check(found)
     found["value"][7] ^= 1
@@ -243,7 +244,7 @@ def measured(targets=("cells", "ecp5")):
 
 @pytest.fixture
 def docs(tmp_path):
-    page = f"# Title\n{results._BEGIN}\nold\n{results._END}\nafter\n"
+    page = "# Title\n<!-- pe: made by `make bench` -->\nold\n<!-- end of pe -->\nafter\n"
     (tmp_path / "results.md").write_text(page)
     return tmp_path
 
@@ -251,8 +252,8 @@ def docs(tmp_path):
 def test_page_is_made_of_what_was_measured(docs):
     results.record(measured(), docs)
     text = (docs / "results.md").read_text()
-    assert text.startswith(f"# Title\n{results._BEGIN}\n\n### ECP5")
-    assert text.endswith(f"{results._END}\nafter\n")
+    assert text.startswith("# Title\n<!-- pe: made by `make bench` -->\n\n### ECP5")
+    assert text.endswith("<!-- end of pe -->\nafter\n")
     assert "old" not in text
     lines = {line.split(" | ")[0]: line for line in text.splitlines() if " | " in line}
     # No period was measured; it misses the clock; the paper's figures stand beside.

@@ -31,6 +31,7 @@ SETTINGS = {
     "baseline.fp_dot": {"lanes": 4, "stages_per_rank": 16},
     "baseline.fp_int": {"stages_per_rank": 9},
     "baseline.ifpu": {"mantissa_bits": 2, "weight_bits": 2, "stages_per_rank": 7},
+    "baseline.tree_dot": {"stages_per_rank": 9},
     "pacq.dot": {"trees": 2, "index_bits": 4},
     "pacq.operand_buffer": {"row_bits": 2},
 }

@@ -39,6 +39,19 @@ def fp_dot(a, b, lanes, window_bits):
     return lane(_window(a[s : s + lanes], b[s : s + lanes], window_bits) for s in starts)
 
 
+def tree_dot(a, b, lanes, sums):
+    """Pattern of the dot product of FP16 patterns with every step rounded to ``sums``."""
+    acc = 0
+    for start in range(0, len(a), lanes):
+        pairs = zip(a[start : start + lanes], b[start : start + lanes], strict=True)
+        level = [product(oracle.value(x, "fp16"), oracle.value(y, "fp16")) for x, y in pairs]
+        level = [oracle.pattern(term, sums) for term in level]
+        while len(level) > 1:
+            level = [oracle.add(x, y, sums) for x, y in zip(level[::2], level[1::2], strict=True)]
+        acc = oracle.add(acc, level[0], sums)
+    return acc
+
+
 def _window(a, b, window_bits):
     terms, weights = [], []
     for x, y in zip(a, b, strict=True):

@@ -82,9 +82,24 @@ def test_fused_dot(rng, lanes, window_bits):
     assert got.view(np.uint32).tolist() == due
 
 
+@pytest.mark.parametrize(("sums", "kind"), [("fp16", np.uint16), ("fp32", np.uint32)])
+@pytest.mark.parametrize("lanes", [2, 4, 16])
+def test_dot_of_rounding_adders(rng, lanes, sums, kind):
+    a, b = draw(rng, 30, 32), draw(rng, 30, 32)
+    got = baseline.tree_dot(halves(a), halves(b), lanes, sums)
+    due = [
+        oracle_baseline.tree_dot(*row, lanes, sums)
+        for row in zip(a.tolist(), b.tolist(), strict=True)
+    ]
+    assert got.view(kind).tolist() == due
+
+
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
+        (lambda x: baseline.tree_dot(x, x, 3), "lanes must be a power of two, not 3."),
+        (lambda x: baseline.tree_dot(x, x, 4, "fp8"), "sums must be 'fp16' or 'fp32', not 'fp8'."),
+        (lambda x: baseline.tree_dot(x, x[:, :8]), "The last axes of a and b must be one multiple"),
         (lambda x: baseline.fp_fp(x, x[:1]), "b must have shape (2, 16), not (1, 16)."),
         (lambda x: baseline.fp_dot(x, x, 5), "The last axis of a must be a multiple of 5, not "),
         (lambda x: baseline.ifpu(np.ones(4, int), np.full(4, 8), 4), "b must be between -8 and 7"),

@@ -22,6 +22,7 @@ BENCHES = {
     "pe": ("lamina_gen.bench.pe:measure", "area, period, energy, FPGA: elements and baselines"),
     "gemm": ("lamina_gen.bench.hardware:measure_gemm", "a [64,1024] x [1024,1024] product"),
     "driver": ("lamina_gen.bench.driver:measure", "vectors per second of the bulk driver"),
+    "pacq": ("lamina_gen.bench.pacq:measure", "speedup, accesses, accuracy, EDP of PacQ's flow"),
     "models": ("lamina_gen.bench.models:measure", "losses of tinylm, and the precision searches"),
     "golden": ("lamina_gen.bench.golden:measure", "speed of the golden models"),
 }

@@ -67,8 +67,7 @@ def stimulus(contender: Contender, part: Part) -> tuple[operands.Stimulus, float
     """Return the operands of a part, and the share of cycles in which it has none."""
     bits = contender.mantissa_bits
     if bits is None:
-        lanes = getattr(part.parameters, "lanes", 1)
-        return operands.lane(part.module, lanes, part.parameters.slots), 0.0
+        return operands.lane(part.module, part.parameters), 0.0
     if part.module == contender.module:
         return operands.element(part.module, part.settings, bits), 0.0
     columns = part.settings["columns"]

@@ -13,16 +13,17 @@ import numpy as np
 from lamina_gen.demo import layer_operands
 from lamina_sim.golden import anda, baseline
 
-__all__ = ["ROWS", "ROWS_IN_TURN", "Stimulus", "accumulator", "element", "lane"]
+__all__ = ["LANES", "ROWS", "ROWS_IN_TURN", "Stimulus", "accumulator", "element", "lane"]
 
 #: Rows (characters) of the product that are used, those that take turns, blocks of columns.
 ROWS, ROWS_IN_TURN, _BLOCKS, _GROUP = 32, 4, 4, 64
 
 #: Sums over the last axis of two arrays, by module.
-_GOLDEN: dict[str, Callable[..., np.ndarray]] = {
+LANES: dict[str, Callable[..., np.ndarray]] = {
     "baseline.fp_lane": lambda a, b, lanes: baseline.fp_fp(a, b),
     "baseline.fp_dot": baseline.fp_dot,
     "baseline.fp_int": lambda a, b, lanes: baseline.fp_int(a, b),
+    "baseline.tree_dot": baseline.tree_dot,
 }
 
 
@@ -167,11 +168,13 @@ def accumulator(columns: int, mantissa_bits: int) -> Stimulus:
     return Stimulus({"i": beats}, due, groups.macs)
 
 
-def lane(module: str, lanes: int, slots: int) -> Stimulus:
-    """Return the steps of the floating-point ``lanes`` of ``module``, ``slots`` rows in turn.
+def lane(module: str, parameters: Any) -> Stimulus:
+    """Return the steps of the floating-point lanes of ``module``, its slots of rows in turn.
 
     Weights are FP16, code * scale, but the codes themselves for `baseline.fp_int`.
     """
+    lanes, slots = getattr(parameters, "lanes", 1), parameters.slots
+    numerics = {"sums": parameters.sums} if module == "baseline.tree_dot" else {}
     product = layer_operands()[0]
     turns = ROWS // slots
     x, codes = product["activations"][: turns * slots], product["codes"][:, :_BLOCKS]
@@ -196,9 +199,9 @@ def lane(module: str, lanes: int, slots: int) -> Stimulus:
         "end": (step == steps - 1).astype(np.int64),
     }
     rows = (v.swapaxes(2, 3).reshape(*shape[:2], slots, -1) for v in (a, b))
-    sums = _GOLDEN[module](*rows, lanes)
+    sums = LANES[module](*rows, lanes, **numerics)
     due: dict[str, np.ndarray] = {
-        "value": sums.view(np.uint32).ravel(),
+        "value": sums.view(f"u{sums.itemsize}").ravel(),
         "index": np.tile(np.arange(slots), _BLOCKS * turns),
     }
     return Stimulus({"i": beats}, due, a.size)

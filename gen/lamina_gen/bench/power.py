@@ -91,8 +91,8 @@ def _random(description: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 def _product(module: str, parameters: Any) -> operands.Stimulus | None:
     """Return a product as the streams of a module that multiplies or adds one up, else None."""
-    if module in ("baseline.fp_lane", "baseline.fp_dot", "baseline.fp_int"):
-        return operands.lane(module, getattr(parameters, "lanes", 1), parameters.slots)
+    if module in operands.LANES:
+        return operands.lane(module, parameters)
     widths = getattr(parameters, "weight_bits", None), getattr(parameters, "format", "fp16")
     if widths != (4, "fp16") or parameters.index_bits < _INDEX_BITS:
         return None

@@ -14,7 +14,18 @@ from typing import Any
 from lamina_gen import plots
 from lamina_gen.bench.pe import FIGURES
 
-__all__ = ["PAPER", "load", "record", "render", "write"]
+__all__ = [
+    "DATA",
+    "PAGE",
+    "PAPER",
+    "PLOTS",
+    "load",
+    "record",
+    "render",
+    "replaced",
+    "table",
+    "write",
+]
 
 #: Figure 15 of the Anda paper: area and energy efficiency per operation, FP-FP = 1.
 PAPER = {
@@ -36,8 +47,8 @@ PAPER = {
     "Anda M4": (13.89, 16.07),
 }
 
-_PAGE, _DATA, _PLOTS = "results.md", "results", "plots"
-_BEGIN, _END = "<!-- pe: made by `make bench` -->", "<!-- end of pe -->"
+#: The page, and the folders of what was measured and of plots.
+PAGE, DATA, PLOTS = "results.md", "results", "plots"
 _COLUMNS = (
     ("element", "name", ""),
     ("M", "mantissa_bits", "d"),
@@ -86,7 +97,7 @@ _IDENTITY = ("name", "module", "paper", "mantissa_bits", "parameters")
 
 def record(result: dict[str, Any], docs: Path) -> None:
     """Keep what `bench pe` measured, each target on its own, then write page and plots anew."""
-    folder = docs / _DATA
+    folder = docs / DATA
     folder.mkdir(parents=True, exist_ok=True)
     for target in result["targets"]:
         name = result["library"] if target == "cells" else target
@@ -103,30 +114,34 @@ def record(result: dict[str, Any], docs: Path) -> None:
 def load(docs: Path) -> dict[str, dict[str, Any]]:
     """Return what was measured by the file's name."""
     return {
-        path.stem: json.loads(path.read_text()) for path in sorted((docs / _DATA).glob("pe-*.json"))
+        path.stem: json.loads(path.read_text()) for path in sorted((docs / DATA).glob("pe-*.json"))
     }
 
 
 def write(docs: Path) -> None:
     """Write the page and the plots from the files."""
-    page = docs / _PAGE
+    page = docs / PAGE
     page.write_text(render(page.read_text(), load(docs)))
-    (docs / _PLOTS).mkdir(exist_ok=True)
+    (docs / PLOTS).mkdir(exist_ok=True)
     for name, result in load(docs).items():
         for kind in _plotted(result, _CELLS + _LUTS):
-            _plot(result, kind, docs / _PLOTS / f"{name}-{kind}.svg")
+            _plot(result, kind, docs / PLOTS / f"{name}-{kind}.svg")
 
 
 def render(page: str, results: dict[str, dict[str, Any]]) -> str:
     """Return ``page`` with what is between its markers made of ``results``."""
-    before, begin, rest = page.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not begin or not end:
-        raise ValueError(f"{_PAGE} must have the markers {_BEGIN} and {_END}.")
     sections = [text for name, result in results.items() for text in _section(name, result)]
-    return (
-        "\n".join([before + _BEGIN, "", *(sections or ["Nothing measured yet.", ""]), _END]) + after
-    )
+    return replaced(page, "pe", sections or ["Nothing measured yet.", ""])
+
+
+def replaced(page: str, name: str, lines: Iterable[str]) -> str:
+    """Return ``page`` with ``lines`` between the markers of ``name``."""
+    marks = f"<!-- {name}: made by `make bench` -->", f"<!-- end of {name} -->"
+    before, begin, rest = page.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
+    if not begin or not end:
+        raise ValueError(f"{PAGE} must have the markers {marks[0]} and {marks[1]}.")
+    return "\n".join([before + begin, "", *lines, end]) + after
 
 
 def _section(name: str, result: dict[str, Any]) -> Iterable[str]:
@@ -135,18 +150,18 @@ def _section(name: str, result: dict[str, Any]) -> Iterable[str]:
     if kinds is _LUTS:
         yield "### ECP5, LFE5U-85F, speed 6"
         yield ""
-        yield from _table(_FPGA, result["rows"])
+        yield from table(_FPGA, result["rows"])
     else:
         yield f"### {result['library']}"
         yield ""
         if result["clock_ps"]:
             yield f"The equal clock is {result['clock_ps']:,.0f} ps."
             yield ""
-        yield from _table(_COLUMNS, [row | _published(row["paper"]) for row in result["rows"]])
+        yield from table(_COLUMNS, [row | _published(row["paper"]) for row in result["rows"]])
         yield from _figna_share(result["rows"])
         yield from _against(result["rows"])
     for kind in _plotted(result, kinds):
-        yield f"![{kind}]({_PLOTS}/{name}-{kind}.svg)"
+        yield f"![{kind}]({PLOTS}/{name}-{kind}.svg)"
     yield ""
     yield from _colophon(result)
 
@@ -185,7 +200,7 @@ def _against(rows: list[dict[str, Any]]) -> Iterable[str]:
     if compared:
         yield "What Anda takes for a MAC over what FIGNA of the same M takes: above 1, FIGNA wins."
         yield ""
-        yield from _table(_AGAINST, compared)
+        yield from table(_AGAINST, compared)
 
 
 def _colophon(result: dict[str, Any]) -> Iterable[str]:
@@ -202,16 +217,22 @@ def _published(line: str | None) -> dict[str, float]:
     return dict(zip(("paper_area", "paper_energy"), PAPER[line], strict=True))
 
 
-def _table(columns: tuple[tuple[str, str, str], ...], rows: list[dict[str, Any]]) -> Iterable[str]:
+def table(
+    columns: Sequence[tuple[str, str, str]], rows: list[dict[str, Any]], missing: str = _MISSING
+) -> Iterable[str]:
+    """Yield a table in Markdown: of each column its title, its figure and the format of that.
+
+    ``missing`` stands where a row has no such figure.
+    """
     yield "| " + " | ".join(title for title, _, _ in columns) + " |"
     yield "|---" * len(columns) + "|"
     for row in rows:
         cells = []
         for _, figure, form in columns:
             value = row.get(figure)
-            missing = _NONE if figure in _OPTIONAL else _MISSING
+            none = _NONE if figure in _OPTIONAL else missing
             slower = figure == "area_at_clock_ratio" and row["meets_clock"] is False
-            text = missing if value is None else format(value, form)
+            text = none if value is None else format(value, form)
             cells.append(f"({text})" if slower else text)
         yield "| " + " | ".join(cells) + " |"
     yield ""

@@ -32,7 +32,7 @@ _SHOWN = {
 @click.option(
     "--liberty",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Cell library of `pe`; else $LAMINA_LIBERTY, else Debian's osu018 where it is installed.",
+    help="Cell library of `pe` and `pacq`; else $LAMINA_LIBERTY, and for `pe` osu018 of Debian.",
 )
 @click.option(
     "--target",
@@ -51,7 +51,7 @@ _SHOWN = {
 @click.option(
     "--docs",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Bring the tables and plots of this folder up to date with what `pe` measures.",
+    help="Bring the tables and plots of this folder up to date with `pe` and `pacq`.",
 )
 def command(
     name: str,
@@ -95,12 +95,20 @@ def command(
             results[bench] = run(bench, report, **options)
         if not as_json:
             _show(output(), bench, results[bench])
-    if docs and "pe" in results:
-        from lamina_gen.bench.results import record
-
-        record(results["pe"], docs)
+    if docs:
+        _record(results, docs)
     if as_json:
         click.echo(json.dumps(results if name == "all" else results[name]))
+
+
+def _record(results: dict[str, Any], docs: Path) -> None:
+    """Bring the page of results up to date with what was measured of it."""
+    from lamina_gen.bench import pacq_results
+    from lamina_gen.bench import results as pe_results
+
+    for name, module in (("pe", pe_results), ("pacq", pacq_results)):
+        if name in results:
+            module.record(results[name], docs)
 
 
 def _show(console: Any, bench: str, result: dict[str, Any]) -> None:

@@ -13,10 +13,14 @@ _ARRAY = click.Path(path_type=Path)
 @click.command("gemm")
 @click.option("--engine", required=True, type=click.Choice(["anda", "pacq"]), help="What computes.")
 @click.option("--activations", required=True, type=_ARRAY, help="x: float16 [m, k], .npy.")
-@click.option("--weights", required=True, type=_ARRAY, help="codes: int8 [k, n], .npy.")
 @click.option(
-    "--scales", required=True, type=_ARRAY, help="float16 [ceil(k / scale group), n], .npy."
+    "--weights",
+    required=True,
+    type=_ARRAY,
+    help="codes: int8 [k, n], .npy; or what `lamina pack` wrote, with scales and all.",
 )
+@click.option("--product", help="Which of `lamina pack`'s products; else its only one.")
+@click.option("--scales", type=_ARRAY, help="float16 [ceil(k / scale group), n], .npy.")
 @click.option("--zero-points", type=_ARRAY, help="int8 of the shape of the scales, .npy; else 0.")
 @click.option("--mantissa-bits", type=int, help="M of Anda, 1 to 16; else 8.")
 @click.option(
@@ -41,7 +45,8 @@ def command(
     engine: str,
     activations: Path,
     weights: Path,
-    scales: Path,
+    product: str | None,
+    scales: Path | None,
     zero_points: Path | None,
     mantissa_bits: int | None,
     rounding: str | None,
@@ -63,8 +68,10 @@ def command(
     \b
     Example:
       lamina gemm --engine anda --activations A.npy --weights W.npy --scales S.npy -o C.npy
+      lamina gemm --engine pacq --activations A.npy --weights words.safetensors -o C.npy
     """
     from lamina_gen.commands._arrays import read_array, whole_file, write_array
+    from lamina_gen.commands._weights import Weights, packed_weights
     from lamina_gen.configurations import settings_of
     from lamina_gen.console import output as console
     from lamina_gen.console import progress
@@ -72,7 +79,20 @@ def command(
 
     if engine == "pacq" and (mantissa_bits is not None or rounding is not None):
         raise ValueError("--mantissa-bits and --rounding are Anda's; PacQ takes FP16 as it is.")
-    codes = read_array(weights)
+    x = read_array(activations)
+    if weights.suffix == ".safetensors":
+        given = (scales, zero_points, weight_bits, scale_group, precision)
+        if any(option is not None for option in given):
+            raise ValueError(f"{weights} has scales, bits and groups itself: give no others.")
+        packed = packed_weights(weights, product)
+        weight_bits, scale_group, x = packed.bits, packed.group, packed.arranged(x)
+        own: Weights = packed
+    elif product is not None or scales is None:
+        raise ValueError("Weights in .npy need --scales and no --product.")
+    else:
+        zeros = read_array(zero_points) if zero_points else None
+        own = Weights(codes=read_array(weights), scales=read_array(scales), zero_points=zeros)
+    codes = own.codes
     if (precision is None) != (kind is None):
         raise ValueError("--precision and --kind must go together.")
     if precision is not None:
@@ -88,10 +108,10 @@ def command(
     weight_bits = 4 if weight_bits is None else weight_bits
     problem = Problem(
         engine=engine,
-        activations=read_array(activations),
+        activations=x,
         codes=codes,
-        scales=read_array(scales),
-        zero_points=read_array(zero_points) if zero_points else None,
+        scales=own.scales,
+        zero_points=own.zero_points,
         mantissa_bits=8 if mantissa_bits is None else mantissa_bits,
         rounding=rounding or "truncate",
         weight_bits=weight_bits,

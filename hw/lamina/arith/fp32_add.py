@@ -1,4 +1,4 @@
-"""FP32 addition."""
+"""FP32 addition, and FP16's by the same stages."""
 
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -6,27 +6,41 @@ from types import SimpleNamespace
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 
 from lamina.arith.leading_zeros import count_leading_zeros
-from lamina.arith.pipeline import Pipeline, PipelineParameters
+from lamina.arith.pipeline import Pipeline, PipelineParameters, Stage
 from lamina.arith.rounding import (
-    ROUNDED_BITS,
     jam,
     keep,
+    of_format,
     round_to_nearest_even,
+    rounded_bits,
     shift_left,
     shift_right,
 )
 from lamina.arith.unpack import unpack
-from lamina.formats.ieee import FP32
+from lamina.formats.ieee import FP16, FP32, Format
 
-__all__ = ["Fp32Add", "Fp32AddParameters"]
+__all__ = ["Fp16Add", "Fp16AddParameters", "Fp32Add", "Fp32AddParameters", "add_stages"]
 
 #: Bits below the significand that decide the rounding of any sum: guard, round and sticky.
 _EXTRA = 3
-_ALIGNED_BITS = FP32.precision + _EXTRA
 
 #: Low bits of the alignment distance, left to the fine shift.
 _COARSE = 3
-_SHIFT_BITS = _ALIGNED_BITS.bit_length()
+
+
+def _aligned_bits(fmt: Format) -> int:
+    """Return the bits of a significand that another one is aligned to."""
+    return fmt.precision + _EXTRA
+
+
+def add_stages(fmt: Format) -> tuple[Stage, ...]:
+    """Return the stages from patterns ``a`` and ``b`` to that of their sum, ``value``."""
+    stages = (
+        compare, swap, align_coarse, align_fine, add,
+        count_zeros, limit_shift, normalise, round_to_nearest_even,
+    )  # fmt: skip
+    plain = (align_fine, count_zeros, limit_shift)
+    return tuple(stage if stage in plain else of_format(stage, fmt) for stage in stages)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,24 +48,36 @@ class Fp32AddParameters(PipelineParameters):
     """`PipelineParameters` and nothing else."""
 
     @property
+    def format(self) -> Format:
+        """Of operands and sum."""
+        return FP32
+
+    @property
     def stages(self):
-        return (
-            compare, swap, align_coarse, align_fine, add,
-            count_zeros, limit_shift, normalise, round_to_nearest_even,
-        )  # fmt: skip
+        return add_stages(self.format)
 
     @property
     def operands(self):
-        return {"a": unsigned(FP32.width), "b": unsigned(FP32.width)}
+        return {"a": unsigned(self.format.width), "b": unsigned(self.format.width)}
 
     @property
     def results(self):
-        return {"value": unsigned(FP32.width)}
+        return {"value": unsigned(self.format.width)}
 
 
-def compare(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+@dataclass(frozen=True, kw_only=True)
+class Fp16AddParameters(Fp32AddParameters):
+    """`PipelineParameters` and nothing else."""
+
+    @property
+    def format(self) -> Format:
+        """Of operands and sum."""
+        return FP16
+
+
+def compare(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
     """Find which magnitude is the smaller: as integers, patterns order as their values do."""
-    a, b = unpack(FP32, x.a), unpack(FP32, x.b)
+    a, b = unpack(fmt, x.a), unpack(fmt, x.b)
     return keep(x, "a", "b") | {
         "exchange": x.a[:-1] < x.b[:-1],
         "nan": a.nan | b.nan | (a.inf & b.inf & (a.sign ^ b.sign)),
@@ -59,26 +85,27 @@ def compare(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     }
 
 
-def swap(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+def swap(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
     """Put the larger magnitude first; find the distance between the two."""
-    larger, smaller = Signal(FP32.width), Signal(FP32.width)
+    larger, smaller = Signal(fmt.width), Signal(fmt.width)
     m.d.comb += Cat(larger, smaller).eq(Mux(x.exchange, Cat(x.b, x.a), Cat(x.a, x.b)))
-    large, small = unpack(FP32, larger), unpack(FP32, smaller)
+    large, small = unpack(fmt, larger), unpack(fmt, smaller)
     return keep(x, "nan", "inf") | {
         "sign": large.sign,
         "subtract": large.sign ^ small.sign,
         "exponent": large.exponent,
         "large": large.significand,
         "small": small.significand,
-        "distance": (large.exponent - small.exponent)[: FP32.exponent_bits],
+        "distance": (large.exponent - small.exponent)[: fmt.exponent_bits],
     }
 
 
-def align_coarse(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+def align_coarse(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
     """Shift the smaller significand by whole bytes, or out of sight but for its sticky bit."""
     small = Cat(Const(0, _EXTRA), x.small)
-    shifted = shift_right(m, small, x.distance[_COARSE:_SHIFT_BITS], unit=1 << _COARSE)
-    far = x.distance[_SHIFT_BITS:].any()
+    bits = _aligned_bits(fmt).bit_length()
+    shifted = shift_right(m, small, x.distance[_COARSE:bits], unit=1 << _COARSE)
+    far = x.distance[bits:].any()
     return keep(x, "sign", "subtract", "exponent", "large", "nan", "inf") | {
         "small": Mux(far, jam(small, 1), shifted),
         "distance": x.distance[:_COARSE] & ~far.replicate(_COARSE),
@@ -92,9 +119,9 @@ def align_fine(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     }
 
 
-def add(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+def add(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
     """Add or subtract; the larger magnitude is first, so the result is not negative."""
-    magnitude = Signal(_ALIGNED_BITS + 1)
+    magnitude = Signal(_aligned_bits(fmt) + 1)
     large = Cat(Const(0, _EXTRA), x.large)
     small = Cat(x.small, Const(0, 1)) ^ x.subtract.replicate(len(magnitude))
     m.d.comb += magnitude.eq(large + small + x.subtract)
@@ -120,10 +147,12 @@ def limit_shift(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     }
 
 
-def normalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+def normalise(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
     """Move the sum up by the limited shift."""
     shifted = shift_left(m, x.magnitude, x.shift)
-    return keep(x, "sign", "exponent", "nan", "inf") | {"significand": jam(shifted, ROUNDED_BITS)}
+    return keep(x, "sign", "exponent", "nan", "inf") | {
+        "significand": jam(shifted, rounded_bits(fmt))
+    }
 
 
 class Fp32Add(Pipeline):
@@ -138,3 +167,7 @@ class Fp32Add(Pipeline):
     Numerics: IEEE 754, one rounding to nearest even, subnormals kept in and out, overflow to Inf;
     NaN operands and Inf - Inf give 0x7FC00000. An exact zero is +0, even (-0) + (-0).
     """
+
+
+class Fp16Add(Pipeline):
+    """Adds FP16 ``a`` and ``b``: ports of 16 bits, else as `Fp32Add`; NaN is 0x7E00."""

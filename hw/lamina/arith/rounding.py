@@ -1,37 +1,55 @@
-"""The shared end of all FP32 units: normalise, denormalise, round to nearest even, pack.
+"""The shared end of all floating-point units: normalise, denormalise, round to nearest even, pack.
 
-A value on its way through is {sign, exponent, significand}: ``significand`` is ROUNDED_BITS wide,
-24 bits of FP32, a guard bit and a sticky bit; ``exponent`` is the exponent field that its top bit
-stands for. Flags ``nan`` and ``inf`` override it.
+A value on its way through is {sign, exponent, significand}: ``significand`` has the bits of the
+format, FP32 where nothing is said (`of_format`), a guard bit and a sticky bit; ``exponent`` is the
+exponent field that its top bit stands for. Flags ``nan`` and ``inf`` override it.
 """
 
+import functools
+from collections.abc import Callable
 from types import SimpleNamespace
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
 from lamina.arith.leading_zeros import count_leading_zeros
-from lamina.formats.ieee import FP32, FP32_NAN
+from lamina.formats.ieee import FP32, Format
 
 __all__ = [
-    "ROUNDED_BITS",
     "ROUND_NORMAL_STAGES",
     "ROUND_STAGES",
     "ROUND_WIDE_STAGES",
     "jam",
     "keep",
+    "of_format",
+    "round_stages",
     "round_to_nearest_even",
+    "rounded_bits",
     "shift_left",
     "shift_right",
 ]
 
-#: Significand, guard and sticky bit: all that rounding to nearest even looks at.
-ROUNDED_BITS = FP32.precision + 2
-
-#: Log2 of a right shift that leaves no more than the sticky bit of ROUNDED_BITS bits.
-_SHIFT_BITS = ROUNDED_BITS.bit_length()
-
 #: Low bits of a wide shift to normal form, left to its second half.
 _FINE_BITS = 4
+
+
+def rounded_bits(fmt: Format = FP32) -> int:
+    """Significand, guard and sticky bit: all that rounding to nearest even looks at."""
+    return fmt.precision + 2
+
+
+def _shift_bits(fmt: Format) -> int:
+    """Return log2 of a right shift that leaves no more than the sticky bit of `rounded_bits`."""
+    return rounded_bits(fmt).bit_length()
+
+
+def of_format(stage: Callable, fmt: Format) -> Callable:
+    """Return a stage that is FP32's where nothing is said as that of ``fmt``."""
+
+    @functools.wraps(stage)
+    def formatted(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+        return stage(m, x, fmt)
+
+    return formatted
 
 
 def keep(x: SimpleNamespace, *names: str) -> dict[str, Value]:
@@ -90,29 +108,30 @@ def normalise_coarse(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     shifted = shift_left(m, x.magnitude, coarse)
     return keep(x, "sign", "nan", "inf") | {
         "exponent": x.exponent - coarse,
-        "magnitude": jam(shifted, ROUNDED_BITS + (1 << _FINE_BITS) - 1),
+        "magnitude": jam(shifted, rounded_bits() + (1 << _FINE_BITS) - 1),
         "zeros": x.zeros[:_FINE_BITS],
     }
 
 
-def normalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """Move the leading one of ``magnitude`` to the top and cut it to ROUNDED_BITS."""
+def normalise(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[str, Value]:
+    """Move the leading one of ``magnitude`` to the top and cut it to `rounded_bits`."""
     shifted = shift_left(m, x.magnitude, x.zeros)
     return keep(x, "sign", "nan", "inf") | {
         "exponent": x.exponent - x.zeros,
-        "significand": jam(shifted, ROUNDED_BITS),
+        "significand": jam(shifted, rounded_bits(fmt)),
     }
 
 
-def normalise_and_measure(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+def normalise_and_measure(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[str, Value]:
     """As `normalise`; at the same time find how far below the normal range the result is."""
     distance = Signal(signed(len(x.depth) + 1))
-    depth = Signal(_SHIFT_BITS)
+    bits = _shift_bits(fmt)
+    depth = Signal(bits)
     m.d.comb += distance.eq(x.depth + x.zeros)
     with m.If(distance >= 0):
-        far = distance[_SHIFT_BITS:].any()
-        m.d.comb += depth.eq(distance[:_SHIFT_BITS] | far.replicate(_SHIFT_BITS))
-    return normalise(m, x) | {"depth": depth}
+        far = distance[bits:].any()
+        m.d.comb += depth.eq(distance[:bits] | far.replicate(bits))
+    return normalise(m, x, fmt) | {"depth": depth}
 
 
 def denormalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
@@ -121,7 +140,7 @@ def denormalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     return keep(x, "sign", "exponent", "nan", "inf") | {"significand": significand}
 
 
-def round_to_nearest_even(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+def round_to_nearest_even(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[str, Value]:
     """Round and pack. A significand without its leading one is a subnormal or zero.
 
     Exponent and fraction are incremented as one number: the carry out of the fraction is right, up
@@ -129,19 +148,19 @@ def round_to_nearest_even(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """
     sticky, guard, leading = x.significand[0], x.significand[1], x.significand[-1]
     fraction = x.significand[2:-1]
-    field, above = x.exponent[: FP32.exponent_bits], x.exponent[FP32.exponent_bits :]
-    infinite, base, increment = Signal(), Signal(FP32.width - 1), Signal()
+    field, above = x.exponent[: fmt.exponent_bits], x.exponent[fmt.exponent_bits :]
+    infinite, base, increment = Signal(), Signal(fmt.width - 1), Signal()
     m.d.comb += [
-        # With a leading one the exponent is positive: 255 and more shows in single bits.
+        # With a leading one the exponent is positive: too large a one shows in single bits.
         infinite.eq(x.inf | (leading & (above.any() | field.all()))),
         base.eq(Cat(fraction, field & leading.replicate(len(field)))),
         increment.eq(guard & (sticky | fraction[0]) & ~infinite & ~x.nan),
     ]
     with m.If(x.nan):
-        m.d.comb += base.eq(FP32_NAN)
+        m.d.comb += base.eq(fmt.nan)
     with m.Elif(infinite):
-        m.d.comb += base.eq(FP32.exponent_ones << FP32.fraction_bits)
-    magnitude = Signal(FP32.width - 1)
+        m.d.comb += base.eq(fmt.exponent_ones << fmt.fraction_bits)
+    magnitude = Signal(fmt.width - 1)
     m.d.comb += magnitude.eq(base + increment)
     return {"value": Cat(magnitude, x.sign & ~x.nan)}
 
@@ -154,3 +173,9 @@ ROUND_NORMAL_STAGES = (count_zeros, normalise, round_to_nearest_even)
 
 #: The same for magnitudes so wide that a stage does not shift them.
 ROUND_WIDE_STAGES = (count_zeros, normalise_coarse, normalise, round_to_nearest_even)
+
+
+def round_stages(fmt: Format) -> tuple[Callable, ...]:
+    """Return `ROUND_STAGES` of another format."""
+    formatted = (normalise_and_measure, round_to_nearest_even)
+    return tuple(of_format(s, fmt) if s in formatted else s for s in ROUND_STAGES)

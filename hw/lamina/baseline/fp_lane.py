@@ -10,9 +10,9 @@ from lamina.arith.products import join_parts, partial_products
 from lamina.arith.rounding import keep
 from lamina.arith.unpack import unpack
 from lamina.baseline.lane import EXACT_STAGES, Lane, LaneParameters
-from lamina.formats.ieee import FP16, FP32
+from lamina.formats.ieee import FP16, FP32, Format
 
-__all__ = ["FpLane", "FpLaneParameters"]
+__all__ = ["FpLane", "FpLaneParameters", "multiply", "multiply_parts", "unpack_factors"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +23,8 @@ class _ProductParameters(PipelineParameters):
     def stages(self):
         # See `Fp32Multiply`: parts pay only with a register behind them.
         parts = self.stages_per_rank == 1
-        multiply = (_multiply_parts, join_parts) if parts else (_multiply,)
-        return (_unpack, *multiply, *EXACT_STAGES)
+        products = (multiply_parts, join_parts) if parts else (multiply,)
+        return (unpack_factors, *products, *EXACT_STAGES)
 
     @property
     def operands(self):
@@ -35,26 +35,29 @@ class _ProductParameters(PipelineParameters):
         return {"value": unsigned(FP32.width)}
 
 
-def _unpack(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """Find significands and exponent, before the stage that an FPGA's multiplier fills."""
+def unpack_factors(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[str, Value]:
+    """Find significands and exponent, before the stage that an FPGA's multiplier fills.
+
+    The exponent is that of a product in ``fmt``.
+    """
     a, b = unpack(FP16, x.a), unpack(FP16, x.b)
     return {
         "sign": a.sign ^ b.sign,
         "a": a.significand,
         "b": b.significand,
         # The field of the product's top bit: both factors are below 2, the product below 4.
-        "exponent": a.exponent + b.exponent + (FP32.bias + 1 - 2 * FP16.bias),
+        "exponent": a.exponent + b.exponent + (fmt.bias + 1 - 2 * FP16.bias),
         "nan": a.nan | b.nan | (a.inf & b.zero) | (a.zero & b.inf),
         "inf": a.inf | b.inf,
     }
 
 
-def _multiply(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+def multiply(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """Multiply the significands."""
     return keep(x, "sign", "exponent", "nan", "inf") | {"magnitude": x.a * x.b}
 
 
-def _multiply_parts(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+def multiply_parts(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """Multiply one significand by parts of the other."""
     products = partial_products("magnitude", x.a, x.b)
     return keep(x, "sign", "exponent", "nan", "inf") | products

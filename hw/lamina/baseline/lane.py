@@ -10,7 +10,6 @@ from amaranth.lib.wiring import In, Out
 from lamina.arith.pipeline import Pipeline, PipelineParameters, sliced
 from lamina.arith.rounding import count_zeros
 from lamina.baseline.ring import Ring, RingParameters
-from lamina.formats.anda import output_layout
 from lamina.formats.baseline import lane_step_layout
 from lamina.formats.ieee import FP32, FP32_NAN
 from lamina.parameters import check_range
@@ -88,7 +87,7 @@ class Lane(wiring.Component):
     i : In(stream of `lane_step_layout` with the operands of ``parameters.product``)
         A group of 64 is 64 steps, the first with ``begin`` and the last with ``end``; those of
         ``parameters.slots`` groups take turns, ``index`` 0, 1, .., slots - 1, 0, ..
-    o : Out(stream of `output_layout`)
+    o : Out(stream of ``parameters.ring.output_layout``)
         Finished FP32 sums.
 
     Timing: one step a cycle if the indices go round; any other order is right, and waits.
@@ -99,7 +98,7 @@ class Lane(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(p.input_layout)),
-                "o": Out(stream.Signature(output_layout(p.ring.index_bits))),
+                "o": Out(stream.Signature(p.ring.output_layout)),
             }
         )
 

@@ -6,28 +6,38 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.arith.fp32_add import Fp32Add, Fp32AddParameters
-from lamina.formats.anda import output_layout
+from lamina.arith.fp32_add import Fp16Add, Fp16AddParameters, Fp32Add, Fp32AddParameters
 from lamina.formats.baseline import lane_step_layout
-from lamina.formats.ieee import FP32
-from lamina.parameters import check_range
+from lamina.formats.ieee import Format
+from lamina.parameters import check_choice, check_range
 
 __all__ = ["Ring", "RingParameters"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RingParameters:
-    """``stages_per_rank``: registers in the adder, as in `PipelineParameters`; 9 leave one."""
+    """``stages_per_rank``: registers in the adder, as in `PipelineParameters`; 9 leave one.
+
+    ``sums``: format of terms and sums, "fp32" or "fp16".
+    """
 
     stages_per_rank: int = 1
+    sums: str = "fp32"
 
     def __post_init__(self):
+        check_choice("sums", self.sums, ("fp32", "fp16"))
         check_range("stages_per_rank", self.stages_per_rank, 1, 16)
 
     @property
     def add(self) -> Fp32AddParameters:
         """Parameters of the adder; its tag says that a sum is finished."""
-        return Fp32AddParameters(tag_bits=1, stages_per_rank=self.stages_per_rank)
+        kind = Fp32AddParameters if self.sums == "fp32" else Fp16AddParameters
+        return kind(tag_bits=1, stages_per_rank=self.stages_per_rank)
+
+    @property
+    def format(self) -> Format:
+        """Of terms and sums."""
+        return self.add.format
 
     @property
     def selects(self) -> bool:
@@ -47,7 +57,14 @@ class RingParameters:
     @property
     def input_layout(self) -> data.StructLayout:
         """Payload of ``i``."""
-        return lane_step_layout({"value": unsigned(FP32.width)}, self.index_bits)
+        return lane_step_layout({"value": unsigned(self.format.width)}, self.index_bits)
+
+    @property
+    def output_layout(self) -> data.StructLayout:
+        """Payload of ``o``: a finished sum and its index."""
+        return data.StructLayout(
+            {"value": unsigned(self.format.width), "index": unsigned(self.index_bits)}
+        )
 
     @property
     def latency(self) -> int:
@@ -62,18 +79,18 @@ class RingParameters:
     @property
     def storage_bits(self) -> int:
         """The adder, the rank before it, and which sum is due."""
-        selected = (2 * FP32.width + 1) * self.selects
+        selected = (2 * self.format.width + 1) * self.selects
         return self.add.storage_bits + selected + (self.slots - 1).bit_length()
 
 
 class Ring(wiring.Component):
-    """Add FP32 terms to ``parameters.slots`` sums: acc[index] = FP32(acc[index] + value).
+    """Add terms to ``parameters.slots`` sums: acc[index] = FP32(acc[index] + value), or FP16.
 
     Members
     -------
-    i : In(stream of `lane_step_layout` with ``value``: FP32)
+    i : In(stream of ``parameters.input_layout``, a `lane_step_layout` with ``value``)
         ``index`` below ``parameters.slots``. A term is taken when its sum comes by.
-    o : Out(stream of `output_layout`)
+    o : Out(stream of ``parameters.output_layout``)
         Finished sums.
 
     Timing
@@ -90,17 +107,18 @@ class Ring(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(p.input_layout)),
-                "o": Out(stream.Signature(output_layout(p.index_bits))),
+                "o": Out(stream.Signature(p.output_layout)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        m.submodules.add = add = Fp32Add(p.add)
+        m.submodules.add = add = (Fp32Add if p.sums == "fp32" else Fp16Add)(p.add)
         term = self.i.payload
         slot, meets = Signal(range(p.slots)), Signal()
-        augend, addend, end = Signal(FP32.width), Signal(FP32.width), Signal()
+        width = p.format.width
+        augend, addend, end = Signal(width), Signal(width), Signal()
         self._select(m, add, Cat(augend, addend, end))
         with m.If(add.i.ready):
             m.d.sync += slot.eq(Mux(slot == p.slots - 1, 0, slot + 1))

@@ -40,6 +40,11 @@ class Format:
         return (1 << self.exponent_bits) - 1
 
     @property
+    def nan(self) -> int:
+        """The one NaN that Lamina's arithmetic produces: quiet, positive, nothing else set."""
+        return self.exponent_ones << self.fraction_bits | 1 << (self.fraction_bits - 1)
+
+    @property
     def layout(self) -> data.StructLayout:
         """Fields ``fraction``, ``exponent``, ``sign``."""
         return data.StructLayout(
@@ -55,5 +60,5 @@ FP16 = Format(precision=11, exponent_bits=5)
 BF16 = Format(precision=8, exponent_bits=8)
 FP32 = Format(precision=24, exponent_bits=8)
 
-#: The one NaN that Lamina's FP32 arithmetic produces.
-FP32_NAN = 0x7FC00000
+#: The one NaN that Lamina's FP32 arithmetic produces: 0x7FC00000.
+FP32_NAN = FP32.nan

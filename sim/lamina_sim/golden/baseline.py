@@ -100,6 +100,36 @@ def fp_dot(a: Any, b: Any, lanes: int = 16, window_bits: int = 26) -> np.ndarray
     return _accumulate(np.where(np.isfinite(special), rounded, special))
 
 
+def tree_dot(a: Any, b: Any, lanes: int = 4, sums: str = "fp16") -> np.ndarray:
+    """Dot products by a DP-N of multipliers and adders, each of which rounds: float16 or float32.
+
+    Of float16 ``a`` and ``b`` [.., k] (they broadcast), k a multiple of ``lanes``, a power of two:
+    products of ``lanes`` elements, added pairwise, ((p0 + p1) + (p2 + p3)), then to acc. With
+    ``sums`` "fp16" products and sums are rounded to FP16 each; with "fp32" products are exact and
+    sums are rounded to FP32. Source: the FP16 DP-4 of PacQ (DAC 2025, section II).
+    """
+    lanes = _check.integer("lanes", lanes, 2, 64)
+    if lanes & (lanes - 1):
+        raise ValueError(f"lanes must be a power of two, not {lanes}.")
+    _check.choice("sums", sums, ("fp16", "fp32"))
+    a, b = _check.array("a", a, np.float16), _check.array("b", b, np.float16)
+    if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-1] or a.shape[-1] % lanes:
+        raise ValueError(
+            f"The last axes of a and b must be one multiple of {lanes}, not {a.shape}, {b.shape}."
+        )
+    kind = np.float16 if sums == "fp16" else np.float32
+    acc: Any = None
+    with np.errstate(all="ignore"):
+        for start in range(0, a.shape[-1], lanes):
+            part = slice(start, start + lanes)
+            # FP32 holds products of FP16 exactly, so that the one rounding is that to `kind`.
+            terms = (a[..., part].astype(np.float32) * b[..., part].astype(np.float32)).astype(kind)
+            while terms.shape[-1] > 1:
+                terms = terms[..., ::2] + terms[..., 1::2]
+            acc = terms[..., 0] + (kind(0) if acc is None else acc)
+    return ieee.canonical(acc)
+
+
 def _accumulate(terms: np.ndarray) -> np.ndarray:
     """FP32 sum of float32 ``terms`` over the last axis, one after the other, from +0."""
     acc = np.zeros(terms.shape[:-1], np.float32)

@@ -77,14 +77,14 @@ def _folder(folder: Path) -> Checkpoint:
     except ValueError as error:
         raise ValueError(f"{folder / 'config.json'}: {error}") from None
     stored = _named(open_folder(folder), kind, config.tie_word_embeddings)
-    packing = _packing(folder, entries)
-    codes = _Packed(packing, stored) if packing else {}
+    packing = packing_of(folder, entries)
+    codes = PackedProducts(packing, stored) if packing else {}
     tensors: dict[str, LazyTensor] = {}
     for name, tensor in stored.items():
         product, _, part = name.rpartition(".")
         if product not in codes:
             tensors[name] = LazyTensor(tensor.shape, tensor.float32)
-        elif part == "qweight" and isinstance(codes, _Packed):
+        elif part == "qweight" and isinstance(codes, PackedProducts):
             tensors[f"{product}.weight"] = codes.lazy(product)
         elif part == "bias" and kind == "opt":
             tensors[name] = LazyTensor(tensor.shape, tensor.float32)
@@ -104,7 +104,8 @@ def _named(stored: Mapping[str, Stored], kind: str, tied: bool) -> dict[str, Sto
     return kept
 
 
-def _packing(folder: Path, entries: Mapping[str, object]) -> Packing | None:
+def packing_of(folder: Path, entries: Mapping[str, object]) -> Packing | None:
+    """How the weights of a folder are packed, if they are: `entries` are those of config.json."""
     own = entries.get("quantization_config")
     file = folder / "quantize_config.json"
     if own is None and file.is_file():
@@ -116,7 +117,7 @@ def _packing(folder: Path, entries: Mapping[str, object]) -> Packing | None:
     return Packing.from_json(own)
 
 
-class _Packed(Mapping[str, Quantized]):
+class PackedProducts(Mapping[str, Quantized]):
     """Quantized products by name; each access unpacks one, and nothing is kept."""
 
     def __init__(self, packing: Packing, stored: Mapping[str, Stored]) -> None:

@@ -43,11 +43,24 @@ class Quantized:
         return x if self.order is None else x[:, self.order]
 
 
+def same(a: Quantized, b: Quantized) -> bool:
+    """Whether two stand for the same weights by the same codes, scales and zero points."""
+
+    def alike(x: np.ndarray | None, y: np.ndarray | None) -> bool:
+        return x is y if x is None or y is None else np.array_equal(x, y)
+
+    arrays = ("codes", "scales", "zero_points", "order")
+    return (a.bits, a.group) == (b.bits, b.group) and all(
+        alike(getattr(a, name), getattr(b, name)) for name in arrays
+    )
+
+
 def quantize(
     weights: npt.NDArray[np.floating],
     bits: int = 4,
     *,
     group: int | None = 128,
+    columns: int = 1,
     symmetric: bool = True,
 ) -> Quantized:
     """Quantize weights [k, n] by rounding to the nearest code, half to even.
@@ -58,6 +71,8 @@ def quantize(
         weights    float16 or float32 [k, n], finite
         bits       width of a code, 2 to 8
         group      32 to 256 elements along k per scale, or None for one scale per column
+        columns    neighbours along n that share a scale, 1 to n; the last may be fewer: group 32
+                   and columns 4 are g[32, 4]
         symmetric  True: zero points are zero and the scale is max|w| / (2**(bits - 1) - 1).
                    False: scale and zero point span from min(w, 0) to max(w, 0).
 
@@ -70,15 +85,20 @@ def quantize(
     """
     check(weights, bits, group)
     k, n = weights.shape
+    if not 1 <= columns <= n:
+        raise ValueError(f"columns must be between 1 and {n}, not {columns}.")
     length = k if group is None else group
-    groups = -(-k // length)
+    groups, shared = -(-k // length), -(-n // columns)
     # Padding with zero never widens the range of a group, which always holds zero.
-    padded = np.zeros((groups * length, n))
-    padded[:k] = weights
-    padded = padded.reshape(groups, length, n)
+    padded = np.zeros((groups * length, shared * columns))
+    padded[:k, :n] = weights
+    blocks = padded.reshape(groups, length, shared, columns).swapaxes(2, 3)
+    padded = padded[:, :n].reshape(groups, length, n)
 
     lowest, highest = -(1 << bits - 1), (1 << bits - 1) - 1
-    scales, offset = grid(padded, bits, symmetric)
+    scales, offset = grid(blocks.reshape(groups, length * columns, shared), bits, symmetric)
+    scales = np.repeat(scales, columns, axis=1)[:, :n]
+    offset = np.repeat(offset, columns, axis=1)[:, :n]
     divisor = np.where(scales == 0, np.inf, scales.astype(np.float64))
     codes = np.clip(np.rint(padded / divisor[:, None]) + offset[:, None], lowest, highest)
     return Quantized(

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +25,16 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "I64": np.dtype("<i8"),
     "I32": np.dtype("<i4"),
     "I16": np.dtype("<i2"),
+    "U16": np.dtype("<u2"),
     "I8": np.dtype("i1"),
     "U8": np.dtype("u1"),
     "BOOL": np.dtype("?"),
 }
 #: As in the reference implementation of the format.
 _LONGEST_HEADER = 100_000_000
+_METADATA = "__metadata__"
+#: Bytes of an element, the widest first.
+_WIDTHS = (8, 4, 2, 1)
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,68 @@ class Stored:
 
 def open_file(path: Path) -> dict[str, Stored]:
     """The tensors of a .safetensors file; ValueError where it is damaged or cut short."""
+    header, start, size = _header(path)
+    tensors = {}
+    mapped = np.memmap(path, np.uint8, "r")
+    for name, entry in header.items():
+        if name != _METADATA:
+            kind, shape, begin = _checked(path, name, entry, size - start)
+            count = math.prod(shape) * _DTYPES[kind].itemsize
+            data = mapped[start + begin : start + begin + count]
+            tensors[name] = Stored(name, kind, data.view(_DTYPES[kind]).reshape(shape))
+    return tensors
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """What a .safetensors file says beside its tensors; ValueError as `open_file`."""
+    entries = _header(path)[0].get(_METADATA, {})
+    texts = isinstance(entries, dict) and all(isinstance(text, str) for text in entries.values())
+    if not texts:
+        raise ValueError(f"{path} must have texts as its metadata.")
+    return dict(entries)
+
+
+def write_file(
+    path: Path,
+    tensors: Iterable[tuple[str, np.ndarray]],
+    notes: Callable[[], Mapping[str, str]],
+) -> None:
+    """Write tensors, none of which is kept, and metadata, asked for last, as a .safetensors file.
+
+    Wider elements come first, so that every tensor is aligned without gaps, which the format has
+    not.
+    """
+    with ExitStack() as files:
+        spools = {
+            width: files.enter_context(tempfile.TemporaryFile(dir=path.parent)) for width in _WIDTHS
+        }
+        places: list[tuple[str, str, list[int], int, int, int]] = []
+        for name, array in tensors:
+            stored = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            kind = next(k for k, dtype in _DTYPES.items() if dtype == stored.dtype and k != "BF16")
+            spool = spools[stored.itemsize]
+            place = kind, [*array.shape], stored.itemsize, spool.tell(), stored.nbytes
+            places.append((name, *place))
+            spool.write(stored.data)
+        starts, total = {}, 0
+        for width, spool in spools.items():
+            starts[width], total = total, total + spool.tell()
+        header: dict[str, Any] = {_METADATA: dict(notes())}
+        for name, kind, shape, width, begin, length in places:
+            begin += starts[width]
+            entry = {"dtype": kind, "shape": shape, "data_offsets": [begin, begin + length]}
+            header[name] = entry
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % max(_WIDTHS))
+        with path.open("wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            for spool in spools.values():
+                spool.seek(0)
+                shutil.copyfileobj(spool, file)
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int, int]:
+    """The entries of a file's header, where its tensors start, and its size."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -71,16 +141,7 @@ def open_file(path: Path) -> dict[str, Stored]:
         raise ValueError(f"{path} must be a safetensors file; its header is no JSON.") from None
     if not isinstance(header, dict):
         raise ValueError(f"{path} must be a safetensors file; its header is no JSON object.")
-    start = 8 + length
-    tensors = {}
-    mapped = np.memmap(path, np.uint8, "r")
-    for name, entry in header.items():
-        if name != "__metadata__":
-            kind, shape, begin = _checked(path, name, entry, size - start)
-            count = math.prod(shape) * _DTYPES[kind].itemsize
-            data = mapped[start + begin : start + begin + count]
-            tensors[name] = Stored(name, kind, data.view(_DTYPES[kind]).reshape(shape))
-    return tensors
+    return header, 8 + length, size
 
 
 def _checked(path: Path, name: str, entry: Any, room: int) -> tuple[str, tuple[int, ...], int]:

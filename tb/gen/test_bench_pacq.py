@@ -1,0 +1,164 @@
+"""`lamina bench pacq`: its figures against what they must be, its operands, its page of results."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lamina_gen.bench import pacq, pacq_accuracy, pacq_results, pacq_units
+from lamina_sim.golden import pacq as golden
+from lamina_sim.perf.simt import Unit
+from tb.bench import bulk_model, parameters
+from tb.golden import oracle
+
+UNITS = (
+    {(0, 0): 20.0} | {(4, t): 8.0 / t for t in (1, 2, 4)} | {(2, t): 6.0 / t for t in pacq.TREES}
+)
+UNITS = {key: Unit(pj_per_mac=pj) for key, pj in UNITS.items()}
+ABOUT = {
+    "units": {
+        "fp16": 20.0,
+        "int4": {"1": 8.0, "2": 4.0, "4": 2.0},
+        "int2": {"1": 6.0, "2": 3.0, "4": 1.5, "8": 0.75},
+    },
+    "library": "my cells 1.8V", "clock_ps": 9000.0, "tools": {"yosys": "1"}, "notes": ["A note."],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """The bench with the losses left out, which take a minute."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pacq, "losses", lambda: {"exact": 1.25, "as_printed": None})
+        patch.setattr(pacq, "_mismatches", lambda bits: 0)
+        return pacq.measure()
+
+
+def test_speedups(measured):
+    for bits, most in ((4, 4), (2, 8)):
+        speedup = measured[f"speedup_int{bits}"]
+        assert speedup["1"] == 1
+        assert speedup["2"] >= 1.98
+        assert speedup[str(most)] >= {4: 3.9, 8: 7.5}[most]
+        assert all(speedup[str(t)] <= min(t, most) for t in pacq.TREES)
+
+
+def test_accesses(measured):
+    assert measured["rf_access_reduction_int4"] == pytest.approx(1 - 48 / 76)
+    assert measured["rf_access_reduction_int2"] == pytest.approx(1 - 64 / 140)
+
+
+def test_accuracy(measured):
+    """No error of the exact arithmetic; 4 to 98 % and more of the printed one."""
+    for ending in ("", "_int2"):
+        errors = measured[f"rel_rms_error{ending}"]
+        assert set(errors["exact"]) == {"16", "128", "4096"}
+        assert set(errors["exact"].values()) == {0.0}
+        assert min(errors["as_printed"].values()) > 0.1
+        assert max(errors["dequantized"].values()) < 0.01
+    assert measured["not_finite"]["as_printed"]["4096"] > 0.3
+    json.dumps(measured, allow_nan=False)
+
+
+def test_reference_sums_are_right(rng):
+    """The reference of the errors against exact fractions."""
+    x = rng.standard_normal((2, 8)).astype(np.float16)
+    codes = rng.integers(-8, 8, (8, 2), np.int8)
+    scales = rng.uniform(0.01, 0.02, (2, 2)).astype(np.float16)
+    found = pacq_accuracy.right_sums(x, codes, scales, 4)
+    for i, j in np.ndindex(2, 2):
+        acc = 0
+        for g in range(2):
+            terms = zip(x[i].view(np.uint16), codes[:, j], strict=True)
+            terms = [oracle.value(int(a), "fp16") * int(b) for a, b in terms]
+            total = sum(terms[4 * g : 4 * g + 4])
+            acc = oracle.scaled_accumulate(acc, total, int(scales.view(np.uint16)[g, j]))
+        assert found.view(np.uint32)[i, j] == acc
+    with pytest.raises(ValueError, match="small enough"):
+        pacq_accuracy.right_sums(np.full((1, 4096), 6e4, np.float16), codes[:1].repeat(4096, 0),
+                                 scales[:1], 4096)  # fmt: skip
+
+
+def test_exhaustive_count_sees_errors(monkeypatch):
+    """Every code is there, and a product that is wrong is counted."""
+    seen = {}
+
+    class Wrong:
+        def run(self, inputs):
+            sent = inputs["i"]
+            bits = 2 if sent["int2"] else 4
+            seen[bits] = np.unique(golden.unpack(sent["word"], bits))
+            due = golden.multiply(sent["a"].view(np.float16), sent["word"], bits)
+            products = due.significand.copy()
+            products[5, 1] += 1
+            values = {"products": products, "exponent": due.exponent, "inf": due.inf}
+            return {"o": type("O", (), {"values": values | {"nan": due.nan}})}
+
+    monkeypatch.setattr(pacq, "build_model", lambda module, settings: Wrong())
+    for bits in (4, 2):
+        assert pacq._mismatches(bits) == 1
+        assert len(seen[bits]) == 1 << bits
+
+
+def test_edp():
+    found = pacq.edp(UNITS)
+    for bits, trees in ((4, ["1", "2", "4"]), (2, ["1", "2", "4", "8"])):
+        reduction = found[f"edp_reduction_int{bits}"]
+        assert list(reduction) == trees
+        assert sorted(reduction.values()) == list(reduction.values())
+        for t in trees:
+            moved = found[f"edp_sensitivity_int{bits}"][t]
+            assert moved["all"]["1.0"] == pytest.approx(reduction[t])
+            assert moved["dram"]["2.0"] < reduction[t] < moved["dram"]["0.5"]
+            # Without FP16 in L1 the other side has less to save.
+            assert found[f"edp_reduction_registers_int{bits}"][t] < reduction[t]
+        assert 0 < found[f"edp_reduction_packed_k_int{bits}"] < reduction["2"]
+    # 2^28 products of 20 pJ.
+    assert found["energy_uj_fp16_int4"]["compute"] == pytest.approx(20e-6 * 2**28, rel=1e-3)
+
+
+def test_no_energies_without_a_library(measured):
+    assert not [name for name in measured if name.startswith(("edp", "energy", "units"))]
+
+
+@pytest.mark.parametrize("bits", [4, 2])
+def test_operands_of_the_units(bits):
+    """Both run at their rates and give the sums of the product."""
+    # As tb/pacq builds it, with more indices than are used.
+    settings = {"trees": 4, "index_bits": 4, "stages_per_rank": 3}
+    given = pacq_units.dot_stimulus(bits)
+    result = bulk_model("pacq.dot", **settings).run(given.inputs, outputs={"o": given.outputs})
+    given.check(result["o"].values)
+    p = parameters("pacq.dot", **settings)
+    steps = len(given.inputs["i"]["first"])
+    busy = p.cycles(steps, bits)
+    assert 0 <= result["o"].cycles[-1] - busy <= p.latency + 16
+    assert given.macs == steps * 4 * 16 // bits
+
+
+def test_sums_that_are_scaled():
+    given = pacq_units.scale_stimulus(4)
+    model = bulk_model("arith.scale_accumulate", outputs=64)
+    result = model.run(given.inputs, outputs={"o": given.outputs}, stall={"i": 0.5}, seed=1)
+    given.check(result["o"].values)
+
+
+def test_page_is_made_of_what_was_measured(measured, tmp_path):
+    page = tmp_path / "results.md"
+    page.write_text("# T\n<!-- pacq: made by `make bench` -->\nold\n<!-- end of pacq -->\nafter\n")
+    energies = ABOUT | pacq.edp(UNITS)
+    pacq_results.record(measured | energies, tmp_path)
+    text = page.read_text()
+    assert text.startswith("# T\n<!-- pacq")
+    assert text.endswith("<!-- end of pacq -->\nafter\n")
+    assert "| INT4 | packed along n | 16 | 16 | 16 | 48 | 36.8 % | 4:4:4 | 36.8 % |" in text
+    assert "| INT2 | packed along k | 128 | 8 | 4 | 140 |  | 32:2:1 |  |" in text
+    assert "my cells 1.8V" in text
+    assert "none: overflow" in text
+    # Throughput per watt is what an FP16 product takes over what a packed one takes.
+    assert "| INT4 | 2.50 | 5.00 | 10.00 | - |" in text
+    names = ["pacq-errors.svg", "pacq-my_cells_1_8v-edp.svg", "pacq-speedup.svg"]
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == names
+    # Another run without a library keeps the energies.
+    pacq_results.record(measured, tmp_path)
+    assert page.read_text() == text
