@@ -95,13 +95,9 @@ class SystemParameters:
         )
 
     @property
-    def slices(self) -> dict[str, SkidBufferParameters]:
-        """Of the register slices on the way of tiles and scales: no handshake passes one."""
-        shapes = {
-            "tiles": tile_layout(self.weight_bits),
-            "scales": tile_scales_layout(self.weight_bits),
-        }
-        return {name: SkidBufferParameters(shape=shape) for name, shape in shapes.items()}
+    def scales(self) -> SkidBufferParameters:
+        """Parameters of the register slice on the way of scales; tiles leave the assembler's."""
+        return SkidBufferParameters(shape=tile_scales_layout(self.weight_bits))
 
     @property
     def sums(self) -> SkidBufferParameters:
@@ -138,7 +134,7 @@ class SystemParameters:
         if self.has_pacq:
             parts = (self.operand_buffer, self.dot, self.scale_accumulate)
             pacq = sum(part.latency for part in parts)
-        weights = self.fetcher.latency + self.assembler.latency + self.slices["tiles"].latency
+        weights = self.fetcher.latency + self.assembler.latency
         return weights + max(anda, pacq)
 
     @property
@@ -151,7 +147,7 @@ class SystemParameters:
     @property
     def storage_bits(self) -> int:
         """Of all parts."""
-        parts = [self.fetcher, self.assembler, *self.slices.values()]
+        parts = [self.fetcher, self.assembler, self.scales]
         parts += [self.element, self.sums, self.accumulator] if self.has_anda else []
         parts += [self.operand_buffer, self.dot, self.scale_accumulate] if self.has_pacq else []
         return sum(part.storage_bits for part in parts)
@@ -231,15 +227,11 @@ class System(wiring.Component):
         if p.has_pacq:
             weights.append(self._pacq(m))
         tiles, scales = zip(*weights, strict=True)
-        self._steer(m, self._sliced(m, "tiles", assembler.o), tiles)
-        self._steer(m, self._sliced(m, "scales", flipped(self.i_scales)), scales)
+        m.submodules.scales = slice_ = SkidBuffer(p.scales)
+        connect(m, flipped(self.i_scales), slice_.i)
+        self._steer(m, assembler.o, tiles)
+        self._steer(m, slice_.o, scales)
         return m
-
-    def _sliced(self, m, name, source):
-        """Return the stream ``source`` behind a register slice."""
-        m.submodules[name] = slice_ = SkidBuffer(self.parameters.slices[name])
-        connect(m, source, slice_.i)
-        return slice_.o
 
     def _anda(self, m):
         """Add the elements and their accumulator; return where tiles and scales go."""

@@ -100,7 +100,7 @@ class ScaleAccumulateParameters:
     def storage_bits(self) -> int:
         """Both units, slice, memory, interlock, and operands and places under way."""
         parts = (self.multiply, self.products, self.add, self.memory)
-        interlock = self.multiply.output_layout.size + 2 + self.ranks_under_way
+        interlock = self.multiply.output_layout.size + 1 + self.ranks_under_way
         under_way = 3 * FP32.width + self.ranks_under_way * (1 + self.place_layout.size)
         return sum(part.storage_bits for part in parts if part) + interlock + under_way
 
@@ -188,19 +188,19 @@ class ScaleAccumulate(wiring.Component):
         """
         p = self.parameters
         held = Signal(p.multiply.output_layout, reset_less=True)
-        valid, stalled = Signal(), Signal()
+        valid, stalled = Signal(), Signal()  # whether a product is held; whether it may not go yet
         place = data.View(p.place_layout, held.tag)
         under_way = self._under_way(m, advance, valid & ~stalled, place)
         index = data.View(p.place_layout, products.payload.tag).index
         ahead = [(valid & ~stalled, place), *under_way[:-1]]
         conflicts, remaining = Signal(len(under_way)), Signal(len(under_way))
-        m.d.comb += products.ready.eq(advance & ~stalled)
+        m.d.comb += [stalled.eq(conflicts.any()), products.ready.eq(advance & ~stalled)]
         with m.If(stalled):
             m.d.comb += remaining.eq(conflicts << 1)
         with m.Elif(products.valid):
             m.d.comb += remaining.eq(Cat(busy & (at.index == index) for busy, at in ahead))
         with m.If(advance):
-            m.d.sync += [conflicts.eq(remaining), stalled.eq(remaining.any())]
+            m.d.sync += conflicts.eq(remaining)
             with m.If(~stalled):
                 m.d.sync += [valid.eq(products.valid), held.eq(products.payload)]
         return held, under_way

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from lamina.copies import COPIES_MAX, copies
 from lamina.formats.planes import BLOCK_CODES, plane_beat_layout, tile_layout
 from lamina.parameters import check_range
+from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
 
 __all__ = ["Assembler", "AssemblerParameters"]
 
@@ -28,6 +29,11 @@ class AssemblerParameters:
         return min(self.code_bits, COPIES_MAX)
 
     @property
+    def out(self) -> SkidBufferParameters:
+        """Of the register slice from which tiles leave."""
+        return SkidBufferParameters(shape=tile_layout(self.code_bits))
+
+    @property
     def latency(self) -> int:
         """Cycles from a block's only plane accepted to its tile; k planes take k - 1 more."""
         return 2
@@ -39,9 +45,10 @@ class AssemblerParameters:
 
     @property
     def storage_bits(self) -> int:
-        """The plane at hand with where it goes, the tile that grows and the one that leaves."""
+        """The plane at hand with where it goes, the tile that grows and those that leave."""
         places = 3 * self.code_bits + 1 + self.merges
-        return plane_beat_layout().size + 2 * tile_layout(self.code_bits).size + places + 1
+        tiles = tile_layout(self.code_bits).size + self.out.storage_bits
+        return plane_beat_layout().size + tiles + places + 1
 
 
 class Assembler(wiring.Component):
@@ -56,9 +63,9 @@ class Assembler(wiring.Component):
     o : Out(stream of tile_layout)
         One tile a block; ``error`` if any of its beats had one.
 
-    Timing: a plane in every cycle, whatever k: the tile that leaves has registers of its own. Where
-    a plane goes is found out a cycle before it goes there, for all bits of the tile wait for that;
-    the tile is valid two cycles after its last plane was taken.
+    Timing: a plane in every cycle, whatever k: tiles leave from a register slice. Where a plane
+    goes is found out a cycle before it goes there, for all bits of the tile wait for that; the tile
+    is valid two cycles after its last plane was taken.
 
     Numerics: code i is code_k * 2^(N-k), sign-extended to ``code_bits``, so that scales and zero
     points are those of the whole N-bit code. Planes beyond the N-th are dropped.
@@ -76,7 +83,9 @@ class Assembler(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        advance, taken = Signal(), Signal()
+        m.submodules.out = out = SkidBuffer(self.parameters.out)
+        wiring.connect(m, out.o, wiring.flipped(self.o))
+        advance = Signal()
         plane, takes, keeps = self._place(m, advance)
         # Whether a plane is there, for the tile alone: 512 registers wait for each copy.
         merges = copies(m, "merges", [self.i.valid], advance, self.parameters.merges)
@@ -92,18 +101,15 @@ class Assembler(wiring.Component):
             with m.If(merges[b % len(merges)]):
                 m.d.sync += row.eq(merged)
 
-        last = plane.payload.last
-        leave = self.o.ready | ~self.o.valid
-        m.d.comb += [advance.eq(leave | ~last | ~plane.valid), taken.eq(plane.valid & advance)]
-        with m.If(taken):
-            m.d.sync += error.eq(~last & (error | plane.payload.error))
-        with m.If(leave):  # also for a tile that is not there, which may be anything
-            codes = Cat(merged[i] for i in range(BLOCK_CODES) for merged in grown)
-            m.d.sync += [
-                self.o.valid.eq(plane.valid & last),
-                self.o.p.codes.eq(codes),
-                self.o.p.error.eq(error | plane.payload.error),
-            ]
+        last, wrong = plane.payload.last, error | plane.payload.error
+        m.d.comb += [
+            advance.eq(out.i.ready | ~last | ~plane.valid),
+            out.i.valid.eq(plane.valid & last),
+            out.i.p.codes.eq(Cat(merged[i] for i in range(BLOCK_CODES) for merged in grown)),
+            out.i.p.error.eq(wrong),
+        ]
+        with m.If(plane.valid & advance):
+            m.d.sync += error.eq(~last & wrong)
         return m
 
     def _place(self, m, advance):
