@@ -15,8 +15,8 @@ from lamina.pacq.layouts import (
     TOTAL_BITS,
     UNIT_EXPONENT,
     column_sum_layout,
-    segment_layout,
     special_layout,
+    summed_layout,
 )
 from lamina.pacq.rank import Rank, RankParameters
 from lamina.parameters import check_range
@@ -136,10 +136,8 @@ class Finish(wiring.Component):
 
     Members
     -------
-    i : In(stream) of `column_sum_layout`
-        At least four columns for each segment.
-    i_segment : In(stream) of `segment_layout`
-        Taken with the last column of each segment.
+    i : In(stream) of `summed_layout`
+        At least four columns for each segment, or as long until its output comes again.
     o : Out(stream) of `scaled_sum_layout`
         One for each column of the last segment of a group; ``index`` is index * 8 + column.
 
@@ -155,8 +153,7 @@ class Finish(wiring.Component):
         self.parameters = p = parameters
         super().__init__(
             {
-                "i": In(stream.Signature(column_sum_layout())),
-                "i_segment": In(stream.Signature(segment_layout(p.index_bits))),
+                "i": In(stream.Signature(summed_layout(p.index_bits))),
                 "o": Out(stream.Signature(scaled_sum_layout(p.output_bits))),
             }
         )
@@ -199,15 +196,14 @@ class Finish(wiring.Component):
         m.submodules.entry = entry = Rank(p.entry)
         m.d.comb += [
             *self._gather(entry.i.p),
-            entry.i.valid.eq(self.i.valid & self.i_segment.valid),
-            self.i.ready.eq(entry.i.ready & self.i_segment.valid),
-            self.i_segment.ready.eq(entry.i.ready & self.i.valid & self.i.p.last),
+            entry.i.valid.eq(self.i.valid),
+            self.i.ready.eq(entry.i.ready),
             entry.o.ready.eq(advance),
         ]
         return entry.o
 
     def _gather(self, entering):
-        column, segment, beside = self.i.p, self.i_segment.p, entering.beside
+        column, segment, beside = self.i.p.sum, self.i.p.segment, entering.beside
         yield from [entering[name].eq(column[name]) for name in ("total", "special", "row_sum")]
         names = ("group_first", "group_last", "begin", "end")
         yield from [beside[name].eq(segment[name]) for name in names]
