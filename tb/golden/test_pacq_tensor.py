@@ -88,7 +88,7 @@ def test_pack_along_k():
     ("options", "message"),
     [
         ({"flow": "packed_m"}, "flow must be 'packed_n' or 'packed_k', not 'packed_m'"),
-        ({"trees": 3}, "trees must be 1, 2, 4 or 8, not 3"),
+        ({"trees": 3}, "trees must be 1 or 2 or 4 or 8, not 3"),
     ],
 )
 def test_errors(options, message, rng):

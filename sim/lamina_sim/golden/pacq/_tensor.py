@@ -13,6 +13,9 @@ from lamina_sim.golden.pacq._words import WORD_BITS, check_bits
 #: How weights are packed, and with that the loops of an operation.
 FLOWS = ("packed_n", "packed_k")
 
+#: Columns that a DP-4 unit may retire a cycle.
+TREES = (1, 2, 4, 8)
+
 _TILE = 4
 _OCTETS = 4
 _UNITS = 2  # DP-4 units of an octet
@@ -160,7 +163,7 @@ def operations(
 
 def count(flow: str, bits: int, trees: int, *, end: bool = True) -> Counters:
     """What one warp operation takes; only with ``end`` elements of C leave."""
-    _check.choice("trees", trees, (1, 2, 4, 8))
+    _check.choice("trees", trees, TREES)
     rows, columns, _ = operation_shape(flow, bits)
     steps = list(tile_steps(flow, bits, trees))
     met = sum(step.words * _TILE for step in steps)  # row by word, of all rows of a tile
@@ -192,6 +195,7 @@ def tensor_core(
     """
     bits = check_bits(bits)
     _check.choice("flow", flow, FLOWS)
+    _check.choice("trees", trees, TREES)
     x = _check.array("x", x, np.float16, 2)
     m, k = x.shape
     weights = check_weights(
