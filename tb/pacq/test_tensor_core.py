@@ -6,12 +6,14 @@ import pytest
 from lamina.formats.tensor import Flow
 from lamina_sim import verilated
 from lamina_sim.golden import pacq
-from tb.bench import BUILD, bulk_model, generate, parameters, run_bench
+from tb.bench import BUILD, generate, parameters, run_bench
 from tb.pacq.steps import random_product
 from tb.pacq.test_octet import counters
 from tb.pacq.warps import Warps
 
 KINDS = ("normal", "wide", "subnormal", "extreme", "special")
+
+SETTINGS = {"fp16": True}
 
 #: Random products; all of them in one way or another.
 PRODUCTS = int(os.environ.get("LAMINA_TENSOR_PRODUCTS", "40"))
@@ -19,13 +21,15 @@ PRODUCTS = int(os.environ.get("LAMINA_TENSOR_PRODUCTS", "40"))
 
 @functools.cache
 def model():
-    return bulk_model("pacq.tensor_core")
+    """Registers start at random values, in all tests: one build is enough."""
+    _, paths = generate("pacq.tensor_core", SETTINGS)
+    return verilated.build(paths["json"], cache=BUILD / "verilated", random_initial=True)
 
 
-def run(warps, build=None, **options):
+def run(warps, **options):
     """Run a product; compare it with golden; return the run."""
-    ports = [f"o_{n}" for n in range(parameters("pacq.tensor_core").ports)]
-    result = (build or model()).run(warps.inputs(), drain=3000, **options)
+    ports = [f"o_{n}" for n in range(parameters("pacq.tensor_core", **SETTINGS).ports)]
+    result = model().run(warps.inputs(), drain=3000, **options)
     warps.assert_golden([result[port].values for port in ports])
     return result
 
@@ -42,8 +46,9 @@ def random_warps(rng):
     return Warps(product, flow)
 
 
+@pytest.mark.skipif("LAMINA_TENSOR_BENCH" not in os.environ, reason="a build of minutes")
 def test_bench():
-    run_bench("pacq.tensor_core", "tb.pacq.tensor_core_tb")
+    run_bench("pacq.tensor_core", "tb.pacq.tensor_core_tb", SETTINGS)
 
 
 def test_random_products(rng):
@@ -61,18 +66,16 @@ def test_counters(bits, flow, rng):
     _, want = pacq.tensor_core(
         product.x, product.codes, product.scales, bits=bits, flow=flow, scale_group=140
     )
-    issued = parameters("pacq.tensor_core").cycles(bits, Flow[flow.upper()])
+    issued = parameters("pacq.tensor_core", **SETTINGS).cycles(bits, Flow[flow.upper()])
     assert want.issue_cycles == len(warps.operations) * issued
     cycles = counted.pop("cycles")
     assert counted == vars(want)
     assert cycles - want.issue_cycles < 100
 
 
-def test_reset_from_a_random_state(rng):
-    """Registers start at random values, and reset comes again in mid-stream."""
-    _, paths = generate("pacq.tensor_core", {})
-    undefined = verilated.build(paths["json"], cache=BUILD / "verilated", random_initial=True)
-    run(random_warps(rng), undefined, stall=0.2, seed=int(rng.integers(1 << 20)), reset_at=150)
+def test_reset_in_mid_stream(rng):
+    for reset_at in (5, 150):
+        run(random_warps(rng), stall=0.2, seed=int(rng.integers(1 << 20)), reset_at=reset_at)
 
 
 def test_parameters_are_checked():

@@ -6,10 +6,13 @@ import cocotb
 import numpy as np
 
 from lamina.formats import tensor
-from lamina_sim.golden import pacq
+from lamina_sim.golden.pacq import FLOWS
+from tb.bench import bench_parameters
 from tb.pacq.steps import random_product
 from tb.pacq.warps import Warps
-from tb.streams import Sink, Source
+from tb.streams import Sink, Source, reset
+
+__all__ = ["FLOWS", "cut_short", "run"]
 
 LAYOUTS = {
     "i": tensor.operation_layout(),
@@ -19,14 +22,13 @@ LAYOUTS = {
 }
 
 
-def random_warps(rng, octet, *, k=72, rows=16):
+def random_warps(flow, octet):
     """A product of one tile either way: some operations in some scale groups."""
-    bits, flow = int(rng.choice([4, 2])), str(rng.choice(pacq.FLOWS))
-    words = 16 if flow == "packed_n" else bits
-    kind = str(rng.choice(["normal", "wide", "special"]))
-    product = random_product(
-        rng, bits=bits, m=rows, k=k, words=words, scale_group=int(rng.choice([40, 72])), kind=kind
-    )
+    rng = np.random.default_rng(random.getrandbits(32))
+    bits, kind = int(rng.choice([4, 2])), str(rng.choice(["normal", "wide", "special"]))
+    words = 16 if flow == "packed_n" else bits  # of columns: 16 along k
+    group = int(rng.choice([40, 72]))
+    product = random_product(rng, bits=bits, m=16, k=72, words=words, scale_group=group, kind=kind)
     return Warps(product, flow, octet=octet)
 
 
@@ -56,22 +58,28 @@ def begin(dut, warps, idle, rng):
     ]
 
 
-async def run(dut, warps, ports, row_bits, idle=0.0, stall=0.0):
+async def run(dut, flow, octet, idle=0.0, stall=0.0):
     """Send a product and compare what leaves."""
-    rng = random.Random(random.getrandbits(32))
+    rng, p = random.Random(random.getrandbits(32)), bench_parameters()
+    warps = random_warps(flow, octet)
+    # Of each octet, the last write port is that of FP16 weights; words have one.
+    ports = range(int(flow == "fp16"), p.ports, 2)
     sending = begin(dut, warps, idle, rng)
     receiving = [
-        cocotb.start_soon(Sink(dut, f"o_{n}", stall, rng).receive(warps.elements // ports))
-        for n in range(ports)
+        cocotb.start_soon(Sink(dut, f"o_{n}", stall, rng).receive(warps.elements // len(ports)))
+        for n in ports
     ]
-    received = [fields(await port, row_bits) for port in receiving]
+    received = [fields(await port, 3 if octet else 4) for port in receiving]
     for each in sending:
         await each
     warps.assert_golden(received)
 
 
-def stop(dut, sending):
-    """Give up sending, before a reset."""
+async def cut_short(dut, octet, elements):
+    """Reset after so many elements of a product."""
+    sending = begin(dut, random_warps("packed_n", octet), 0.0, random.Random(1))
+    await Sink(dut, "o_0", 0.2).receive(elements)
     for each, stream in zip(sending, LAYOUTS, strict=True):
         each.cancel()
         getattr(dut, f"{stream}__valid").value = 0
+    await reset(dut)

@@ -34,15 +34,16 @@ A_TILES_MAX = 64
 B_TILES = 8
 
 
-class Flow(enum.Enum, shape=1):
+class Flow(enum.Enum, shape=2):
     """How the weights of an operation are packed, and with that the order of its loops.
 
     PACKED_N: a word holds 4 or 8 columns at one k, the operation has k = 16. PACKED_K: it holds 4
-    or 8 k of one column, and k = 64 or 128.
+    or 8 k of one column, and k = 64 or 128. FP16: a word is one FP16 weight, dequantized before.
     """
 
     PACKED_N = 0
     PACKED_K = 1
+    FP16 = 2
 
 
 def operation_layout() -> data.StructLayout:

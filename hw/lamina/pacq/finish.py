@@ -22,7 +22,7 @@ from lamina.pacq.rank import Rank, RankParameters
 from lamina.parameters import check_range
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
-__all__ = ["Finish", "FinishParameters"]
+__all__ = ["Finish", "FinishParameters", "round_sum"]
 
 #: Rows in the rank within the sum of a segment.
 _RANK_ROWS = 3
@@ -246,25 +246,35 @@ class Finish(wiring.Component):
         ]
 
     def _round(self, m, converter, group_sum):
-        """Round what is a number; flags go around the rounding and take the place of its result."""
-        special, beside = group_sum.special, group_sum.beside
-        nan = special.nan | (special.plus & special.minus)
-        infinite = (special.plus | special.minus) & ~nan
-        tag = Cat(beside.scale, beside.index, beside.begin, beside.end)
+        beside = group_sum.beside
         m.d.comb += [
             converter.i.valid.eq(group_sum.valid & beside.group_last),
             converter.i.p.value.eq(group_sum.sum),
             converter.i.p.exponent.eq(UNIT_EXPONENT),
-            converter.i.p.nan.eq(nan),
-            converter.i.p.tag.eq(Cat(tag, special.minus, infinite)),
         ]
-        rounded, o = converter.o.p, self.o.p
-        infinite, minus = rounded.tag[-1], rounded.tag[-2]
-        m.d.comb += [
-            self.o.valid.eq(converter.o.valid),
-            converter.o.ready.eq(self.o.ready),
-            Cat(o.scale, o.index, o.begin, o.end).eq(rounded.tag),
-            o.value.eq(rounded.value),
-        ]
-        with m.If(infinite):
-            m.d.comb += o.value.eq(Cat(Const(FP32.exponent_ones << FP32.fraction_bits, 31), minus))
+        tag = Cat(beside.scale, beside.index, beside.begin, beside.end)
+        round_sum(m, converter, group_sum.special, tag, self.o)
+
+
+def round_sum(m: Module, converter: IntToFp32, special: data.View, tag: Value, o) -> None:
+    """Give the results of ``converter`` to ``o``, a stream of `scaled_sum_layout`.
+
+    What is no number goes around the rounding and takes the place of its result; ``tag``: the other
+    fields of ``o`` in their order.
+    """
+    nan = special.nan | (special.plus & special.minus)
+    infinite = (special.plus | special.minus) & ~nan
+    m.d.comb += [
+        converter.i.p.nan.eq(nan),
+        converter.i.p.tag.eq(Cat(tag, special.minus, infinite)),
+    ]
+    rounded = converter.o.p
+    infinite, minus = rounded.tag[-1], rounded.tag[-2]
+    m.d.comb += [
+        o.valid.eq(converter.o.valid),
+        converter.o.ready.eq(o.ready),
+        Cat(o.p.scale, o.p.index, o.p.begin, o.p.end).eq(rounded.tag),
+        o.p.value.eq(rounded.value),
+    ]
+    with m.If(infinite):
+        m.d.comb += o.p.value.eq(Cat(Const(FP32.exponent_ones << FP32.fraction_bits, 31), minus))

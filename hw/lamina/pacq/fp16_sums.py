@@ -220,19 +220,21 @@ class Fp16Sums(wiring.Component):
             products.i.p.b.eq(self.i.p.b),
             products.i.p.tag.eq(self.i.p.beside),
             self.i.ready.eq(products.i.ready),
-            products.o.ready.eq(o.ready | ~o.valid),
+            # Only the next segment's sum has to wait for this one to leave.
+            products.o.ready.eq(o.ready | ~o.valid | ~step.last),
             total.eq(Mux(step.first, 0, before) + products.o.p.sum),
             special.eq(
                 Mux(step.first, 0, before_special.as_value()) | products.o.p.special.as_value()
             ),
         ]
-        with m.If(products.o.ready):
-            m.d.sync += o.valid.eq(products.o.valid & step.last)
-            with m.If(products.o.valid):
+        with m.If(o.ready):
+            m.d.sync += o.valid.eq(0)
+        with m.If(products.o.valid & products.o.ready):
+            m.d.sync += [before.eq(total), before_special.eq(special)]
+            with m.If(step.last):
                 beside = (name for name in o.p.shape().members if name not in ("total", "special"))
                 m.d.sync += [
-                    before.eq(total),
-                    before_special.eq(special),
+                    o.valid.eq(1),
                     o.p.total.eq(total),
                     o.p.special.eq(special),
                     *(o.p[name].eq(step[name]) for name in beside),

@@ -28,14 +28,18 @@ DPS = 2
 #: Of an output within a DP-4: row of its half tile, tile of m, word of the tile, tile of n.
 INDEX_BITS = 5
 
-_FLAGS = ("int2", "single", "first", "last", "group_first", "group_last", "begin", "end")
+_FLAGS = ("int2", "single", "fp16", "first", "last")
+_FLAGS += ("group_first", "group_last", "begin", "end")
 
 
 def octet_step_layout() -> data.StructLayout:
-    """Return a step of both units: their activations ``a_0`` and ``a_1``, the rest in common."""
+    """Return a step of both units: their activations ``a_0`` and ``a_1``, the rest in common.
+
+    ``fp16``: the words are FP16 weights of one column, whose scale is that of column 0.
+    """
     fields = dict(dot_step_layout(INDEX_BITS, single=True).members)
     a = fields.pop("a")
-    return data.StructLayout({f"a_{dp}": a for dp in range(DPS)} | fields)
+    return data.StructLayout({f"a_{dp}": a for dp in range(DPS)} | fields | {"fp16": unsigned(1)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,8 +179,8 @@ class Issue(wiring.Component):
             last_line.eq(last_step & line.all()),
             last_panel.eq(place == Mux(along_k, 15, 3)),
             self.a_release.eq(go & last_line),
-            # Words along k stay for the rows of the other tile.
-            self.b_release.eq(go & last_line & (place[0] | ~along_k)),
+            # Other words than those along n stay for the rows of the other tile.
+            self.b_release.eq(go & last_line & (place[0] | (operation.flow == Flow.PACKED_N))),
             self.release.eq(go & last_line & last_panel),
             self.i.ready.eq(self.release),
         ]
@@ -194,6 +198,7 @@ class Issue(wiring.Component):
             "index": Cat(word, n_tile, row, m_tile),
             "int2": operation.int2,
             "single": along_k,
+            "fp16": operation.flow == Flow.FP16,
             "first": number == 0,
             "last": last_step,
             "group_first": operation.group_first & (k_tile == 0),

@@ -18,27 +18,33 @@ from lamina.formats.tensor import (
     operation_layout,
     word_scales_layout,
 )
+from lamina.pacq.fp16_lane import Fp16Lane, Fp16LaneParameters
 from lamina.pacq.fragments import Fragments, FragmentsParameters
 from lamina.pacq.issue import DPS, INDEX_BITS, Issue, IssueParameters, octet_step_layout
 from lamina.pacq.panels import Panels, PanelsParameters
 from lamina.pacq.rank import Rank, RankParameters
 from lamina.pacq.sums import Sums, SumsParameters
 from lamina.pacq.tail import Tail, TailParameters
-from lamina.parameters import check_power_of_two, check_range
+from lamina.parameters import check_flag, check_power_of_two, check_range
 
 __all__ = ["Octet", "OctetParameters"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class OctetParameters:
-    """``trees``: columns that a DP-4 retires a cycle, 1, 2, 4 or 8; ``stages_per_rank`` of it."""
+    """``trees``: columns that a DP-4 retires a cycle, 1, 2, 4 or 8; ``stages_per_rank`` of it.
+
+    ``fp16``: there is a lane for FP16 weights as well.
+    """
 
     trees: int = 2
     stages_per_rank: int = 1
+    fp16: bool = False
 
     def __post_init__(self):
         check_power_of_two("trees", self.trees, 1, WORD_COLUMNS_MAX)
         check_range("stages_per_rank", self.stages_per_rank, 1, 16)
+        check_flag("fp16", self.fp16)
 
     @property
     def fragments(self) -> FragmentsParameters:
@@ -85,14 +91,27 @@ class OctetParameters:
 
     @property
     def tails(self) -> int:
-        """Rounding halves, and with them write ports: elements of C that leave at once."""
+        """Rounding halves of words: elements of C that leave at once."""
         return DPS * self.sums.lanes // self.tail.sources
+
+    @property
+    def fp16_lane(self) -> Fp16LaneParameters:
+        """Parameters of the lane for FP16 weights."""
+        return Fp16LaneParameters(index_bits=INDEX_BITS, stages_per_rank=self.stages_per_rank)
+
+    @property
+    def ports(self) -> int:
+        """Write ports: one for each rounding half, the last for FP16 weights."""
+        return self.tails + self.fp16
 
     def cycles(self, bits: int, flow: Flow) -> int:
         """Cycles that an operation takes in steady state, which are all issue cycles."""
-        per_word = weights_per_word(bits)
-        beats = per_word if flow == Flow.PACKED_K else self.sums.operands.beats(bits)
-        return 2 * WORDS * WORDS * beats
+        beats = {
+            Flow.PACKED_N: self.sums.operands.beats(bits),
+            Flow.PACKED_K: weights_per_word(bits),
+            Flow.FP16: 1,
+        }
+        return 2 * WORDS * WORDS * beats[flow]
 
     @property
     def latency(self) -> int:
@@ -112,7 +131,7 @@ class OctetParameters:
     def storage_bits(self) -> int:
         """Flip-flops and memory bits of all parts."""
         parts = [self.fragments, *self.panels.values(), self.issue, self.step]
-        parts += [self.sums] * DPS + [self.tail] * self.tails
+        parts += [self.sums] * DPS + [self.tail] * self.tails + [self.fp16_lane] * self.fp16
         return sum(part.storage_bits for part in parts) + counters_layout().size + 4 + 12
 
 
@@ -126,7 +145,7 @@ class Octet(wiring.Component):
         An operation's operands on their way to the register file, see `Fragments`. Those of the
         next operation may come while one is worked on.
     o_0, ... : Out(stream) of `element_layout`
-        Elements of C, when the sum over all k is finished. ``parameters.tails`` write ports.
+        Elements of C, when the sum over all k is finished. ``parameters.ports`` write ports.
     issue, working : Out
         Operands enter the trees; there is an operation under way.
     counters : Out of `counters_layout`
@@ -147,7 +166,7 @@ class Octet(wiring.Component):
                 "i_a": In(stream.Signature(a_tile_layout())),
                 "i_b": In(stream.Signature(b_tile_layout())),
                 "i_scales": In(stream.Signature(word_scales_layout())),
-                **{f"o_{n}": Out(stream.Signature(element_layout(3))) for n in range(p.tails)},
+                **{f"o_{n}": Out(stream.Signature(element_layout(3))) for n in range(p.ports)},
                 "issue": Out(1),
                 "working": Out(1),
                 "counters": Out(counters_layout()),
@@ -173,8 +192,9 @@ class Octet(wiring.Component):
             issue.scales_data.eq(fragments.scales_data),
         ]
         units = self._units(m, step.o)
-        taken = self._tails(m, units)
-        self._count(m, fragments, issue, taken)
+        self._tails(m, units)
+        ports = [getattr(self, f"o_{n}") for n in range(p.ports)]
+        self._count(m, fragments, issue, Cat(o.valid & o.ready for o in ports))
         return m
 
     def _panels(self, m, operand, fragments, issue):
@@ -193,66 +213,99 @@ class Octet(wiring.Component):
         ]
 
     def _units(self, m, step):
-        """Give each step to both units at once."""
+        """Give each step to both units at once, FP16 weights to the lane for them."""
         units = []
-        common = [name for name in octet_step_layout().members if not name.startswith("a_")]
         for number in range(DPS):
             m.submodules[f"dp_{number}"] = unit = Sums(self.parameters.sums)
             units.append(unit)
-        for number, (unit, other) in enumerate(zip(units, reversed(units), strict=True)):
             m.d.comb += [
-                unit.i.valid.eq(step.valid & other.i.ready),
                 unit.i.p.a.eq(step.p[f"a_{number}"]),
-                *(unit.i.p[name].eq(step.p[name]) for name in common),
+                *(
+                    unit.i.p[name].eq(step.p[name])
+                    for name in unit.i.p.shape().members
+                    if name != "a"
+                ),
             ]
-        m.d.comb += [
-            step.ready.eq(Cat(unit.i.ready for unit in units).all()),
-            self.issue.eq(units[0].issue),
-        ]
+        words = ~step.p.fp16 if self.parameters.fp16 else Const(1)
+        self._both(m, step, [unit.i for unit in units], words)
+        m.d.comb += self.issue.eq(units[0].issue)
+        if self.parameters.fp16:
+            self._fp16(m, step)
         return units
 
+    @staticmethod
+    def _both(m, step, streams, enable):
+        for stream_, other in zip(streams, reversed(streams), strict=True):
+            m.d.comb += stream_.valid.eq(step.valid & enable & other.ready)
+        with m.If(enable):
+            m.d.comb += step.ready.eq(Cat(stream_.ready for stream_ in streams).all())
+
+    def _fp16(self, m, step):
+        """Add the lane for FP16 weights, which are issued when they enter it."""
+        m.submodules.fp16_lane = lane = Fp16Lane(self.parameters.fp16_lane)
+        streams = [lane.i_0, lane.i_1]
+        for number, into in enumerate(streams):
+            beside = into.p.beside
+            m.d.comb += [
+                into.p.a.eq(step.p[f"a_{number}"]),
+                into.p.b.eq(step.p.words),
+                beside.scale.eq(step.p.scales[0]),
+                *(
+                    beside[name].eq(step.p[name])
+                    for name in beside.shape().members
+                    if name != "scale"
+                ),
+            ]
+        self._both(m, step, streams, step.p.fp16)
+        with m.If(step.p.fp16 & step.valid & step.ready):
+            m.d.comb += self.issue.eq(1)
+        o = getattr(self, f"o_{self.parameters.tails}")
+        self._place(m, o, lane.o, Cat(Const(0, 3), lane.o.p.index[:-1]), lane.o.p.index[-1])
+
     def _tails(self, m, units):
-        """Round, scale and accumulate; return which write ports are busy."""
+        """Round, scale and accumulate."""
         p = self.parameters
         lanes = range(p.sums.lanes)
         sums = [(dp, getattr(unit, f"o_{n}")) for dp, unit in enumerate(units) for n in lanes]
-        taken = []
         for number in range(p.tails):
             m.submodules[f"tail_{number}"] = tail = Tail(p.tail)
             own = sums[number * p.tail.sources :][: p.tail.sources]
             for source, (_, summed) in enumerate(own):
                 wiring.connect(m, summed, getattr(tail, f"i_{source}"))
-            o = getattr(self, f"o_{number}")
             index = tail.o.p.index
             # The number of the unit, which a shared tail adds to the index.
             dp = index[-1] if p.tail.sources > 1 else Const(own[0][0], 1)
-            word, n_tile, row, m_tile = index[3:5], index[5], index[6], index[7]
-            m.d.comb += [
-                o.valid.eq(tail.o.valid),
-                tail.o.ready.eq(o.ready),
-                o.p.value.eq(tail.o.p.value),
-                o.p.column.eq(index[:3]),
-                o.p.word.eq(Cat(word, n_tile)),
-                o.p.row.eq(Cat(row, dp, m_tile)),
-            ]
-            taken.append(o.valid & o.ready)
-        return Cat(taken)
+            self._place(m, getattr(self, f"o_{number}"), tail.o, index, dp)
+
+    @staticmethod
+    def _place(m, o, result, index, dp):
+        """Say of a result where it is: ``index`` within the unit ``dp``."""
+        column, word, n_tile, row, m_tile = index[:3], index[3:5], index[5], index[6], index[7]
+        m.d.comb += [
+            o.valid.eq(result.valid),
+            result.ready.eq(o.ready),
+            o.p.value.eq(result.p.value),
+            o.p.column.eq(column),
+            o.p.word.eq(Cat(word, n_tile)),
+            o.p.row.eq(Cat(row, dp, m_tile)),
+        ]
 
     def _count(self, m, fragments, issue, taken):
         """Count accesses, and elements that are still to leave."""
         operation, counters = issue.i.p, self.counters
         elements, owed, due = Signal(range(TILE * TILE)), Signal(12), Signal(12)
         columns = Mux(operation.int2, weights_per_word(2), weights_per_word(4))
-        along_k = operation.flow == Flow.PACKED_K
+        along_n = operation.flow == Flow.PACKED_N
         leaving = sum(taken)
+        finishes = issue.release & operation.group_last & operation.end
         all_elements = Signal(5)
         m.d.comb += [
-            due.eq(Mux(along_k, 1, columns) * WORDS * WORDS),
+            due.eq(Mux(along_n, columns, 1) * WORDS * WORDS),
             all_elements.eq(elements + leaving),
             self.working.eq((fragments.held != 0) | (owed != 0)),
         ]
         m.d.sync += [
-            owed.eq(owed + Mux(issue.release & operation.end, due, 0) - leaving),
+            owed.eq(owed + Mux(finishes, due, 0) - leaving),
             elements.eq(all_elements),
             counters.register_file_c.eq(counters.register_file_c + all_elements[-1]),
         ]

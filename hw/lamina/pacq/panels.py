@@ -67,7 +67,8 @@ class Panels(wiring.Component):
 
     A panel is what an output needs of an operand to be summed without leaving the trees: four tiles
     along k; in the flow that packs along k the tiles that meet one tile of words, 4 or 8 of A and 1
-    of B. Panels come with m fastest, then n, then k. Weights along k stay while m changes.
+    of B. Panels come with m fastest, then n, then k. Words along n are fetched again for each m,
+    other words stay.
 
     Members
     -------
@@ -152,7 +153,7 @@ class Panels(wiring.Component):
             k = Mux(operation.int2, Cat(tile, k_tile), Cat(tile[:2], k_tile))
             fragment = Cat(m_tile, k[:5], half)
         else:
-            skip = along_k
+            skip = operation.flow != Flow.PACKED_N
             tiles = Mux(along_k, 1, 4)
             fragment = Cat(n_tile, Mux(along_k, k_tile, tile), half)
         m.d.comb += [

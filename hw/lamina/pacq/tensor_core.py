@@ -32,10 +32,11 @@ _TILES = _HALVES * WORDS // TILE
 
 @dataclass(frozen=True, kw_only=True)
 class TensorCoreParameters:
-    """``trees`` and ``stages_per_rank`` of the octets, see `OctetParameters`."""
+    """``trees``, ``stages_per_rank`` and ``fp16`` of the octets, see `OctetParameters`."""
 
     trees: int = 2
     stages_per_rank: int = 1
+    fp16: bool = False
 
     def __post_init__(self):
         _ = self.octet  # whose own checks hold here too
@@ -43,12 +44,14 @@ class TensorCoreParameters:
     @property
     def octet(self) -> OctetParameters:
         """Parameters of an octet."""
-        return OctetParameters(trees=self.trees, stages_per_rank=self.stages_per_rank)
+        return OctetParameters(
+            trees=self.trees, stages_per_rank=self.stages_per_rank, fp16=self.fp16
+        )
 
     @property
     def ports(self) -> int:
         """Write ports of all octets."""
-        return OCTETS * self.octet.tails
+        return OCTETS * self.octet.ports
 
     def cycles(self, bits: int, flow: Flow) -> int:
         """Cycles that an operation takes in steady state."""
@@ -83,7 +86,8 @@ class TensorCore(wiring.Component):
         Elements of C, when the sum over all k is finished: ``parameters.ports`` write ports, those
         of the octets one after another, octets by half of m, then of n.
     counters : Out of `counters_layout`
-        Accesses of all octets; cycles in which any of them works.
+        Accesses of all octets; issue cycles of one, as all have as many, a few cycles apart; cycles
+        in which any of them works.
 
     Timing and numerics: those of `Octet`.
 
@@ -144,10 +148,10 @@ class TensorCore(wiring.Component):
 
     def _leave(self, m, number, octet):
         """Say of an octet's elements where they are in the whole tile."""
-        tails = self.parameters.octet.tails
+        ports = self.parameters.octet.ports
         m_half, n_half = divmod(number, _HALVES)
-        for port in range(tails):
-            own, o = getattr(octet, f"o_{port}"), getattr(self, f"o_{number * tails + port}")
+        for port in range(ports):
+            own, o = getattr(octet, f"o_{port}"), getattr(self, f"o_{number * ports + port}")
             m.d.comb += [
                 o.valid.eq(own.valid),
                 own.ready.eq(o.ready),
@@ -158,14 +162,13 @@ class TensorCore(wiring.Component):
             ]
 
     def _count(self, m, octets):
-        """Add the octets' accesses up; cycles are those in which any of them works."""
-        together = {
-            "issue_cycles": Cat(octet.issue for octet in octets).any(),
-            "cycles": Cat(octet.working for octet in octets).any(),
-        }
+        """Add the octets' accesses up."""
+        working = Cat(octet.working for octet in octets).any()
+        m.d.sync += [
+            self.counters.issue_cycles.eq(octets[0].counters.issue_cycles),
+            self.counters.cycles.eq(self.counters.cycles + working),
+        ]
         for name in self.counters.shape().members:
-            counter = self.counters[name]
-            if name in together:
-                m.d.sync += counter.eq(counter + together[name])
-            else:
-                m.d.sync += counter.eq(sum(octet.counters[name] for octet in octets))
+            if name not in ("issue_cycles", "cycles"):
+                total = sum(octet.counters[name] for octet in octets)
+                m.d.sync += self.counters[name].eq(total)

@@ -3,6 +3,7 @@
 Source: Yin et al., "PacQ" (DAC 2025), sections III and IV; docs/numerics.md has the contract.
 """
 
+from lamina_sim.golden.pacq._fp16 import gemm_fp16
 from lamina_sim.golden.pacq._gemm import gemm
 from lamina_sim.golden.pacq._printed import gemm_as_printed, hidden_bit_as_printed
 from lamina_sim.golden.pacq._tensor import (
@@ -27,6 +28,7 @@ __all__ = [
     "count",
     "gemm",
     "gemm_as_printed",
+    "gemm_fp16",
     "hidden_bit_as_printed",
     "multiply",
     "multiply_fp16",

@@ -11,7 +11,7 @@ from lamina_sim.golden._operands import Weights, check_weights
 from lamina_sim.golden.pacq._words import WORD_BITS, check_bits
 
 #: How weights are packed, and with that the loops of an operation.
-FLOWS = ("packed_n", "packed_k")
+FLOWS = ("packed_n", "packed_k", "fp16")
 
 #: Columns that a DP-4 unit may retire a cycle.
 TREES = (1, 2, 4, 8)
@@ -89,10 +89,14 @@ class TileStep:
 
 
 def operation_shape(flow: str, bits: int) -> tuple[int, int, int]:
-    """(m, n, k) of a warp operation with weights of ``bits`` bits: 16 x 16 words of B."""
+    """(m, n, k) of a warp operation with weights of ``bits`` bits: 16 x 16 words of B.
+
+    In the flow "fp16" a word is one weight, dequantized: (code - zero point) as FP16.
+    """
     _check.choice("flow", flow, FLOWS)
     per_word = WORD_BITS // check_bits(bits)
-    along_n, along_k = (per_word, 1) if flow == "packed_n" else (1, per_word)
+    along_n = per_word if flow == "packed_n" else 1
+    along_k = per_word if flow == "packed_k" else 1
     return _EXTENT, _EXTENT * along_n, _EXTENT * along_k
 
 
@@ -103,7 +107,8 @@ def tile_steps(flow: str, bits: int, trees: int) -> Iterator[TileStep]:
 
     packed_n (PacQ): n, m, k from the outside; every step fetches its tiles of A and B. packed_k
     (the hyper-asymmetric baseline): k, n, m; a tile of B meets 4 or 8 tiles of A for each m, and
-    stays while m changes.
+    stays while m changes. fp16 (weights dequantized before): n, m, k, one column a cycle; the tiles
+    of B stay while m changes.
     """
     _, n, k = operation_shape(flow, bits)
     per_word = WORD_BITS // bits
@@ -119,12 +124,13 @@ def tile_steps(flow: str, bits: int, trees: int) -> Iterator[TileStep]:
             cycles=_TILE // _UNITS * _TILE * cycles,
         )
 
-    if flow == "packed_n":
-        beats = max(1, per_word // trees)
+    if flow != "packed_k":
+        along_n = flow == "packed_n"
+        beats = max(1, per_word // trees) if along_n else 1
         for n_tile in range(_TILES):
             for m_tile in range(_TILES):
                 for k_step in range(k // _TILE):
-                    yield step(m_tile, n_tile, k_step, True, beats)
+                    yield step(m_tile, n_tile, k_step, along_n or m_tile == 0, beats)
         return
     for k_tile in range(_EXTENT // _TILE):
         for n_tile in range(_TILES):
