@@ -58,6 +58,8 @@ _ENTRIES: tuple[Entry, ...] = (
     Entry("anda.accumulator", "compute", "lamina.anda.accumulator:Accumulator"),
     Entry("pacq.multiplier", "compute", "lamina.pacq.multiplier:Multiplier"),
     Entry("pacq.dot", "compute", "lamina.pacq.dot:Dot"),
+    Entry("pacq.octet", "compute", "lamina.pacq.octet:Octet"),
+    Entry("pacq.tensor_core", "compute", "lamina.pacq.tensor_core:TensorCore"),
     Entry("baseline.fp_lane", "compute", "lamina.baseline.fp_lane:FpLane"),
     Entry("baseline.fp_dot", "compute", "lamina.baseline.fp_dot:FpDot"),
     Entry("baseline.tree_dot", "compute", "lamina.baseline.tree_dot:TreeDot"),

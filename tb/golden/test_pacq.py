@@ -58,6 +58,17 @@ def test_multiply_every_activation_by_every_code(bits):
     np.testing.assert_array_equal(magnitude, np.where(ALL & 0x7C00, fraction + 1024, fraction))
 
 
+def test_multiply_fp16_against_float64(rng):
+    """float64 holds every product of two FP16 numbers exactly."""
+    a, b = (rng.permutation(ALL).view(np.float16) for _ in range(2))
+    product = pacq.multiply_fp16(a, b)
+    with np.errstate(invalid="ignore"):
+        want = a.astype(np.float64) * b.astype(np.float64)
+    np.testing.assert_array_equal(product, want)
+    assert set(product[np.isnan(product)].view(np.uint32)) == {0x7FC00000}
+    assert pacq.multiply_fp16(np.array(a[0]), np.array(b[0])).shape == ()
+
+
 def weights(rng, k, n, bits, scale_group):
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1)
     groups = -(-k // scale_group)
@@ -239,6 +250,12 @@ def product(x=X, codes=CODES, scales=SCALES, **options):
         (lambda: pacq.pack(CODES.astype(int), 4), TypeError, "codes must be int8, not int64"),
         (lambda: pacq.unpack(CODES, 4), TypeError, "words must be uint16, not int8"),
         (lambda: pacq.multiply(X, CODES, 4), TypeError, "words must be uint16, not int8"),
+        (lambda: pacq.multiply_fp16(X, CODES), TypeError, "b must be float16, not int8"),
+        (
+            lambda: pacq.multiply_fp16(X, X[:, :3]),
+            ValueError,
+            r"a and b must broadcast, not have shapes \(2, 8\) and \(2, 3\)",
+        ),
         (
             lambda: pacq.multiply(X, np.ones(3, np.uint16), 4),
             ValueError,

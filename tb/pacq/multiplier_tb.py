@@ -7,10 +7,15 @@ import numpy as np
 
 from lamina.formats.packed import multiplicand_layout, products_layout
 from lamina_sim.golden import pacq
+from tb.bench import bench_parameters
 from tb.streams import Sink, Source, reset, start
 
 CORNERS = (0x0000, 0x8000, 0x0001, 0x83FF, 0x0400, 0x3C00, 0x7BFF, 0xFBFF, 0x7C00, 0xFC00, 0x7E00)
 WORDS = (0x0000, 0xFFFF, 0x8888, 0x7777, 0xAAAA, 0x1234)
+
+
+def fp16():
+    return bench_parameters().fp16
 
 
 def vectors(count):
@@ -24,13 +29,18 @@ def golden(a, word, int2):
     pattern = np.array(a, np.uint16).view(np.float16)
     products = pacq.multiply(pattern, np.array(word, np.uint16), 2 if int2 else 4)
     significand = [int(value) for value in products.significand]
+    value = {}
+    if fp16():
+        exact = pacq.multiply_fp16(pattern, np.array(word, np.uint16).view(np.float16))
+        value["value"] = int(exact.view(np.uint32))
     return (
-        products_layout()
+        products_layout(fp16=fp16())
         .const({
             "products": significand + [0] * (8 - len(significand)),
             "exponent": int(products.exponent),
             "inf": int(products.inf),
             "nan": int(products.nan),
+            **value,
         })
         .as_bits()
     )  # fmt: skip

@@ -32,6 +32,11 @@ _ARRAY = click.Path(path_type=Path)
 @click.option("--planes", type=int, help="Planes of the weights to fetch; else all.")
 @click.option("--scale-group", type=int, help="Rows that share a scale; else 128.")
 @click.option(
+    "--flow",
+    type=click.Choice(["packed_n", "packed_k", "fp16"]),
+    help="On PacQ's tensor core instead of the system: how the weights are packed.",
+)
+@click.option(
     "--precision",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Widths, as `lamina search` wrote them; --kind says of which product.",
@@ -53,6 +58,7 @@ def command(
     weight_bits: int | None,
     planes: int | None,
     scale_group: int | None,
+    flow: str | None,
     precision: Path | None,
     kind: str | None,
     layer: int,
@@ -62,8 +68,9 @@ def command(
 ) -> None:
     """Multiply arrays on the hardware, in Verilator, and check the result.
 
-    The weights go through the plane store, for Anda the activations through the compressor. The
-    result is written only if every bit is the golden model's; if not, the exit code is 1.
+    The weights go through the plane store, for Anda the activations through the compressor; with
+    --flow the arrays go to PacQ's tensor core as they are. The result is written only if every bit
+    is the golden model's; if not, the exit code is 1.
 
     \b
     Example:
@@ -75,8 +82,10 @@ def command(
     from lamina_gen.configurations import settings_of
     from lamina_gen.console import output as console
     from lamina_gen.console import progress
-    from lamina_gen.gemm import Machine, Problem
+    from lamina_gen.gemm import Machine, Problem, TensorMachine
 
+    if flow is not None and (engine != "pacq" or planes is not None):
+        raise ValueError("--flow is PacQ's, whose tensor core takes whole codes and no --planes.")
     if engine == "pacq" and (mantissa_bits is not None or rounding is not None):
         raise ValueError("--mantissa-bits and --rounding are Anda's; PacQ takes FP16 as it is.")
     x = read_array(activations)
@@ -118,7 +127,11 @@ def command(
         planes=planes,
         scale_group=128 if scale_group is None else scale_group,
     )
-    machine = Machine(engine, settings_of(config, "system"), bits=weight_bits)
+    machine: Machine | TensorMachine
+    if flow is None:
+        machine = Machine(engine, settings_of(config, "system"), bits=weight_bits)
+    else:
+        machine = TensorMachine(flow, settings_of(config, "pacq.tensor_core"))
     trace = output.with_suffix(".vcd") if waves else None
     if trace == output:
         raise ValueError(f"{output} must not end with .vcd, which is where the waves go.")
@@ -136,6 +149,6 @@ def command(
     console().print(
         f"{output}: [{m}, {k}] x [{k}, {n}] on {engine}, bit-exact with golden: yes; "
         f"{outcome.cycles} cycles, {outcome.macs_per_cycle:.2f} MAC per cycle, "
-        f"{outcome.bytes_fetched} bytes of weights fetched.",
+        f"{outcome.traffic}.",
         soft_wrap=True,
     )

@@ -3,5 +3,6 @@
 from lamina_gen.gemm.machine import Machine, Stored
 from lamina_gen.gemm.outcome import Outcome
 from lamina_gen.gemm.problem import Problem
+from lamina_gen.gemm.tensor import TensorMachine, TensorOutcome
 
-__all__ = ["Machine", "Outcome", "Problem", "Stored"]
+__all__ = ["Machine", "Outcome", "Problem", "Stored", "TensorMachine", "TensorOutcome"]

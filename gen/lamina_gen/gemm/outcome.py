@@ -43,6 +43,11 @@ class Outcome:
         )
 
     @property
+    def traffic(self) -> str:
+        """What was accessed, in words."""
+        return f"{self.bytes_fetched} bytes of weights fetched"
+
+    @property
     def macs_per_cycle(self) -> float:
         """Multiplications of the product per cycle."""
         return self.problem.macs / self.cycles

@@ -34,7 +34,7 @@ def weights_per_word(bits: int) -> int:
     return WORD_BITS // bits
 
 
-def dot_step_layout(index_bits: int) -> data.StructLayout:
+def dot_step_layout(index_bits: int, *, single: bool = False) -> data.StructLayout:
     """Return one step of a dot product unit: four k at once, for one row and one word of columns.
 
     ``a[i]``: FP16 activation at k + i. ``words[i]``: the weights at k + i. ``int2``: the words hold
@@ -46,6 +46,9 @@ def dot_step_layout(index_bits: int) -> data.StructLayout:
     one rounding). ``begin``, ``end``: the scale group is the first, the last one of its output's
     sum over k. Fields other than ``a``, ``words``, ``first`` and ``last`` are the same in all steps
     of a segment.
+
+    With ``single`` there is a field of that name: each word holds one code, that of column 0, in
+    its low bits, and no other column is computed.
     """
     return data.StructLayout(
         {
@@ -62,6 +65,7 @@ def dot_step_layout(index_bits: int) -> data.StructLayout:
             "begin": unsigned(1),
             "end": unsigned(1),
         }
+        | ({"single": unsigned(1)} if single else {})
     )
 
 
@@ -110,11 +114,12 @@ def multiplicand_layout() -> data.StructLayout:
     return data.StructLayout({"a": unsigned(16), "word": unsigned(WORD_BITS), "int2": unsigned(1)})
 
 
-def products_layout() -> data.StructLayout:
+def products_layout(*, fp16: bool = False) -> data.StructLayout:
     """Return the exact products of one activation with the weights of one word.
 
     The product with weight j is ``products[j] * 2^(exponent - 25)``; products of columns that the
     word does not have are 0. ``inf``, ``nan``: what the activation is, then ``exponent`` is 31.
+    With ``fp16`` there is ``value``, FP32: the activation times the word taken as an FP16 number.
     """
     return data.StructLayout(
         {
@@ -123,4 +128,5 @@ def products_layout() -> data.StructLayout:
             "inf": unsigned(1),
             "nan": unsigned(1),
         }
+        | ({"value": unsigned(32)} if fp16 else {})
     )

@@ -22,7 +22,9 @@ def code_offset(zero: Value, int2: Value) -> Value:
 
 @dataclass(frozen=True, kw_only=True)
 class AlignParameters(PipelineParameters):
-    """Nothing to choose but ranks and tag."""
+    """``single``: steps may have one column, see `dot_step_layout`; else only ranks and tag."""
+
+    single: bool = False
 
     @property
     def stages(self):
@@ -32,13 +34,14 @@ class AlignParameters(PipelineParameters):
     @property
     def operands(self):
         """Fields of `dot_step_layout` that a column needs."""
-        names = ("a", "words", "int2", "zeros", "first", "last")
-        return {name: dot_step_layout(0).members[name] for name in names}
+        names = ("a", "words", "int2", "zeros", "first", "last") + ("single",) * self.single
+        step = dot_step_layout(0, single=self.single)
+        return {name: step.members[name] for name in names}
 
     @property
     def results(self):
         """Fields of `aligned_step_layout`."""
-        return dict(aligned_step_layout().members)
+        return dict(aligned_step_layout(single=self.single).members)
 
 
 class Align(Pipeline):
@@ -64,6 +67,7 @@ def _unpack(m: Module, i) -> dict[str, Value]:
         "offsets": Cat(code_offset(zero, i.int2)[:4] for zero in zeros),
         "words": i.words,
         "int2": i.int2,
+        "single": getattr(i, "single", Const(0, 0)),
         "first": i.first,
         "last": i.last,
     }
@@ -81,6 +85,6 @@ def _shift(m: Module, i) -> dict[str, Value]:
         # An INT2 code is a low digit alone; an INT4 code has fields 2j and 2j + 1.
         low.append(Mux(i.int2, word, Cat(*fields[0::2], Const(0, WORD_COLUMNS_MAX))))
         high.append(Mux(i.int2, 0, Cat(fields[1::2])))
-    names = ("offsets", "infinite", "negative", "nan", "int2", "first", "last")
+    names = ("offsets", "infinite", "negative", "nan", "int2", "single", "first", "last")
     beside = {name: getattr(i, name) for name in names}
     return {"terms": Cat(terms), "low": Cat(low), "high": Cat(high), **beside}

@@ -36,11 +36,14 @@ class ColumnParameters:
         Of the widest weights that come here: trees beyond the fourth only meet INT2.
     stages_per_rank : int, 1 to 16
         1, for FPGAs: there is a rank of registers within the tree, else none.
+    single : bool
+        Steps may have one column only: then operands of one phase follow each other.
     """
 
     phases: int = 4
     weight_bits: int = 4
     stages_per_rank: int = 1
+    single: bool = False
 
     def __post_init__(self):
         check_power_of_two("phases", self.phases, 1, 8)
@@ -59,7 +62,10 @@ class ColumnParameters:
 
     @property
     def early(self) -> bool:
-        """Whether the sum so far is read a rank early: then the step before has another phase."""
+        """Whether the sum so far is read a rank early: then the step before has another phase.
+
+        With ``single`` it may have the same; then its sum is taken as it is made.
+        """
         return self.split and self.phases >= 4
 
     @property
@@ -139,12 +145,14 @@ class Column(wiring.Component):
             rows = self._rank(m, "rows", {str(n): row for n, row in enumerate(rows)}).values()
             beat = self._rank(m, "tree", beat | {"valid": valid})
             valid = beat.pop("valid")
+        written = Signal(p.phases)
         if p.early:
-            beat |= self._before(totals, specials, **beat)
+            beat |= self._before(totals, specials, written if p.single else None, **beat)
         beat["sum"] = compress_rows(m, platform, [*rows], p.step_bits)
         # Decoded early, as many registers wait for it.
         beat["writes"] = Cat(valid & (beat["phase"] == n) for n in range(p.phases))
         beat = self._rank(m, "step", beat)
+        m.d.comb += written.eq(beat["writes"])
         if not p.early:
             beat |= self._before(totals, specials, **beat)
         m.d.comb += [
@@ -156,13 +164,13 @@ class Column(wiring.Component):
                 m.d.sync += [total.eq(self.total), special.eq(self.special)]
         return m
 
-    @staticmethod
-    def _before(totals, specials, *, first, phase, **_):
-        """Return what a step is added to."""
-        return {
-            "total_before": Mux(first, 0, totals[phase]),
-            "special_before": Mux(first, 0, specials[phase]),
-        }
+    def _before(self, totals, specials, written=None, *, first, phase, **_):
+        """Return what a step is added to; ``written``: phases of the sum that is made just now."""
+        total, special = totals[phase], specials[phase]
+        if written is not None:
+            again = written.bit_select(phase, 1)
+            total, special = Mux(again, self.total, total), Mux(again, self.special, special)
+        return {"total_before": Mux(first, 0, total), "special_before": Mux(first, 0, special)}
 
     def _rank(self, m, name, values):
         """Register ``values``; return the registers by the same names."""

@@ -14,26 +14,38 @@ from lamina.pacq.layouts import (
     ROW_SUM_BITS,
     STEP_SUM_BITS,
     TOTAL_BITS,
-    column_sum_layout,
+    column_sums_layout,
     operand_layout,
     special_layout,
 )
 from lamina.pacq.select import select_one
-from lamina.parameters import check_power_of_two, check_range
+from lamina.parameters import check_choice, check_power_of_two, check_range
 
 __all__ = ["Columns", "ColumnsParameters"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnsParameters:
-    """``trees``: columns of a beat, 1, 2, 4 or 8; ``stages_per_rank`` of the trees."""
+    """``trees``: columns of a beat, 1, 2, 4 or 8; ``stages_per_rank`` of the trees.
+
+    ``lanes``: columns whose sums leave at once, 1 or 2. ``single``: steps may have one column, see
+    `dot_step_layout`.
+    """
 
     trees: int = 2
     stages_per_rank: int = 1
+    lanes: int = 1
+    single: bool = False
 
     def __post_init__(self):
         check_power_of_two("trees", self.trees, 1, WORD_COLUMNS_MAX)
         check_range("stages_per_rank", self.stages_per_rank, 1, 16)
+        check_choice("lanes", self.lanes, (1, 2))
+
+    @property
+    def places(self) -> int:
+        """Columns of a lane, which leave one after another."""
+        return WORD_COLUMNS_MAX // self.lanes
 
     def tree(self, number: int) -> ColumnParameters:
         """Return the parameters of one tree."""
@@ -41,6 +53,7 @@ class ColumnsParameters:
             phases=WORD_COLUMNS_MAX // self.trees,
             weight_bits=4 if number < weights_per_word(4) else 2,
             stages_per_rank=self.stages_per_rank,
+            single=self.single,
         )
 
     @property
@@ -51,13 +64,13 @@ class ColumnsParameters:
     @property
     def throughput(self) -> str:
         """Of operands and of results."""
-        return "one beat of operands and one column sum per cycle"
+        return f"one beat of operands and {self.lanes} column sum{'s' * (self.lanes > 1)} per cycle"
 
     @property
     def storage_bits(self) -> int:
         """Flip-flops: trees, row sum, and the sums that wait to leave."""
         trees = sum(self.tree(number).storage_bits for number in range(self.trees))
-        beside = 3 + self.tree(0).phases + STEP_SUM_BITS
+        beside = 3 + self.single + self.tree(0).phases + STEP_SUM_BITS
         waiting = WORD_COLUMNS_MAX * (TOTAL_BITS + special_layout().size + 1) + ROW_SUM_BITS + 1
         return trees + self.tree(0).latency * beside + ROW_SUM_BITS + waiting + 2 + COLUMN_BITS
 
@@ -68,19 +81,19 @@ class Columns(wiring.Component):
     Members
     -------
     i : In(stream) of `operand_layout`
-    o : Out(stream) of `column_sum_layout`
-        The columns of each segment in ascending order.
+    o : Out(stream) of `column_sums_layout`
+        The columns of each segment in ascending order, those of all lanes side by side.
 
-    Timing: a beat a cycle while a segment takes at least as many beats as it has columns; shorter
-    ones wait for the columns of the segment before, which leave at one a cycle.
+    Timing: a beat a cycle while a segment takes at least as many beats as it has columns in a lane;
+    shorter ones wait for the columns of the segment before, which leave at one a cycle and lane.
     """
 
     def __init__(self, parameters: ColumnsParameters):
         self.parameters = p = parameters
         super().__init__(
             {
-                "i": In(stream.Signature(operand_layout(p.trees))),
-                "o": Out(stream.Signature(column_sum_layout())),
+                "i": In(stream.Signature(operand_layout(p.trees, single=p.single))),
+                "o": Out(stream.Signature(column_sums_layout(p.lanes))),
             }
         )
 
@@ -95,7 +108,7 @@ class Columns(wiring.Component):
             m.d.sync += row_sum.eq(next_row_sum)
 
         trees = self._trees(m, advance)
-        free, int2 = Signal(), Signal()
+        free = Signal()
         m.d.comb += [
             free.eq(~o.valid | (o.ready & o.p.last)),
             # Later phases find their places free: a step's beats come without a gap, and columns
@@ -103,7 +116,7 @@ class Columns(wiring.Component):
             advance.eq(free | ~beat.finishes[0]),
             i.ready.eq(advance),
         ]
-        leaves = Signal(WORD_COLUMNS_MAX, init=1)  # one-hot o.p.column
+        leaves = Signal(self.parameters.places, init=1)  # one-hot o.p.column
         # All ranks move where a later phase finishes: no need to ask.
         writes = (free & beat.finishes[0], *beat.finishes[1:])
         self._wait(m, trees, writes, leaves)
@@ -111,19 +124,19 @@ class Columns(wiring.Component):
             m.d.sync += o.valid.eq(beat.finishes[0])
         with m.If(o.valid & o.ready):
             # Found early, as all ranks wait for the last column.
-            before_last = (leaves[weights_per_word(bits) - 2] for bits in (2, 4))
+            columns = (min(weights_per_word(bits), len(leaves)) for bits in (2, 4))
             m.d.sync += [
                 o.p.column.eq(o.p.column + 1),
                 leaves.eq(leaves << 1),
-                o.p.last.eq(Mux(int2, *before_last)),
+                o.p.last.eq(Mux(o.p.int2, *(leaves[number - 2] for number in columns))),
             ]
         with m.If(free & beat.finishes[0]):
             m.d.sync += [
                 o.p.column.eq(0),
                 leaves.eq(1),
-                o.p.last.eq(0),
+                o.p.last.eq(beat.single),
                 o.p.row_sum.eq(next_row_sum),
-                int2.eq(beat.int2),
+                o.p.int2.eq(beat.int2 & ~beat.single),
             ]
         return m
 
@@ -135,6 +148,7 @@ class Columns(wiring.Component):
         values = {
             "first": i.p.first,
             "int2": i.p.int2,
+            "single": i.p.single.any(),  # 0 where it has no bit
             "step_sum": i.p.pairs[0].both + i.p.pairs[1].both,
             "starts": i.valid & (i.p.phase == 0),
             "finishes": Cat(i.valid & i.p.last & (i.p.phase == n) for n in phases),
@@ -173,5 +187,7 @@ class Columns(wiring.Component):
             tree = trees[column % len(trees)]
             with m.If(writes[column // len(trees)]):
                 m.d.sync += [waiting.total.eq(tree.total), waiting.special.eq(tree.special)]
-        selected = data.View(layout, select_one(leaves, sums))
-        m.d.comb += [self.o.p.total.eq(selected.total), self.o.p.special.eq(selected.special)]
+        places = self.parameters.places
+        for number, lane in enumerate(self.o.p.lanes):
+            own = sums[number * places : (number + 1) * places]
+            m.d.comb += lane.as_value().eq(select_one(leaves, own))

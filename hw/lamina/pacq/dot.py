@@ -6,19 +6,10 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.formats.packed import (
-    WORD_COLUMNS_MAX,
-    dot_step_layout,
-    scaled_sum_layout,
-    weights_per_word,
-)
-from lamina.pacq.align import Align, AlignParameters, code_offset
-from lamina.pacq.columns import Columns, ColumnsParameters
+from lamina.formats.packed import WORD_COLUMNS_MAX, dot_step_layout, scaled_sum_layout
 from lamina.pacq.finish import Finish, FinishParameters
-from lamina.pacq.layouts import segment_layout
-from lamina.pacq.operands import Operands, OperandsParameters
+from lamina.pacq.sums import Sums, SumsParameters
 from lamina.parameters import check_power_of_two, check_range
-from lamina.stream.buffer import Queue, QueueParameters
 
 __all__ = ["Dot", "DotParameters"]
 
@@ -48,32 +39,16 @@ class DotParameters:
         check_range("stages_per_rank", self.stages_per_rank, 1, 16)
 
     @property
-    def align(self) -> AlignParameters:
-        """Parameters of the fixed-point conversion."""
-        return AlignParameters(stages_per_rank=self.stages_per_rank)
-
-    @property
-    def operands(self) -> OperandsParameters:
-        """Parameters of the spreading over columns."""
-        return OperandsParameters(trees=self.trees, stages_per_rank=self.stages_per_rank)
-
-    @property
-    def columns(self) -> ColumnsParameters:
-        """Parameters of the trees and accumulators."""
-        return ColumnsParameters(trees=self.trees, stages_per_rank=self.stages_per_rank)
+    def sums(self) -> SumsParameters:
+        """Parameters of the exact half: alignment, trees, accumulators."""
+        return SumsParameters(
+            trees=self.trees, index_bits=self.index_bits, stages_per_rank=self.stages_per_rank
+        )
 
     @property
     def finish(self) -> FinishParameters:
         """Parameters of the rounding."""
         return FinishParameters(index_bits=self.index_bits, stages_per_rank=self.stages_per_rank)
-
-    @property
-    def segments(self) -> QueueParameters:
-        """Parameters of the queue of what segments have in common.
-
-        Four: so many one-step segments are on their way at once at a column a cycle.
-        """
-        return QueueParameters(shape=segment_layout(self.index_bits), depth=4)
 
     @property
     def outputs(self) -> int:
@@ -82,24 +57,22 @@ class DotParameters:
 
     def cycles(self, steps: int, bits: int) -> int:
         """Cycles that a segment of so many steps takes in steady state."""
-        return max(steps * self.operands.beats(bits), weights_per_word(bits))
+        return self.sums.cycles(steps, bits)
 
     @property
     def latency(self) -> int:
         """Cycles from the last step of a group to the first of its sums."""
-        parts = (self.align, self.operands, self.columns, self.finish)
-        return sum(part.latency for part in parts)
+        return self.sums.latency + self.finish.latency
 
     @property
     def throughput(self) -> str:
         """In weights: four per column."""
-        return f"{4 * self.trees} products per cycle"
+        return self.sums.throughput
 
     @property
     def storage_bits(self) -> int:
         """Flip-flops and memory bits of all parts."""
-        parts = (self.align, self.operands, self.columns, self.finish, self.segments)
-        return sum(part.storage_bits for part in parts)
+        return self.sums.storage_bits + self.finish.storage_bits
 
 
 class Dot(wiring.Component):
@@ -136,28 +109,9 @@ class Dot(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        m.submodules.align = align = Align(p.align)
-        m.submodules.operands = operands = Operands(p.operands)
-        m.submodules.columns = columns = Columns(p.columns)
+        m.submodules.sums = sums = Sums(p.sums)
         m.submodules.finish = finish = Finish(p.finish)
-        m.submodules.segments = segments = Queue(p.segments)
-        wiring.connect(m, align.o, operands.i)
-        wiring.connect(m, operands.o, columns.i)
-        wiring.connect(m, columns.o, finish.i)
-        wiring.connect(m, segments.o, finish.i_segment)
+        wiring.connect(m, wiring.flipped(self.i), sums.i)
+        wiring.connect(m, sums.o_0, finish.i)
         wiring.connect(m, finish.o, wiring.flipped(self.o))
-
-        step = self.i.p
-        # What the steps of a segment have in common waits in a queue for the segment's sums.
-        m.d.comb += [
-            align.i.valid.eq(self.i.valid & (segments.i.ready | ~step.last)),
-            segments.i.valid.eq(self.i.valid & step.last & align.i.ready),
-            self.i.ready.eq(align.i.ready & (segments.i.ready | ~step.last)),
-            *(align.i.p[name].eq(step[name]) for name in p.align.operands),
-        ]
-        names = ("scales", "index", "group_first", "group_last", "begin", "end")
-        m.d.comb += [segments.i.p[name].eq(step[name]) for name in names]
-        for column in range(WORD_COLUMNS_MAX):
-            offset = code_offset(step.zeros[column], step.int2)
-            m.d.comb += segments.i.p.offsets[column].eq(offset)
         return m

@@ -15,14 +15,14 @@ from lamina.pacq.layouts import (
     TOTAL_BITS,
     UNIT_EXPONENT,
     column_sum_layout,
-    segment_layout,
     special_layout,
+    summed_layout,
 )
 from lamina.pacq.rank import Rank, RankParameters
 from lamina.parameters import check_range
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
-__all__ = ["Finish", "FinishParameters"]
+__all__ = ["Finish", "FinishParameters", "round_sum"]
 
 #: Rows in the rank within the sum of a segment.
 _RANK_ROWS = 3
@@ -136,10 +136,8 @@ class Finish(wiring.Component):
 
     Members
     -------
-    i : In(stream) of `column_sum_layout`
-        At least four columns for each segment.
-    i_segment : In(stream) of `segment_layout`
-        Taken with the last column of each segment.
+    i : In(stream) of `summed_layout`
+        At least four columns for each segment, or as long until its output comes again.
     o : Out(stream) of `scaled_sum_layout`
         One for each column of the last segment of a group; ``index`` is index * 8 + column.
 
@@ -155,8 +153,7 @@ class Finish(wiring.Component):
         self.parameters = p = parameters
         super().__init__(
             {
-                "i": In(stream.Signature(column_sum_layout())),
-                "i_segment": In(stream.Signature(segment_layout(p.index_bits))),
+                "i": In(stream.Signature(summed_layout(p.index_bits))),
                 "o": Out(stream.Signature(scaled_sum_layout(p.output_bits))),
             }
         )
@@ -199,15 +196,14 @@ class Finish(wiring.Component):
         m.submodules.entry = entry = Rank(p.entry)
         m.d.comb += [
             *self._gather(entry.i.p),
-            entry.i.valid.eq(self.i.valid & self.i_segment.valid),
-            self.i.ready.eq(entry.i.ready & self.i_segment.valid),
-            self.i_segment.ready.eq(entry.i.ready & self.i.valid & self.i.p.last),
+            entry.i.valid.eq(self.i.valid),
+            self.i.ready.eq(entry.i.ready),
             entry.o.ready.eq(advance),
         ]
         return entry.o
 
     def _gather(self, entering):
-        column, segment, beside = self.i.p, self.i_segment.p, entering.beside
+        column, segment, beside = self.i.p.sum, self.i.p.segment, entering.beside
         yield from [entering[name].eq(column[name]) for name in ("total", "special", "row_sum")]
         names = ("group_first", "group_last", "begin", "end")
         yield from [beside[name].eq(segment[name]) for name in names]
@@ -250,25 +246,35 @@ class Finish(wiring.Component):
         ]
 
     def _round(self, m, converter, group_sum):
-        """Round what is a number; flags go around the rounding and take the place of its result."""
-        special, beside = group_sum.special, group_sum.beside
-        nan = special.nan | (special.plus & special.minus)
-        infinite = (special.plus | special.minus) & ~nan
-        tag = Cat(beside.scale, beside.index, beside.begin, beside.end)
+        beside = group_sum.beside
         m.d.comb += [
             converter.i.valid.eq(group_sum.valid & beside.group_last),
             converter.i.p.value.eq(group_sum.sum),
             converter.i.p.exponent.eq(UNIT_EXPONENT),
-            converter.i.p.nan.eq(nan),
-            converter.i.p.tag.eq(Cat(tag, special.minus, infinite)),
         ]
-        rounded, o = converter.o.p, self.o.p
-        infinite, minus = rounded.tag[-1], rounded.tag[-2]
-        m.d.comb += [
-            self.o.valid.eq(converter.o.valid),
-            converter.o.ready.eq(self.o.ready),
-            Cat(o.scale, o.index, o.begin, o.end).eq(rounded.tag),
-            o.value.eq(rounded.value),
-        ]
-        with m.If(infinite):
-            m.d.comb += o.value.eq(Cat(Const(FP32.exponent_ones << FP32.fraction_bits, 31), minus))
+        tag = Cat(beside.scale, beside.index, beside.begin, beside.end)
+        round_sum(m, converter, group_sum.special, tag, self.o)
+
+
+def round_sum(m: Module, converter: IntToFp32, special: data.View, tag: Value, o) -> None:
+    """Give the results of ``converter`` to ``o``, a stream of `scaled_sum_layout`.
+
+    What is no number goes around the rounding and takes the place of its result; ``tag``: the other
+    fields of ``o`` in their order.
+    """
+    nan = special.nan | (special.plus & special.minus)
+    infinite = (special.plus | special.minus) & ~nan
+    m.d.comb += [
+        converter.i.p.nan.eq(nan),
+        converter.i.p.tag.eq(Cat(tag, special.minus, infinite)),
+    ]
+    rounded = converter.o.p
+    infinite, minus = rounded.tag[-1], rounded.tag[-2]
+    m.d.comb += [
+        o.valid.eq(converter.o.valid),
+        converter.o.ready.eq(o.ready),
+        Cat(o.p.scale, o.p.index, o.p.begin, o.p.end).eq(rounded.tag),
+        o.p.value.eq(rounded.value),
+    ]
+    with m.If(infinite):
+        m.d.comb += o.p.value.eq(Cat(Const(FP32.exponent_ones << FP32.fraction_bits, 31), minus))

@@ -15,11 +15,13 @@ __all__ = [
     "UNIT_EXPONENT",
     "aligned_step_layout",
     "column_sum_layout",
+    "column_sums_layout",
     "operand_layout",
     "pair_layout",
     "phase_bits",
     "segment_layout",
     "special_layout",
+    "summed_layout",
 ]
 
 #: All sums are integers in units of 2^-24, the smallest subnormal of FP16.
@@ -47,13 +49,14 @@ def phase_bits(trees: int) -> int:
     return (WORD_COLUMNS_MAX // trees - 1).bit_length()
 
 
-def aligned_step_layout() -> data.StructLayout:
+def aligned_step_layout(*, single: bool = False) -> data.StructLayout:
     """Return a step whose activations are fixed-point and whose weights are 2-bit digits.
 
     ``terms[i]``: minus activation i in units of 2^-24. ``low[i]``, ``high[i]``: digit j in bits
     [2j, 2j + 2) of column j; INT2 has no high digit. ``offsets[j]``: what the stored code of column
     j exceeds the weight by, range offset and zero point. ``infinite``, ``negative``: per
-    activation; ``nan``: any of them is NaN.
+    activation; ``nan``: any of them is NaN. ``single``, no bit wide without that option: only
+    column 0 is computed.
     """
     return data.StructLayout(
         {
@@ -65,6 +68,7 @@ def aligned_step_layout() -> data.StructLayout:
             "negative": unsigned(LANES),
             "nan": unsigned(1),
             "int2": unsigned(1),
+            "single": unsigned(int(single)),
             "first": unsigned(1),
             "last": unsigned(1),
         }
@@ -76,7 +80,7 @@ def pair_layout() -> data.StructLayout:
     return data.StructLayout({name: signed(PAIR_BITS) for name in ("one", "other", "both")})
 
 
-def operand_layout(trees: int) -> data.StructLayout:
+def operand_layout(trees: int, *, single: bool = False) -> data.StructLayout:
     """Return one beat of a step: ``trees`` columns, starting at column ``phase * trees``.
 
     ``pairs``: tables of the activations 0, 1 and 2, 3. ``digits[t][i]``: stored code of tree t's
@@ -91,6 +95,7 @@ def operand_layout(trees: int) -> data.StructLayout:
             "negative": unsigned(LANES),
             "nan": unsigned(1),
             "int2": unsigned(1),
+            "single": unsigned(int(single)),
             "first": unsigned(1),
             "last": unsigned(1),
             "phase": unsigned(phase_bits(trees)),
@@ -120,6 +125,19 @@ def column_sum_layout() -> data.StructLayout:
     )
 
 
+def column_sums_layout(lanes: int) -> data.StructLayout:
+    """Return sums of ``lanes`` columns that leave at once, lane l that of column l * 8 / lanes on.
+
+    ``int2``: there are columns beyond the fourth. Other fields as in `column_sum_layout`;
+    ``column`` is that of lane 0.
+    """
+    fields = dict(column_sum_layout().members)
+    lane = data.StructLayout({name: fields.pop(name) for name in ("total", "special")})
+    return data.StructLayout(
+        {"lanes": data.ArrayLayout(lane, lanes)} | fields | {"int2": unsigned(1)}
+    )
+
+
 def segment_layout(index_bits: int) -> data.StructLayout:
     """Return what a segment's steps have in common; the fields are those of `dot_step_layout`."""
     return data.StructLayout(
@@ -133,3 +151,8 @@ def segment_layout(index_bits: int) -> data.StructLayout:
             "end": unsigned(1),
         }
     )
+
+
+def summed_layout(index_bits: int) -> data.StructLayout:
+    """Return a column's ``sum`` over a segment, and the ``segment`` that it is the sum of."""
+    return data.StructLayout({"sum": column_sum_layout(), "segment": segment_layout(index_bits)})

@@ -16,10 +16,14 @@ __all__ = ["Operands", "OperandsParameters"]
 
 @dataclass(frozen=True, kw_only=True)
 class OperandsParameters:
-    """``trees``: columns of a beat, 1, 2, 4 or 8; ``stages_per_rank``: 1 cuts the way back."""
+    """``trees``: columns of a beat, 1, 2, 4 or 8; ``stages_per_rank``: 1 cuts the way back.
+
+    ``single``: steps may have one column, see `dot_step_layout`.
+    """
 
     trees: int = 2
     stages_per_rank: int = 1
+    single: bool = False
 
     def __post_init__(self):
         check_power_of_two("trees", self.trees, 1, WORD_COLUMNS_MAX)
@@ -28,7 +32,8 @@ class OperandsParameters:
     @property
     def rank(self) -> RankParameters:
         """Parameters of the rank that holds a beat."""
-        return RankParameters(shape=operand_layout(self.trees), cut=self.stages_per_rank == 1)
+        shape = operand_layout(self.trees, single=self.single)
+        return RankParameters(shape=shape, cut=self.stages_per_rank == 1)
 
     def beats(self, bits: int) -> int:
         """Beats, and cycles, of a step with weights of ``bits`` bits (2 or 4)."""
@@ -67,8 +72,8 @@ class Operands(wiring.Component):
         self.parameters = p = parameters
         super().__init__(
             {
-                "i": In(stream.Signature(aligned_step_layout())),
-                "o": Out(stream.Signature(operand_layout(p.trees))),
+                "i": In(stream.Signature(aligned_step_layout(single=p.single))),
+                "o": Out(stream.Signature(operand_layout(p.trees, single=p.single))),
             }
         )
 
@@ -78,9 +83,10 @@ class Operands(wiring.Component):
         m.submodules.rank = rank = Rank(p.rank)
         wiring.connect(m, rank.o, wiring.flipped(self.o))
         beat, phase, last_phase = rank.i.p, Signal(phase_bits(p.trees)), Signal()
-        names = ("infinite", "negative", "nan", "int2", "first", "last")
+        names = ("infinite", "negative", "nan", "int2", "single", "first", "last")
+        phases = Mux(step.int2, p.beats(2) - 1, p.beats(4) - 1)
         m.d.comb += [
-            last_phase.eq(phase == Mux(step.int2, p.beats(2) - 1, p.beats(4) - 1)),
+            last_phase.eq(phase == Mux(step.single.any(), 0, phases)),
             self.i.ready.eq(rank.i.ready & last_phase),
             rank.i.valid.eq(self.i.valid),
             *(beat[name].eq(step[name]) for name in names),

@@ -60,6 +60,12 @@ def pack(codes: Any, bits: int) -> np.ndarray:
     return words
 
 
+def pack_k(codes: Any, bits: int) -> np.ndarray:
+    """Packs codes int8 [k, n] along k: uint16 [k * bits / 16, n]. Otherwise as ``pack``."""
+    codes = _check.array("codes", codes, np.int8, 2)
+    return pack(codes.T, bits).T
+
+
 def unpack(words: Any, bits: int) -> np.ndarray:
     """The inverse of ``pack``: uint16 [.., w] to codes int8 [.., w * 16 / bits]."""
     bits = check_bits(bits)
@@ -103,3 +109,23 @@ def multiply(a: Any, words: Any, bits: int) -> Products:
         inf=parts.inf,
         nan=parts.nan,
     )
+
+
+def multiply_fp16(a: Any, b: Any) -> np.ndarray:
+    """Multiplies float16 ``a`` by float16 ``b`` (they broadcast): float32, exact.
+
+    22 bits of significand fit, and no product is subnormal in FP32. Inf and NaN as in IEEE 754.
+
+    Raises:
+        TypeError: an operand is not float16.
+        ValueError: the shapes do not broadcast.
+    """
+    a, b = (_check.array(name, x, np.float16) for name, x in (("a", a), ("b", b)))
+    try:
+        a, b = np.broadcast_arrays(a, b)
+    except ValueError:
+        raise ValueError(
+            f"a and b must broadcast, not have shapes {a.shape} and {b.shape}."
+        ) from None
+    with np.errstate(invalid="ignore"):
+        return ieee.canonical(np.asarray(a.astype(np.float32) * b.astype(np.float32)))

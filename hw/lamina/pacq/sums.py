@@ -1,0 +1,170 @@
+"""The exact half of a DP-4: from steps to the sums of segments, before anything is rounded."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.formats.packed import WORD_COLUMNS_MAX, dot_step_layout, weights_per_word
+from lamina.pacq.align import Align, AlignParameters, code_offset
+from lamina.pacq.columns import Columns, ColumnsParameters
+from lamina.pacq.layouts import segment_layout, summed_layout
+from lamina.pacq.operands import Operands, OperandsParameters
+from lamina.parameters import check_flag, check_power_of_two, check_range
+from lamina.stream.buffer import Queue, QueueParameters
+
+__all__ = ["Sums", "SumsParameters"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SumsParameters:
+    """``trees``, ``index_bits``, ``stages_per_rank``: as of `DotParameters`.
+
+    ``lanes``: columns whose sums leave at once, 1 or 2. ``single``: steps may have one column, see
+    `dot_step_layout`.
+    """
+
+    trees: int = 2
+    index_bits: int = 6
+    stages_per_rank: int = 1
+    lanes: int = 1
+    single: bool = False
+
+    def __post_init__(self):
+        check_power_of_two("trees", self.trees, 1, WORD_COLUMNS_MAX)
+        check_range("index_bits", self.index_bits, 0, 12)
+        check_range("stages_per_rank", self.stages_per_rank, 1, 16)
+        check_flag("single", self.single)
+        _ = self.columns  # whose own checks hold here too
+
+    @property
+    def align(self) -> AlignParameters:
+        """Parameters of the fixed-point conversion."""
+        return AlignParameters(stages_per_rank=self.stages_per_rank, single=self.single)
+
+    @property
+    def operands(self) -> OperandsParameters:
+        """Parameters of the spreading over columns."""
+        return OperandsParameters(
+            trees=self.trees, stages_per_rank=self.stages_per_rank, single=self.single
+        )
+
+    @property
+    def columns(self) -> ColumnsParameters:
+        """Parameters of the trees and accumulators."""
+        return ColumnsParameters(
+            trees=self.trees,
+            stages_per_rank=self.stages_per_rank,
+            lanes=self.lanes,
+            single=self.single,
+        )
+
+    @property
+    def segments(self) -> QueueParameters:
+        """Parameters of the queue of what segments have in common.
+
+        Four: so many one-step segments are on their way at once at a column a cycle.
+        """
+        return QueueParameters(shape=segment_layout(self.index_bits), depth=4)
+
+    def cycles(self, steps: int, bits: int) -> int:
+        """Cycles that a segment of so many steps takes in steady state."""
+        columns = min(weights_per_word(bits), self.columns.places)
+        return max(steps * self.operands.beats(bits), columns)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the last step of a segment to the first of its sums."""
+        return self.align.latency + self.operands.latency + self.columns.latency
+
+    @property
+    def throughput(self) -> str:
+        """In weights: four per column."""
+        return f"{4 * self.trees} products per cycle"
+
+    @property
+    def storage_bits(self) -> int:
+        """Flip-flops and memory bits of all parts."""
+        parts = (self.align, self.operands, self.columns, self.segments)
+        return sum(part.storage_bits for part in parts)
+
+
+class Sums(wiring.Component):
+    """Adds up four activations times four words of weights a step, for all columns of the words.
+
+    Members
+    -------
+    i : In(stream) of `dot_step_layout`
+    o_0, o_1 : Out(stream) of `summed_layout`
+        The sums of each segment in ascending order of columns; of two lanes the second has those
+        from the fifth on. Both lanes move together.
+    issue : Out
+        Operands enter the trees in this cycle.
+
+    Timing: INT4 takes ceil(4 / trees), INT2 ceil(8 / trees), a single column one cycle a step
+    without a gap; a segment takes at least as many cycles as it has columns in a lane.
+
+    Numerics: exact, for segments of up to 2^18 activations.
+    """
+
+    def __init__(self, parameters: SumsParameters):
+        self.parameters = p = parameters
+        summed = summed_layout(p.index_bits)
+        super().__init__(
+            {
+                "i": In(stream.Signature(dot_step_layout(p.index_bits, single=p.single))),
+                **{f"o_{lane}": Out(stream.Signature(summed)) for lane in range(p.lanes)},
+                "issue": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+        m.submodules.align = align = Align(p.align)
+        m.submodules.operands = operands = Operands(p.operands)
+        m.submodules.columns = columns = Columns(p.columns)
+        m.submodules.segments = segments = Queue(p.segments)
+        wiring.connect(m, align.o, operands.i)
+        wiring.connect(m, operands.o, columns.i)
+
+        step = self.i.p
+        # What the steps of a segment have in common waits in a queue for the segment's sums.
+        m.d.comb += [
+            self.issue.eq(operands.o.valid & operands.o.ready),
+            align.i.valid.eq(self.i.valid & (segments.i.ready | ~step.last)),
+            segments.i.valid.eq(self.i.valid & step.last & align.i.ready),
+            self.i.ready.eq(align.i.ready & (segments.i.ready | ~step.last)),
+            *(align.i.p[name].eq(step[name]) for name in p.align.operands),
+        ]
+        names = ("scales", "index", "group_first", "group_last", "begin", "end")
+        m.d.comb += [segments.i.p[name].eq(step[name]) for name in names]
+        for column in range(WORD_COLUMNS_MAX):
+            offset = code_offset(step.zeros[column], step.int2)
+            m.d.comb += segments.i.p.offsets[column].eq(offset)
+        self._leave(m, columns.o, segments.o)
+        return m
+
+    def _leave(self, m, sums, segments):
+        """Give each lane its column with what the segment says; all take them at once."""
+        p = self.parameters
+        lanes = [getattr(self, f"o_{lane}") for lane in range(p.lanes)]
+        exists = [Const(1), sums.p.int2][: p.lanes]
+        valid, taken = Signal(), Signal()
+        free = [o.ready | ~there for o, there in zip(lanes, exists, strict=True)]
+        m.d.comb += [
+            valid.eq(sums.valid & segments.valid),
+            taken.eq(Cat(free).all()),
+            sums.ready.eq(taken & segments.valid),
+            segments.ready.eq(taken & sums.valid & sums.p.last),
+        ]
+        for lane, (o, there) in enumerate(zip(lanes, exists, strict=True)):
+            others = Cat(*free[:lane], *free[lane + 1 :], Const(1)).all()
+            m.d.comb += [
+                o.valid.eq(valid & there & others),
+                o.p.segment.eq(segments.p),
+                *(o.p.sum[name].eq(sums.p.lanes[lane][name]) for name in ("total", "special")),
+                *(o.p.sum[name].eq(sums.p[name]) for name in ("row_sum", "last")),
+                o.p.sum.column.eq(sums.p.column + lane * p.columns.places),
+            ]

@@ -1,0 +1,174 @@
+"""PacQ's tensor core: four octets, which share the operands of a warp operation."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.cell import Cell
+from lamina.formats.tensor import (
+    TILE,
+    WORDS,
+    Flow,
+    a_tile_layout,
+    b_tile_layout,
+    counters_layout,
+    element_layout,
+    operation_layout,
+    word_scales_layout,
+)
+from lamina.pacq.octet import Octet, OctetParameters
+
+__all__ = ["TensorCore", "TensorCoreParameters"]
+
+#: Octets along m and along n.
+_HALVES = 2
+OCTETS = _HALVES * _HALVES
+
+#: Tiles of an operation at one k.
+_TILES = _HALVES * WORDS // TILE
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorCoreParameters:
+    """``trees``, ``stages_per_rank`` and ``fp16`` of the octets, see `OctetParameters`."""
+
+    trees: int = 2
+    stages_per_rank: int = 1
+    fp16: bool = False
+
+    def __post_init__(self):
+        _ = self.octet  # whose own checks hold here too
+
+    @property
+    def octet(self) -> OctetParameters:
+        """Parameters of an octet."""
+        return OctetParameters(
+            trees=self.trees, stages_per_rank=self.stages_per_rank, fp16=self.fp16
+        )
+
+    @property
+    def ports(self) -> int:
+        """Write ports of all octets."""
+        return OCTETS * self.octet.ports
+
+    def cycles(self, bits: int, flow: Flow) -> int:
+        """Cycles that an operation takes in steady state."""
+        return self.octet.cycles(bits, flow)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from an operation whose operands are there to the first of its elements."""
+        return self.octet.latency
+
+    @property
+    def throughput(self) -> str:
+        """In weights: four per column and DP-4 unit."""
+        return f"{4 * 2 * OCTETS * self.trees} products per cycle"
+
+    @property
+    def storage_bits(self) -> int:
+        """Octets, counters, and where tiles and scales go."""
+        return OCTETS * self.octet.storage_bits + counters_layout().size + 2 + 2 + 4
+
+
+class TensorCore(wiring.Component):
+    """Multiplies 16 rows of A by 16 x 16 words of B, a warp operation after another.
+
+    Members
+    -------
+    i : In(stream) of `operation_layout`
+    i_a, i_b, i_scales : In(stream) of `a_tile_layout`, `b_tile_layout`, `word_scales_layout`
+        An operation's operands: tiles with k ascending, for each k the four of m or n; the scales
+        of the sixteen words. Each is written to the registers of the two octets that need it.
+    o_0, ... : Out(stream) of `element_layout`
+        Elements of C, when the sum over all k is finished: ``parameters.ports`` write ports, those
+        of the octets one after another, octets by half of m, then of n.
+    counters : Out of `counters_layout`
+        Accesses of all octets; issue cycles of one, as all have as many, a few cycles apart; cycles
+        in which any of them works.
+
+    Timing and numerics: those of `Octet`.
+
+    Source: PacQ (DAC 2025), sections II and III: the warp operation m16n16k16, read as 16 x 16
+    words of B, in four octets.
+    """
+
+    def __init__(self, parameters: TensorCoreParameters):
+        self.parameters = p = parameters
+        super().__init__(
+            {
+                "i": In(stream.Signature(operation_layout())),
+                "i_a": In(stream.Signature(a_tile_layout())),
+                "i_b": In(stream.Signature(b_tile_layout())),
+                "i_scales": In(stream.Signature(word_scales_layout())),
+                **{f"o_{n}": Out(stream.Signature(element_layout(4))) for n in range(p.ports)},
+                "counters": Out(counters_layout()),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        octets = [Cell(Octet, self.parameters.octet) for _ in range(OCTETS)]
+        for number, octet in enumerate(octets):
+            m.submodules[f"octet_{number}"] = octet
+            self._leave(m, number, octet)
+        self._share(m, self.i, [octet.i for octet in octets], Const(1))
+        by_m = [octets[:_HALVES], octets[_HALVES:]]
+        by_n = [octets[::_HALVES], octets[1::_HALVES]]
+        for name, halves, period in (
+            ("i_a", by_m, _TILES),
+            ("i_b", by_n, _TILES),
+            ("i_scales", by_n, _HALVES * WORDS),
+        ):
+            self._distribute(m, name, halves, period)
+        self._count(m, octets)
+        return m
+
+    @staticmethod
+    def _share(m, source, sinks, enable):
+        """Give each beat, if it is for them, to all ``sinks`` at once."""
+        ready = Signal(len(sinks))
+        m.d.comb += ready.eq(Cat(sink.ready for sink in sinks))
+        for number, sink in enumerate(sinks):
+            others = Cat(ready[:number], ready[number + 1 :]).all()
+            m.d.comb += [sink.valid.eq(source.valid & enable & others), sink.p.eq(source.p)]
+        with m.If(enable):
+            m.d.comb += source.ready.eq(ready.all())
+
+    def _distribute(self, m, name, halves, period):
+        """Give a stream to the octets of either half in turn, half a ``period`` each."""
+        source, number = getattr(self, name), Signal(range(period), name=f"number_{name}")
+        for half, octets in enumerate(halves):
+            sinks = [getattr(octet, name) for octet in octets]
+            self._share(m, source, sinks, number[-1] == half)
+        with m.If(source.valid & source.ready):
+            m.d.sync += number.eq(number + 1)
+
+    def _leave(self, m, number, octet):
+        """Say of an octet's elements where they are in the whole tile."""
+        ports = self.parameters.octet.ports
+        m_half, n_half = divmod(number, _HALVES)
+        for port in range(ports):
+            own, o = getattr(octet, f"o_{port}"), getattr(self, f"o_{number * ports + port}")
+            m.d.comb += [
+                o.valid.eq(own.valid),
+                own.ready.eq(o.ready),
+                o.p.value.eq(own.p.value),
+                o.p.column.eq(own.p.column),
+                o.p.word.eq(Cat(own.p.word, Const(n_half, 1))),
+                o.p.row.eq(Cat(own.p.row, Const(m_half, 1))),
+            ]
+
+    def _count(self, m, octets):
+        """Add the octets' accesses up."""
+        working = Cat(octet.working for octet in octets).any()
+        m.d.sync += [
+            self.counters.issue_cycles.eq(octets[0].counters.issue_cycles),
+            self.counters.cycles.eq(self.counters.cycles + working),
+        ]
+        for name in self.counters.shape().members:
+            if name not in ("issue_cycles", "cycles"):
+                total = sum(octet.counters[name] for octet in octets)
+                m.d.sync += self.counters[name].eq(total)
