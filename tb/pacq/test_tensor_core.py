@@ -46,9 +46,9 @@ def random_warps(rng):
     return Warps(product, flow)
 
 
-@pytest.mark.skipif("LAMINA_TENSOR_BENCH" not in os.environ, reason="a build of minutes")
+@pytest.mark.slow
 def test_bench():
-    run_bench("pacq.tensor_core", "tb.pacq.tensor_core_tb", SETTINGS)
+    run_bench("pacq.tensor_core", "tb.pacq.tensor_core_tb", {"trees": 1})
 
 
 def test_random_products(rng):
