@@ -21,6 +21,9 @@ from lamina_sim.verilated import toolchain
 
 BUILD = Path(os.environ.get("LAMINA_TB_BUILD", "build/tb")).resolve()
 
+#: Bytes of Verilog from which on a bench is over sooner if the compiler does not optimise.
+LARGE = 600_000
+
 #: Replays a failing run: LAMINA_SEED=... make test. Every seed is printed.
 SEED = int(os.environ.setdefault("LAMINA_SEED", str(random.SystemRandom().randrange(1 << 31))))
 
@@ -79,12 +82,13 @@ def run_bench(module: str, bench: str, settings: dict | None = None, **environme
     runner = cocotb_tools.runner.get_runner("verilator")
     waves = os.environ.get("WAVES") == "1"
     build = paths["v"].parent / ("cocotb-waves" if waves else "cocotb")
+    large = ["-CFLAGS", "-O0"] if len(emission.files["v"]) > LARGE else []
     with _alone_in(build):
         runner.build(
             sources=[paths["v"]],
             hdl_toplevel=emission.entry.top,
             build_dir=build,
-            build_args=[str(paths["vlt"]), "-Wno-fatal", "-O3"],
+            build_args=[str(paths["vlt"]), "-Wno-fatal", "-O3", *large],
             waves=waves,
         )
     results = runner.test(

@@ -62,8 +62,8 @@ async def run(dut, flow, octet, idle=0.0, stall=0.0):
     """Send a product and compare what leaves."""
     rng, p = random.Random(random.getrandbits(32)), bench_parameters()
     warps = random_warps(flow, octet)
-    # Of each octet, the last write port is that of FP16 weights; words have one.
-    ports = range(int(flow == "fp16"), p.ports, 2)
+    # With FP16 weights each octet has a write port for them behind the one for words.
+    ports = range(int(flow == "fp16"), p.ports, 1 + p.fp16)
     sending = begin(dut, warps, idle, rng)
     receiving = [
         cocotb.start_soon(Sink(dut, f"o_{n}", stall, rng).receive(warps.elements // len(ports)))
