@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from lamina_sim.golden import pacq
 from lamina_sim.perf import simt
 from lamina_sim.perf.simt import Blocks, Core, Shape, Unit
 
@@ -42,6 +43,18 @@ def walk_octet(flow, bits):
 @pytest.mark.parametrize("flow", FLOWS)
 def test_accesses_are_those_of_the_loops(flow, bits):
     assert simt.octet_accesses(flow, bits) == walk_octet(flow, bits)
+
+
+@pytest.mark.parametrize("trees", [1, 2, 4, 8])
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("flow", FLOWS)
+def test_counts_are_the_tensor_cores(flow, bits, trees):
+    """Of its golden model, whose counts tb/pacq finds in the hardware's registers."""
+    m, n, k = simt.operation(flow, bits)
+    core = Core(trees=trees, sums="core")
+    counted = simt.count(flow, Shape(m=m, n=n, k=k, bits=bits), core)
+    want = vars(pacq.count(flow, bits, trees))
+    assert {name: getattr(counted, name) for name in want} == want
 
 
 def test_accesses_are_the_published_bars():
