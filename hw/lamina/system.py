@@ -23,7 +23,7 @@ from lamina.pacq.operand_buffer import OperandBuffer, OperandBufferParameters
 from lamina.parameters import check_choice, check_range
 from lamina.store.assembler import Assembler, AssemblerParameters
 from lamina.store.fetcher import Fetcher, FetcherParameters
-from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
+from lamina.stream.buffer import SkidBufferParameters, sliced
 
 __all__ = ["System", "SystemParameters"]
 
@@ -227,10 +227,8 @@ class System(wiring.Component):
         if p.has_pacq:
             weights.append(self._pacq(m))
         tiles, scales = zip(*weights, strict=True)
-        m.submodules.scales = slice_ = SkidBuffer(p.scales)
-        connect(m, flipped(self.i_scales), slice_.i)
         self._steer(m, assembler.o, tiles)
-        self._steer(m, slice_.o, scales)
+        self._steer(m, sliced(m, "scales", flipped(self.i_scales), p.scales), scales)
         return m
 
     def _anda(self, m):
@@ -240,9 +238,7 @@ class System(wiring.Component):
         m.submodules.accumulator = accumulator = Accumulator(p.accumulator)
         connect(m, flipped(self.i_anda), element.i)
         # An element sees one cycle late that its sums are taken; here they are taken early.
-        m.submodules.sums = sums = SkidBuffer(p.sums)
-        connect(m, element.o, sums.i)
-        connect(m, sums.o, accumulator.i)
+        connect(m, sliced(m, "sums", element.o, p.sums), accumulator.i)
         connect(m, accumulator.o, flipped(self.o_anda))
         # A set of weights is a tile and its scales, once both are there.
         tile = stream.Signature(tile_layout(p.weight_bits)).create()

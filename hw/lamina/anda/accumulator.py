@@ -7,7 +7,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.arith.int_to_fp32 import IntToFp32, IntToFp32Parameters
-from lamina.arith.pipeline import sliced
 from lamina.arith.scale_accumulate import ScaleAccumulate, ScaleAccumulateParameters
 from lamina.formats.anda import (
     FORMATS,
@@ -17,7 +16,7 @@ from lamina.formats.anda import (
     output_layout,
 )
 from lamina.parameters import check_choice, check_range
-from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
+from lamina.stream.buffer import SkidBuffer, SkidBufferParameters, sliced
 
 __all__ = ["Accumulator", "AccumulatorParameters"]
 
@@ -159,7 +158,7 @@ class Accumulator(wiring.Component):
             wiring.connect(m, chosen.o, convert.i)
             columns = chosen.i
         self._serialise(m, columns)
-        converted = sliced(m, convert)
+        converted = sliced(m, "slice", convert.o, self.parameters.convert.slice)
         tag = Signal(self.parameters.tag)
         m.d.comb += [
             tag.eq(converted.payload.tag),

@@ -22,7 +22,7 @@ from lamina.formats.anda import (
     plane_layout,
 )
 from lamina.parameters import check_flag, check_range
-from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
+from lamina.stream.buffer import SkidBufferParameters, sliced
 
 __all__ = ["Element", "ElementParameters"]
 
@@ -64,14 +64,19 @@ class ElementParameters:
         return OperandBufferParameters(index_bits=self.index_bits)
 
     @property
+    def ranked(self) -> bool:
+        """Whether the plane sums have ranks."""
+        return bool(self.plane_sum.rank_rows)
+
+    @property
     def copies(self) -> int:
         """Of the registers that all columns read, if there are ranks: for two columns, or more."""
-        return min(4, -(-self.columns // 2)) if self.plane_sum.rank_rows else 1
+        return min(4, -(-self.columns // 2)) if self.ranked else 1
 
     @property
     def loads(self) -> int:
         """Copies of what loads a column, if there are ranks: for a column each, if it can be."""
-        return min(self.columns, COPIES_MAX) if self.plane_sum.rank_rows else 1
+        return min(self.columns, COPIES_MAX) if self.ranked else 1
 
     @property
     def ends(self) -> tuple[int, ...]:
@@ -84,15 +89,14 @@ class ElementParameters:
     @property
     def planes(self) -> SkidBufferParameters | None:
         """Of the register slice behind the operand buffer, if there are ranks."""
-        if not self.plane_sum.rank_rows:
+        if not self.ranked:
             return None
         return SkidBufferParameters(shape=plane_layout(self.index_bits))
 
     @property
     def row(self) -> RowParameters:
         """Parameters of the row."""
-        ranked = bool(self.plane_sum.rank_rows)
-        return RowParameters(index_bits=self.index_bits, copies=self.copies, rank=ranked)
+        return RowParameters(index_bits=self.index_bits, copies=self.copies, rank=self.ranked)
 
     @property
     def column(self) -> ColumnParameters:
@@ -128,7 +132,7 @@ class ElementParameters:
         ranks = self.plane_sum.latency
         column = self.column.storage_bits + self.plane_sum.storage_bits + (1 + ranks) * 16
         fields = ranks * group_descriptor_layout(self.index_bits).size + 2 * sum(self.ends) + 1
-        fields += 2 + self.loads + self.planes.storage_bits if self.planes else 0
+        fields += 2 + self.loads + self.planes.storage_bits if self.ranked else 0
         shared = self.operands.storage_bits + self.row.storage_bits + fields
         return shared + self.columns * column
 
@@ -180,12 +184,8 @@ class Element(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), operands.i)
         advance, step, finish = Signal(init=1), Signal(), Signal()
         going = Signal()  # what ``advance`` is in the next cycle
-        planes = operands.o
-        if self.parameters.planes:
-            # Whether weights are there has no way to the operand buffer in the same cycle.
-            m.submodules.planes = slice_ = SkidBuffer(self.parameters.planes)
-            wiring.connect(m, operands.o, slice_.i)
-            planes = slice_.o
+        # A plane may wait for weights.
+        planes = sliced(m, "planes", operands.o, self.parameters.planes)
         loads = self._admit(m, planes, row, going)
         coming, group, valid, ends = self._delayed(m, row, advance)
         blocked = Signal()
@@ -232,7 +232,7 @@ class Element(wiring.Component):
             planes.ready.eq(row.i.ready & admitted),
             brings.eq(row.i.valid & wants),
         ]
-        if not self.parameters.row.rank:
+        if not self.parameters.ranked:
             m.d.comb += load.eq(brings & row.i.ready)
             return [load]
         # A group has two planes at least: its weights are gone before the next one asks for some.

@@ -9,9 +9,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.parameters import check_range
-from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
+from lamina.stream.buffer import SkidBufferParameters
 
-__all__ = ["Pipeline", "PipelineParameters", "Stage", "sliced"]
+__all__ = ["Pipeline", "PipelineParameters", "Stage"]
 
 #: A combinational step: takes the module and the values of the step before as attributes, and
 #: returns those that later steps need, by name. What it does not return ends there.
@@ -70,7 +70,7 @@ class PipelineParameters:
 
     @property
     def slice(self) -> SkidBufferParameters | None:
-        """Of the register slice that `sliced` puts behind it: none where it is short."""
+        """Of a register slice behind it, so that stalls start at one: none where it is short."""
         return SkidBufferParameters(shape=self.output_layout) if self.latency > 2 else None
 
     @property
@@ -163,12 +163,3 @@ class Pipeline(wiring.Component):
             *(self.o.payload[name].eq(value) for name, value in result.items()),
         ]
         return m
-
-
-def sliced(m: Module, pipeline: Pipeline):
-    """Return a pipeline's results, behind a slice if it is long: stalls start at a register."""
-    if pipeline.parameters.slice is None:
-        return pipeline.o
-    m.submodules.slice = slice_ = SkidBuffer(pipeline.parameters.slice)
-    wiring.connect(m, pipeline.o, slice_.i)
-    return slice_.o

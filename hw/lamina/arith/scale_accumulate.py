@@ -11,7 +11,7 @@ from lamina.arith.fp32_multiply import Fp32Multiply, Fp32MultiplyParameters
 from lamina.formats.anda import output_layout
 from lamina.formats.ieee import FP16, FP32
 from lamina.parameters import check_range
-from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
+from lamina.stream.buffer import SkidBufferParameters, sliced
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
 __all__ = ["ScaleAccumulate", "ScaleAccumulateParameters"]
@@ -141,12 +141,7 @@ class ScaleAccumulate(wiring.Component):
         m.submodules.multiply = multiply = Fp32Multiply(p.multiply)
         m.submodules.add = add = Fp32Add(p.add)
         m.submodules.sums = sums = BlockMemory(p.memory)
-        products = multiply.o
-        if p.products:
-            # What stalls the adder has no way to the multiplier in the same cycle.
-            m.submodules.products = slice_ = SkidBuffer(p.products)
-            wiring.connect(m, multiply.o, slice_.i)
-            products = slice_.o
+        products = sliced(m, "products", multiply.o, p.products)
         held, under_way = self._interlock(m, products, add.i.ready)
         (_, reading), (fetched, _), (_, written) = under_way[0], under_way[1], under_way[-1]
         waiting = Signal(FP32.width, reset_less=True)

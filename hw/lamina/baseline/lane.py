@@ -7,12 +7,13 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.arith.pipeline import Pipeline, PipelineParameters, sliced
+from lamina.arith.pipeline import Pipeline, PipelineParameters
 from lamina.arith.rounding import count_zeros
 from lamina.baseline.ring import Ring, RingParameters
 from lamina.formats.baseline import lane_step_layout
 from lamina.formats.ieee import FP32, FP32_NAN
 from lamina.parameters import check_range
+from lamina.stream.buffer import sliced
 
 __all__ = ["EXACT_STAGES", "Lane", "LaneParameters"]
 
@@ -114,7 +115,7 @@ class Lane(wiring.Component):
         m.d.comb += product.i.valid.eq(valid)
         for name in p.product.operands:
             m.d.comb += product.i.payload[name].eq(step[name])
-        products = sliced(m, product)
+        products = sliced(m, "slice", product.o, product.parameters.slice)
         # The ring compares indices and wants a begin: that is what the tag is for.
         place = Cat(ring.i.payload.index, ring.i.payload.begin, ring.i.payload.end)
         m.d.comb += [

@@ -31,6 +31,18 @@ GRANULE_LINES_BITS = 10
 VIEW_INDEX_BITS = 6
 
 
+#: Fields of a view that its reads take along, as `view_layout` has them.
+_READING = {
+    "keep": unsigned(5),
+    "read": unsigned(5),
+    "width": unsigned(5),
+    "group": unsigned(3),
+    "wide": unsigned(1),
+    "bfloat": unsigned(1),
+    "nearest": unsigned(1),
+}
+
+
 class ViewKind(enum.IntEnum, shape=unsigned(2)):
     """How the lines of a window hold the codes of a block."""
 
@@ -58,13 +70,7 @@ def view_layout(beat_bits: int, granule_bits: int) -> data.StructLayout:
             "lines_shift": unsigned(3),
             "kind": ViewKind,
             "planes": unsigned(5),
-            "keep": unsigned(5),
-            "read": unsigned(5),
-            "width": unsigned(5),
-            "group": unsigned(3),
-            "wide": unsigned(1),
-            "bfloat": unsigned(1),
-            "nearest": unsigned(1),
+            **_READING,
         }
     )
 
@@ -119,13 +125,7 @@ def read_layout(slot_bits: int) -> data.StructLayout:
             "slot": unsigned(slot_bits),
             "line": unsigned(4),
             "kind": ViewKind,
-            "keep": unsigned(5),
-            "read": unsigned(5),
-            "width": unsigned(5),
-            "group": unsigned(3),
-            "wide": unsigned(1),
-            "bfloat": unsigned(1),
-            "nearest": unsigned(1),
+            **_READING,
         }
     )
 

@@ -8,7 +8,7 @@ from lamina.formats.cxl import DrsOpcode, MetaField, NdrOpcode, s2m_drs_layout, 
 from lamina.formats.views import line_layout
 from lamina.store.device_front import response_layout
 from lamina.stream.arbiter import Arbiter, ArbiterParameters
-from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
+from lamina.stream.buffer import SkidBufferParameters, sliced
 
 __all__ = ["DeviceAnswers"]
 
@@ -51,26 +51,24 @@ class DeviceAnswers(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        slice_parameters = SkidBufferParameters(shape=line_layout())
-        m.submodules.direct = direct = SkidBuffer(slice_parameters)
-        m.submodules.formed = formed = SkidBuffer(slice_parameters)
-        wiring.connect(m, wiring.flipped(self.line), direct.i)
-        wiring.connect(m, wiring.flipped(self.formed), formed.i)
+        lines = SkidBufferParameters(shape=line_layout())
+        direct = sliced(m, "direct", wiring.flipped(self.line), lines)
+        formed = sliced(m, "formed", wiring.flipped(self.formed), lines)
         # At most one internal read is under way, so that these two never come together.
-        inward = formed.o.valid & formed.o.p.internal
-        inward_direct = direct.o.valid & direct.o.p.internal
-        outward = formed.o.valid & ~formed.o.p.internal
+        inward = formed.valid & formed.p.internal
+        inward_direct = direct.valid & direct.p.internal
+        outward = formed.valid & ~formed.p.internal
         # What is offered stays offered: a choice holds until it is taken.
         held, last, choice = Signal(), Signal(), Signal()
-        line = Mux(choice, formed.o.payload, direct.o.payload)
+        line = Mux(choice, formed.payload, direct.payload)
         line = self.internal.payload.shape()(line)
         m.d.comb += [
             choice.eq(Mux(held, last, outward)),
-            self.drs.valid.eq(Mux(choice, outward, direct.o.valid & ~inward_direct)),
-            direct.o.ready.eq(Mux(inward_direct, self.internal.ready, self.drs.ready & ~choice)),
-            formed.o.ready.eq(Mux(inward, self.internal.ready, self.drs.ready & choice)),
+            self.drs.valid.eq(Mux(choice, outward, direct.valid & ~inward_direct)),
+            direct.ready.eq(Mux(inward_direct, self.internal.ready, self.drs.ready & ~choice)),
+            formed.ready.eq(Mux(inward, self.internal.ready, self.drs.ready & choice)),
             self.internal.valid.eq(inward | inward_direct),
-            self.internal.payload.eq(Mux(inward, formed.o.payload, direct.o.payload)),
+            self.internal.payload.eq(Mux(inward, formed.payload, direct.payload)),
             self.drs.p.opcode.eq(Mux(line.unmapped, DrsOpcode.MEM_DATA_NXM, DrsOpcode.MEM_DATA)),
             self.drs.p.meta_field.eq(MetaField.NO_OP),
             self.drs.p.tag.eq(line.tag),

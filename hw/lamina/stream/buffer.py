@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from lamina.parameters import check_range
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
-__all__ = ["Queue", "QueueParameters", "SkidBuffer", "SkidBufferParameters"]
+__all__ = ["Queue", "QueueParameters", "SkidBuffer", "SkidBufferParameters", "sliced"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,18 @@ class SkidBuffer(wiring.Component):
             with m.If(spare_valid):
                 m.d.sync += self.o.payload.eq(spare)
         return m
+
+
+def sliced(m: Module, name: str, source, parameters: SkidBufferParameters | None):
+    """Return the stream ``source`` behind a register slice ``name``, or itself without parameters.
+
+    Behind a slice, what stalls the stream has no way to what is before it in the same cycle.
+    """
+    if parameters is None:
+        return source
+    m.submodules[name] = slice_ = SkidBuffer(parameters)
+    wiring.connect(m, source, slice_.i)
+    return slice_.o
 
 
 @dataclass(frozen=True, kw_only=True)
