@@ -1,6 +1,9 @@
 """What happens to a device in its tests, in whatever simulator."""
 
-from lamina_gen.device.host import ALL, MEM_WR_PTL, Host, line_at, random_setup
+import dataclasses
+
+from lamina_gen.device import measure
+from lamina_gen.device.host import ALL, MEM_WR_PTL, Host, control_word, line_at, random_setup
 from lamina_sim.golden import store
 
 
@@ -35,6 +38,45 @@ async def isolated_reads(host, count=40):
         costs.append((window.view.planes_read, host.memory.beats - before))
     await host.check()
     return costs
+
+
+async def always_waited_for(host, blocks=220):
+    """One block that reads wait for without a pause, while others come and go."""
+    window = host.windows[1]
+    for block in range(1, blocks):
+        for _ in range(3):
+            host.read(line_at(host, window, 0, host.rng.randrange(window.view.lines)))
+        host.read(line_at(host, window, block, 0))
+    await host.drain()
+    return await host.check()
+
+
+async def sweep(host, blocks, depth, outstanding):
+    """A stream of reads with up to ``depth`` blocks fetched ahead; (stream, counters)."""
+    await host.write_register("prefetch", depth)
+    stream = await measure.streaming(host, blocks, outstanding)
+    return stream, await host.check()
+
+
+async def view_moves(host, rounds=40):
+    """A window is moved to other data while blocks ahead of a stream are asked for."""
+    window, half = host.windows[1], host.windows[1].blocks
+    for n in range(rounds):
+        await host.write_register("counter_clear", 1)
+        for block in range(3):
+            host.read(line_at(host, window, block, 0))
+        while host.expected:
+            await host.stepper.step()
+        for _ in range(n // 2):
+            await host.stepper.step()
+        window = dataclasses.replace(window, store=half * 64 * 8 if window.store == 0 else 0)
+        host.windows = host.golden.windows = (host.windows[0], window)
+        await host.write_register("view_store_low", window.store, 32)
+        await host.write_register("view_control", control_word(window), 32)
+        for block in range(3, 12):
+            host.read(line_at(host, window, block, 0))
+        await host.drain()
+    return await host.counters()
 
 
 async def failing_planes(host, rounds=60):

@@ -55,7 +55,7 @@ def test_every_line(device, seeded, form):
     setup = scenarios.random_setup(seeded, formats=[form], views_each=6)
     counted = play(device, seeded, scenarios.every_line, setup=setup)
     # Lines that are read one behind the other share their block.
-    assert counted["fetched_blocks"] == 3 * len(setup[0])
+    assert counted["fetched_blocks"] - counted["prefetched_blocks"] == 3 * len(setup[0])
 
 
 def test_an_isolated_read_costs_the_planes_of_its_view(device, seeded):
@@ -70,7 +70,8 @@ def test_random_traffic(device, seeded, latency, stall):
         device, seeded, random_traffic, MESSAGES // 4,
         latency=latency, stall=stall, idle=stall,
     )  # fmt: skip
-    for what in ("joined_reads", "partial_writes", "read_errors", "write_errors"):
+    kinds = ("joined_reads", "partial_writes", "read_errors", "write_errors", "prefetched_blocks")
+    for what in kinds:
         assert counted[what]
 
 
@@ -98,11 +99,60 @@ def test_latency(device, seeded, latency, kind, keep, more):
 )
 def test_rate_of_a_stream_of_lines(device, seeded, kind, keep, rate):
     stream = play(
-        device, seeded, measure.streaming, setup=measure.plain_setup(kind, keep),
+        device, seeded, measure.streaming, setup=measure.plain_setup(kind, keep, blocks=160),
         latency=(20, 20),
     )  # fmt: skip
     assert stream.beats == 160 * keep
     assert stream.lines_per_cycle == pytest.approx(rate, rel=0.05)
+
+
+def test_a_block_that_is_always_waited_for(device, seeded):
+    """It stays while all others of the buffer are fetched many times: no count may run over."""
+    setup = measure.plain_setup("container", 16, store.BF16)
+    counted = play(device, seeded, scenarios.always_waited_for, setup=setup, latency=(30, 30))
+    assert counted["fetched_blocks"] == 220
+
+
+@pytest.mark.parametrize(("kind", "keep"), [("planes", 4), ("packed", 3), ("full", 8)])
+def test_blocks_ahead_of_a_stream(device, seeded, kind, keep):
+    """A host of few reads at a time gets more lines, and none is fetched in vain or twice."""
+    found = {}
+    for depth in (0, 8):
+        device.reset()
+        stream, counted = play(
+            device, seeded, scenarios.sweep, 96, depth, 16, latency=(60, 60),
+            setup=measure.plain_setup(kind, keep, blocks=96),
+        )  # fmt: skip
+        assert stream.beats == 96 * keep
+        assert counted["unread_blocks"] == 0
+        assert bool(counted["prefetched_blocks"]) == bool(depth)
+        found[depth] = stream.lines_per_cycle
+    assert found[8] > 1.8 * found[0]
+
+
+def test_nothing_is_fetched_ahead_of_single_reads(device, seeded):
+    """Two blocks side by side are no stream, nor are three that come in another order."""
+
+    async def scenario(host):
+        window = host.windows[1]
+        for block in (3, 4, 20, 22, 21, 40, 41, 60, 59, 58):
+            host.read(line_at(host, window, block, 0))
+            await host.drain()
+        return await host.check()
+
+    counted = play(device, seeded, scenario, setup=measure.plain_setup("container", 4))
+    assert counted["prefetched_blocks"] == 0
+    assert counted["read_beats"] == 40
+
+
+@pytest.mark.parametrize("latency", [1, 25])
+def test_blocks_ahead_and_a_view_that_moves(device, seeded, latency):
+    windows, decoders, data = measure.plain_setup("container", 8)
+    setup = windows, decoders, data + seeded.randbytes(len(data))
+    counted = play(
+        device, seeded, scenarios.view_moves, setup=setup, latency=(latency, latency)
+    )  # fmt: skip
+    assert counted["prefetched_blocks"]
 
 
 def test_no_read_waits_for_a_write(device, seeded):

@@ -26,7 +26,8 @@ def plain_setup(
         device.Window(view=view, base=(n + 1) * 16 * GRANULE, blocks=blocks, store=0)
         for n, view in enumerate(views)
     ]
-    data = bytes(range(256)) * (blocks * form.bits // 4)
+    rows = -(-blocks // windows[0].blocks_per_row) * windows[0].blocks_per_row
+    data = bytes(range(256)) * (rows * form.bits // 4)
     return windows, [device.Decoder(base=1 << 30, size=1 << 28)], data
 
 
@@ -60,7 +61,7 @@ async def isolated_beats(host: Host, block: int = 7) -> int:
 class Stream:
     """A stream of reads of ``lines`` lines, all of some blocks, for which ``beats`` were read.
 
-    ``lines_per_cycle``: after the first tenth of them.
+    ``lines_per_cycle``: after the first quarter of them.
     """
 
     lines: int
@@ -73,18 +74,19 @@ class Stream:
         return self.lines_per_cycle * self.beats / self.lines
 
 
-async def streaming(host: Host, blocks: int = 160) -> Stream:
-    """Read block after block, all lines of each."""
+async def streaming(host: Host, blocks: int = 160, outstanding: int = 1 << 15) -> Stream:
+    """Read block after block, all lines of each, up to ``outstanding`` lines at a time."""
     window = host.windows[1]
     before = host.memory.beats
-    tags = [
-        host.read(line_at(host, window, block, line))
-        for block in range(blocks)
-        for line in range(lines_of_a_block(window.view))
-    ]
+    tags = []
+    for block in range(blocks):
+        for line in range(lines_of_a_block(window.view)):
+            while len(host.expected) >= outstanding:
+                await host.stepper.step()
+            tags.append(host.read(line_at(host, window, block, line)))
     await host.drain()
     await host.check()
     cycles = sorted(host.answered[tag] for tag in tags)
-    skip = len(cycles) // 10
+    skip = len(cycles) // 4
     rate = (len(cycles) - skip) / (cycles[-1] - cycles[skip] + 1)
     return Stream(len(cycles), host.memory.beats - before, rate)

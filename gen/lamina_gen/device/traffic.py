@@ -31,9 +31,11 @@ class Traffic:
         odd: float = 0.05,
         writes: float = 0.4,
         failing: int = 4,
+        sweeps: float = 0.1,
     ) -> None:
         self.host, self.rng = host, host.rng
         self.partial, self.poison, self.odd, self.writes = partial, poison, odd, writes
+        self.sweeps, self.sweep = sweeps, (host.windows[0], 0)
         # A block is known by where its region begins and its number there.
         self.reading: Counter[_Block] = Counter()
         self.writing: Counter[_Block] = Counter()
@@ -83,6 +85,9 @@ class Traffic:
         if rng.random() < self.odd:
             self._send_odd()
             return
+        if rng.random() < self.sweeps:
+            self._go_on()
+            return
         if rng.random() < 0.05:
             self.hot[rng.randrange(len(self.hot))] = self._place()
         block = rng.choice(self.hot)
@@ -93,15 +98,28 @@ class Traffic:
             if self.writing[block]:
                 return
             # Lines of a block are mostly read together.
-            for step in range(rng.choice((1, 1, 4, window.view.lines))):
-                more = line_at(host, window, block[1], (line + step) % window.view.lines)
-                tag = host.read(more, rng.choice((1, 1, 2)))
-                self.under_way[tag] = ("read", block, 0)
-                self.reading[block] += 1
+            self._read(window, block, line, rng.choice((1, 1, 4, window.view.lines)))
         elif window.view.kind != "full":
             host.write(address, rng.randbytes(64))
         elif not self.reading[block]:
             self._write(window, block, line)
+
+    def _read(self, window: device.Window, block: _Block, line: int, count: int) -> None:
+        for step in range(count):
+            at = line_at(self.host, window, block[1], (line + step) % window.view.lines)
+            tag = self.host.read(at, self.rng.choice((1, 1, 2)))
+            self.under_way[tag] = ("read", block, 0)
+            self.reading[block] += 1
+
+    def _go_on(self) -> None:
+        """Read the next block of a sweep through a window; at its end, or by chance, another."""
+        window, number = self.sweep
+        if number == window.blocks or self.rng.random() < 0.05:
+            window, number = self.rng.choice(self.host.windows), 0
+        if self.writing[window.store, number]:
+            return
+        self._read(window, (window.store, number), 0, self.rng.choice((1, window.view.lines)))
+        self.sweep = window, number + 1
 
     def _write(self, window: device.Window, block: _Block, line: int) -> None:
         """Some lines of a block that follow each other."""

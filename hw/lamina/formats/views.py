@@ -78,12 +78,14 @@ def view_layout(beat_bits: int, granule_bits: int) -> data.StructLayout:
 def message_layout() -> data.StructLayout:
     """Return a read or a write on its way through the decoders; ``line``: Address[51:6].
 
-    ``internal``: the read of a line that a partial write needs. ``partial``: not all bytes.
+    ``internal``: the read of a line that a partial write needs. ``prefetch``: only its block is
+    wanted, for reads to come. ``partial``: not all bytes.
     """
     return data.StructLayout(
         {
             "write": unsigned(1),
             "internal": unsigned(1),
+            "prefetch": unsigned(1),
             "partial": unsigned(1),
             "poison": unsigned(1),
             "tag": unsigned(16),

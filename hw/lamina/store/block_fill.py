@@ -31,6 +31,8 @@ class BlockFill(wiring.Component):
         Beats since reset, modulo its range.
     failed : Out
         Pulse: a beat came with an error.
+    filled : Out
+        Pulse: this beat is the last of its block, whose slot is ``errors_slot``.
     """
 
     def __init__(self, parameters):
@@ -46,6 +48,7 @@ class BlockFill(wiring.Component):
                 "errors": Out(BLOCK_ROWS),
                 "arrived": Out(p.sequence_bits),
                 "failed": Out(1),
+                "filled": Out(1),
             }
         )
 
@@ -59,7 +62,8 @@ class BlockFill(wiring.Component):
         taken, direct = Signal(), Signal()
         m.d.comb += [
             taken.eq(self.r.valid & self.r.ready),
-            free.eq(~valid | (taken & (job.count == 1))),
+            self.filled.eq(taken & (job.count == 1)),
+            free.eq(~valid | self.filled),
             direct.eq(free & (waiting.level == 0)),
             self.i.ready.eq(1),
             waiting.i.valid.eq(self.i.valid & ~direct),

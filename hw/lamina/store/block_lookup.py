@@ -21,7 +21,8 @@ class BlockLookup(wiring.Component):
     Parameters: `DeviceParameters`.
 
     A read of a block that is in a slot, or on its way there, joins it. Any other read gets a slot
-    that no waiting read names, and an order to fetch goes out. Writes pass through.
+    that no waiting read names, and an order to fetch goes out. A prefetch does the same if a slot is
+    free, and goes no further. Writes pass through.
 
     Members
     -------
@@ -38,14 +39,23 @@ class BlockLookup(wiring.Component):
         A block of so many beats will be fetched, told as its first read leaves by ``read``.
     release, release_slot : In
         A read that waited on a slot has read it.
+    filled, filled_slot, filling
+        As in `SlotKeeper`.
     mark, mark_slot, mark_valid : In
         The address of the block that is fetched into a slot, its low bits.
     stale, stale_mark : In
         Blocks of that mark are out of date: no later read joins them.
     drop, drop_slot : In
         The same of one slot. ``flush``: of all.
-    hit, isolated : Out
-        Pulses: a read joined; a block leaves that was read once.
+    void : In
+        Prefetches fetch nothing.
+    room : Out
+        As in `SlotKeeper`.
+    prefetch_done : Out
+        Pulse: a prefetch was looked up.
+    hit, isolated, unread, prefetched : Out
+        Pulses: a read joined; a block leaves that was read once, or never; one is fetched that
+        nobody has asked for.
     """
 
     def __init__(self, parameters):
@@ -63,6 +73,9 @@ class BlockLookup(wiring.Component):
                 "o_slot": Out(p.slot_bits),
                 "release": In(1),
                 "release_slot": In(p.slot_bits),
+                "filled": In(1),
+                "filled_slot": In(p.slot_bits),
+                "filling": Out(p.blocks),
                 "mark": In(MARK_BITS),
                 "mark_slot": In(p.slot_bits),
                 "mark_valid": In(1),
@@ -74,8 +87,13 @@ class BlockLookup(wiring.Component):
                 "ordered": Out(1),
                 "ordered_slot": Out(p.slot_bits),
                 "ordered_count": Out(5),
+                "void": In(1),
+                "room": Out(1),
+                "prefetch_done": Out(1),
                 "hit": Out(1),
                 "isolated": Out(1),
+                "unread": Out(1),
+                "prefetched": Out(1),
             }
         )
 
@@ -86,14 +104,19 @@ class BlockLookup(wiring.Component):
         valid, same, inside, blank, needs = (
             Signal(name=name) for name in ("valid", "same", "inside", "blank", "needs")
         )
-        found, missing, moves = Signal(), Signal(), Signal()
+        found, missing, moves, take = Signal(), Signal(), Signal(), Signal()
+        read = Signal()
         slot, last_slot = Signal(self.parameters.slot_bits), Signal(self.parameters.slot_bits)
         m.d.comb += [
             key.eq(Cat(place.block[:32], place.index)),
             found.eq(hits.any() | same),
             missing.eq(valid & needs & ~found),
-            self.read.valid.eq(valid & ~place.message.write & ~(missing & ~keeper.free.valid)),
-            moves.eq(valid & (place.message.write | (self.read.valid & self.read.ready))),
+            read.eq(~place.message.write & ~place.message.prefetch),
+            self.read.valid.eq(valid & read & ~(missing & ~keeper.free.valid)),
+            moves.eq(valid & (~read | (self.read.valid & self.read.ready))),
+            take.eq(
+                missing & moves & keeper.free.valid & ~(place.message.prefetch & self.void)
+            ),
             self.advance.eq(~valid | moves),
             slot.eq(Mux(same, last_slot, keeper.free.payload)),
         ]
@@ -114,22 +137,29 @@ class BlockLookup(wiring.Component):
                 valid.eq(self.i_valid),
                 Cat(inside, blank, needs).eq(Cat(i_inside, i_blank, i_needs)),
                 # The block that is missed now is in the table only in the next cycle.
-                same.eq(missing & i_needs & (new_key == key)),
+                same.eq(take & i_needs & (new_key == key)),
                 last_slot.eq(slot),
             ]
-        self._table(m, keeper, hits, key, new_key, missing & moves, slot)
+        self._table(m, keeper, hits, key, new_key, take, slot)
         m.d.comb += [
             # A read that waits for a slot has seen none: the search for one must go on meanwhile.
             keeper.advance.eq(self.advance | missing),
-            keeper.free.ready.eq(missing & moves),
-            keeper.join.eq(needs & moves),
-            keeper.fresh.eq(missing),
+            keeper.free.ready.eq(take),
+            keeper.join.eq(needs & moves & read),
+            keeper.fresh.eq(take),
             keeper.join_slot.eq(slot),
             keeper.release.eq(self.release),
             keeper.release_slot.eq(self.release_slot),
-            self.hit.eq(needs & moves & found),
+            keeper.filled.eq(self.filled),
+            keeper.filled_slot.eq(self.filled_slot),
+            self.filling.eq(keeper.filling),
+            self.hit.eq(needs & moves & found & read),
             self.isolated.eq(keeper.isolated),
-            self.ordered.eq(missing & moves),
+            self.unread.eq(keeper.unread),
+            self.room.eq(keeper.room),
+            self.prefetch_done.eq(moves & place.message.prefetch),
+            self.prefetched.eq(take & place.message.prefetch),
+            self.ordered.eq(take),
             self.ordered_slot.eq(slot),
             self.ordered_count.eq(place.view.read),
         ]
@@ -137,7 +167,7 @@ class BlockLookup(wiring.Component):
         m.d.sync += [
             self.o.eq(place),
             self.o_valid.eq(moves),
-            self.o_fetch.eq(missing & moves),
+            self.o_fetch.eq(take),
             self.o_inside.eq(inside),
             self.o_slot.eq(slot),
         ]

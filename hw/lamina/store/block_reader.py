@@ -32,6 +32,9 @@ class BlockReader(wiring.Component):
         Beats that had been ordered when the fetch of the block in a slot was, a cycle later.
     arrived : In
         Beats that have come.
+    filling : In
+        A bit for each slot: not all of its planes have come. Only of such a slot is ``start``
+        near enough to ``arrived`` to be compared with it.
     read_enable, read : Out
     read_data : In
         Of the plane buffer.
@@ -57,6 +60,7 @@ class BlockReader(wiring.Component):
                 "start_enable": Out(1),
                 "start": In(p.sequence_bits),
                 "arrived": In(p.sequence_bits),
+                "filling": In(p.blocks),
                 "read_enable": Out(1),
                 "read": Out(access_layout(p.slot_bits)),
                 "read_data": In(BLOCK_CODES),
@@ -79,11 +83,12 @@ class BlockReader(wiring.Component):
         empty, held_free = Signal(), Signal()
         head_plan, ahead = Signal(plan_layout()), Signal(p.sequence_bits)
         continues, continued, first = Signal(), Signal(), Signal()
+        there = Signal()
         add_plan(m, head, head_plan)
         m.d.comb += [
             empty.eq(job.unmapped | job.blank),
             ahead.eq(self.arrived - target),
-            due.eq(empty | ~ahead[-1]),
+            due.eq(empty | there | ~ahead[-1]),
             last.eq(empty | (step == plan.steps)),
             fire.eq(valid & due & held_free),
             free.eq(~valid | (fire & last)),
@@ -109,6 +114,7 @@ class BlockReader(wiring.Component):
                 job.eq(head),
                 plan.eq(head_plan),
                 target.eq(self.start + needed),
+                there.eq(~self.filling.bit_select(head.slot, 1)),
                 step.eq(continues),
                 offset.eq(head_plan.offset + Mux(continues, head_plan.words, 0)),
                 continued.eq(continues),

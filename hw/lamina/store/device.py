@@ -14,7 +14,13 @@ from lamina.bus.axi4 import (
     write_pins,
 )
 from lamina.bus.axi4_lite import AxiLitePort, lite_pins
-from lamina.formats.cxl import m2s_req_layout, m2s_rwd_layout, s2m_drs_layout, s2m_ndr_layout
+from lamina.formats.cxl import (
+    LINE_ADDRESS_BITS,
+    m2s_req_layout,
+    m2s_rwd_layout,
+    s2m_drs_layout,
+    s2m_ndr_layout,
+)
 from lamina.formats.planes import BEAT_BYTES
 from lamina.formats.views import (
     BLOCK_ROWS,
@@ -49,7 +55,8 @@ class DeviceParameters:
     """``address_bits`` of the memory, ``device_bits`` of the space in which the views lie.
 
     ``views``, ``decoders``, ``poison_entries``: of the tables. ``blocks`` in the read buffer,
-    ``reads`` that wait for it; ``write_blocks`` in the write buffer, ``writes`` before it.
+    ``reads`` that wait for it; ``streams`` of reads that are followed to fetch ahead of them;
+    ``write_blocks`` in the write buffer, ``writes`` before it.
     """
 
     address_bits: int = 40
@@ -58,7 +65,8 @@ class DeviceParameters:
     decoders: int = 2
     poison_entries: int = 64
     blocks: int = 32
-    reads: int = 64
+    reads: int = 128
+    streams: int = 4
     write_blocks: int = 8
     writes: int = 32
 
@@ -70,6 +78,7 @@ class DeviceParameters:
         check_power_of_two("poison_entries", self.poison_entries, 2, 128)
         check_power_of_two("blocks", self.blocks, 8, 64)
         check_power_of_two("reads", self.reads, 8, 256)
+        check_range("streams", self.streams, 1, 16)
         check_power_of_two("write_blocks", self.write_blocks, 2, 16)
         check_power_of_two("writes", self.writes, 4, 256)
 
@@ -140,7 +149,8 @@ class DeviceParameters:
         queues += self.writes * (write_layout(beat).size + self.payload_layout.size)
         queues += 2 * self.blocks * fetch_layout(slot, beat).size
         tables = self.views * (view + 32 * ENTRY_WORDS + 2 * self.granule_bits + 2)
-        tables += self.blocks * (VIEW_INDEX_BITS + 32 + MARK_BITS + self.sequence_bits + 45)
+        tables += self.blocks * (VIEW_INDEX_BITS + 32 + MARK_BITS + self.sequence_bits + 49)
+        tables += self.streams * (VIEW_INDEX_BITS + 2 * 32 + LINE_ADDRESS_BITS + 17)
         tables += self.poison_entries * (beat + BLOCK_ROWS)
         tables += self.write_blocks * (BLOCK_ROWS * 22 + 2 * beat + 20)
         return buffers + queues + tables + _PIPELINE_BITS
@@ -223,6 +233,9 @@ class Device(wiring.Component):
             views.index.eq(lookup.index),
             views.enable.eq(reads.advance),
             front.advance.eq(reads.advance),
+            front.ask.eq(reads.ask),
+            front.ask_line.eq(reads.ask_line),
+            reads.asked.eq(front.asked),
             lookup.advance.eq(reads.advance),
             reads.i.eq(lookup.o),
             reads.i_valid.eq(lookup.o_valid),
@@ -257,6 +270,8 @@ class Device(wiring.Component):
             "poisoned_reads": answers.poisoned,
             "joined_reads": reads.hit,
             "isolated_blocks": reads.isolated,
+            "unread_blocks": reads.unread,
+            "prefetched_blocks": reads.prefetched,
             "fetched_blocks": reads.fetched,
             "read_beats": reads.r.valid & reads.r.ready,
             "written_beats": writes.w.valid & writes.w.ready,
@@ -277,6 +292,7 @@ class Device(wiring.Component):
             registers.entry_data.eq(views.read_data),
             registers.busy.eq(views.busy | registers.commit),
             reads.flush.eq(registers.flush),
+            reads.prefetch_depth.eq(registers.prefetch),
             registers.poison_count.eq(poison.count),
         ]
         for name in decoder_members(self.parameters.decoders, In):

@@ -17,6 +17,9 @@ __all__ = ["DECODER_LINES_BITS", "DeviceFront", "decoder_members", "response_lay
 
 #: log2 of the lines in the grain of HDM decoders: 256 MiB.
 DECODER_LINES_BITS = 22
+#: log2 of the cycles that a pause of the host is remembered.
+_LATELY_BITS = 6
+
 _GRAIN_BITS = LINE_ADDRESS_BITS - DECODER_LINES_BITS
 
 
@@ -55,6 +58,10 @@ class DeviceFront(wiring.Component):
     req, rwd : In(streams)
     internal : In(stream of line addresses)
         Reads that partial writes need; they go first.
+    ask, ask_line : In; asked : Out
+        A block to be fetched for reads to come. It goes when nothing else does; or before others,
+        as long as there has been such a cycle lately: a host that pauses waits for lines, one that
+        never does would only lose a cycle.
     data : Out(stream)
         Data and byte enables of the writes, in order; a write is taken only when they are.
     invalidated : Out(stream of response_layout)
@@ -75,6 +82,9 @@ class DeviceFront(wiring.Component):
                 "req": In(stream.Signature(m2s_req_layout())),
                 "rwd": In(stream.Signature(m2s_rwd_layout())),
                 "internal": In(stream.Signature(LINE_ADDRESS_BITS)),
+                "ask": In(1),
+                "ask_line": In(LINE_ADDRESS_BITS),
+                "asked": Out(1),
                 "data": Out(stream.Signature(p.payload_layout)),
                 "invalidated": Out(stream.Signature(response_layout())),
                 "o": Out(message_layout()),
@@ -113,21 +123,30 @@ class DeviceFront(wiring.Component):
         req, rwd = self.req.p, self.rwd.p
         writes_next, write_waits = Signal(), Signal()
         take_req, take_rwd, is_read, is_inv = Signal(), Signal(), Signal(), Signal()
-        is_write = Signal()
+        is_write, first, pause = Signal(), Signal(), Signal()
+        lately = Signal(_LATELY_BITS)
         m.d.comb += [
             write_waits.eq(self.rwd.valid & self.data.ready),
+            pause.eq(~self.req.valid & ~write_waits),
+            first.eq(self.internal.valid | (self.ask & lately.any())),
             self.internal.ready.eq(self.advance),
             self.req.ready.eq(
                 self.advance
                 & self.invalidated.ready
-                & ~self.internal.valid
+                & ~first
                 & ~(write_waits & writes_next)
             ),
             self.rwd.ready.eq(
                 self.advance
                 & self.data.ready
-                & ~self.internal.valid
+                & ~first
                 & (writes_next | ~(self.req.valid & self.invalidated.ready))
+            ),
+            self.asked.eq(
+                self.advance
+                & self.ask
+                & ~self.internal.valid
+                & (lately.any() | pause)
             ),
             take_req.eq(self.req.valid & self.req.ready),
             take_rwd.eq(self.rwd.valid & self.rwd.ready),
@@ -153,8 +172,17 @@ class DeviceFront(wiring.Component):
             self.data.valid.eq(self.write),
             self.data.p.data.eq(rwd.data),
             self.data.p.byte_enable.eq(rwd.byte_enable),
-            enter.eq(self.read | self.write | (self.internal.valid & self.advance)),
+            enter.eq(
+                self.read
+                | self.write
+                | (self.internal.valid & self.advance)
+                | self.asked
+            ),
         ]
+        with m.If(pause):
+            m.d.sync += lately.eq(~0)
+        with m.Elif(lately.any()):
+            m.d.sync += lately.eq(lately - 1)
         with m.If(take_req | take_rwd):
             m.d.sync += writes_next.eq(take_req)
         with m.If(self.internal.valid):
@@ -170,6 +198,8 @@ class DeviceFront(wiring.Component):
                 message.ld_id.eq(rwd.ld_id),
                 message.line.eq(rwd.addr),
             ]
+        with m.Elif(self.asked):
+            m.d.comb += [message.prefetch.eq(1), message.line.eq(self.ask_line)]
         with m.Else():
             m.d.comb += [
                 message.tag.eq(req.tag),

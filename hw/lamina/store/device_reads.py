@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.bus.axi4 import address_layout, read_data_layout
+from lamina.formats.cxl import LINE_ADDRESS_BITS
 from lamina.formats.views import (
     BLOCK_ROWS,
     ViewKind,
@@ -20,6 +21,7 @@ from lamina.store.block_lookup import MARK_BITS, BlockLookup
 from lamina.store.block_reader import BlockReader
 from lamina.store.line_former import LineFormer
 from lamina.store.plane_buffer import PlaneBuffer, PlaneBufferParameters
+from lamina.store.prefetch import DEPTH_BITS, Prefetch
 from lamina.stream.buffer import Queue, QueueParameters
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
@@ -38,6 +40,8 @@ class DeviceReads(wiring.Component):
     write, write_valid : Out
         Writes with their addresses; taken always.
     line, formed : Out(streams of line_layout)
+    prefetch_depth, ask, ask_line, asked
+        As in `Prefetch`.
     ar, r : AXI4 read channels
     stale, stale_mark, flush
         As in `BlockLookup`.
@@ -45,7 +49,7 @@ class DeviceReads(wiring.Component):
         As in `BlockFetch`.
     load : Out
         How full the queue of waiting reads is, in quarters.
-    unmapped, hit, isolated, fetched, failed : Out
+    unmapped, hit, isolated, unread, prefetched, fetched, failed : Out
         Pulses for the counters.
     """
 
@@ -60,6 +64,10 @@ class DeviceReads(wiring.Component):
                 "write_valid": Out(1),
                 "line": Out(stream.Signature(line_layout())),
                 "formed": Out(stream.Signature(line_layout())),
+                "ask": Out(1),
+                "ask_line": Out(LINE_ADDRESS_BITS),
+                "asked": In(1),
+                "prefetch_depth": In(DEPTH_BITS),
                 "ar": Out(stream.Signature(address_layout(p.axi))),
                 "r": In(stream.Signature(read_data_layout(p.axi))),
                 "stale": In(1),
@@ -73,6 +81,8 @@ class DeviceReads(wiring.Component):
                 "unmapped": Out(1),
                 "hit": Out(1),
                 "isolated": Out(1),
+                "unread": Out(1),
+                "prefetched": Out(1),
                 "fetched": Out(1),
                 "failed": Out(1),
             }
@@ -111,6 +121,9 @@ class DeviceReads(wiring.Component):
             lookup.stale.eq(self.stale),
             lookup.stale_mark.eq(self.stale_mark),
             lookup.flush.eq(self.flush),
+            lookup.filled.eq(fill.filled),
+            lookup.filled_slot.eq(fill.errors_slot),
+            reader.filling.eq(lookup.filling),
             lookup.drop.eq(fill.failed),
             lookup.drop_slot.eq(fill.errors_slot),
             fetch.poisoned.eq(self.poisoned),
@@ -125,14 +138,43 @@ class DeviceReads(wiring.Component):
             reader.arrived.eq(fill.arrived),
             self.hit.eq(lookup.hit),
             self.isolated.eq(lookup.isolated),
+            self.unread.eq(lookup.unread),
+            self.prefetched.eq(lookup.prefetched),
             self.fetched.eq(lookup.o_fetch),
             self.failed.eq(fill.failed),
-            self.unmapped.eq(lookup.o_valid & ~lookup.o.message.write & ~lookup.o_inside),
+            self.unmapped.eq(
+                lookup.o_valid
+                & ~lookup.o.message.write
+                & ~lookup.o.message.prefetch
+                & ~lookup.o_inside
+            ),
             self.load.eq(waiting.level[-3:-1] | waiting.level[-1].replicate(2)),
         ]
+        self._prefetch(m, lookup)
         self._dispatch(m, lookup, locator, fetch)
         self._remember(m, lookup, fetch, fill, reader)
         return m
+
+    def _prefetch(self, m, lookup):
+        """Follow what the host reads."""
+        m.submodules.prefetch = prefetch = Prefetch(self.parameters)
+        message = lookup.o.message
+        m.d.comb += [
+            self.ask.eq(prefetch.ask),
+            self.ask_line.eq(prefetch.line),
+            prefetch.asked.eq(self.asked),
+            prefetch.i.eq(lookup.o),
+            prefetch.i_valid.eq(
+                lookup.o_valid
+                & lookup.o_inside
+                & ~(message.write | message.internal | message.prefetch)
+            ),
+            prefetch.depth.eq(self.prefetch_depth),
+            prefetch.room.eq(lookup.room),
+            prefetch.done.eq(lookup.prefetch_done),
+            prefetch.flush.eq(self.flush),
+            lookup.void.eq(prefetch.void),
+        ]
 
     def _dispatch(self, m, lookup, locator, fetch):
         """When a block's address is known: order its planes, or hand the write on."""

@@ -8,6 +8,7 @@ from lamina.formats.views import VIEW_INDEX_BITS
 from lamina.store.device_front import decoder_members
 from lamina.store.hdm_registers import HdmRegisters
 from lamina.store.poison_table import poison_layout
+from lamina.store.prefetch import DEPTH_BITS
 from lamina.store.register_map import ADDRESS_BITS, COUNTERS, offset
 
 __all__ = ["DeviceRegisters"]
@@ -29,6 +30,8 @@ class DeviceRegisters(wiring.Component):
     decoder_* : Out
     entry, word, entry_write, commit : Out; entry_data, busy : In
         Of `ViewTable`.
+    prefetch : Out
+        Blocks to fetch ahead of a stream of reads.
     flush : Out
         Views or poison changed: what is in the read buffer may not be joined any more.
     poison_count, overflow, low, high, accessed, access_done : In
@@ -55,6 +58,7 @@ class DeviceRegisters(wiring.Component):
                 "commit": Out(1),
                 "entry_data": In(32),
                 "busy": In(1),
+                "prefetch": Out(DEPTH_BITS, init=8),
                 "flush": Out(1),
                 "poison_count": In(8),
                 "overflow": In(1),
@@ -131,6 +135,8 @@ class DeviceRegisters(wiring.Component):
             with m.Else():
                 m.d.sync += self.access_clear.eq(self.write_data[0])
                 m.d.comb += self.overflow_clear.eq(self.write_data[1])
+        with m.If(self.address == offset("prefetch") >> 2):
+            m.d.sync += self.prefetch.eq(self.write_data)
         m.d.comb += self.flush.eq(view | poison)
 
     def _plain(self, m, value, known, shown):
@@ -145,6 +151,7 @@ class DeviceRegisters(wiring.Component):
             "poison_index": self.access_index,
             "poison_clear": 0,
             "poison_lines": shown.lines,
+            "prefetch": self.prefetch,
         }
         addresses = {"poison_block": shown.block, "overflow_first": self.low}
         addresses["overflow_last"] = self.high

@@ -56,6 +56,8 @@ COUNTERS = {
     "written_beats": "64-byte beats written to memory",
     "read_errors": "beats read with an error",
     "write_errors": "planes whose write was answered with an error",
+    "prefetched_blocks": "blocks read from memory before a read asked for them",
+    "unread_blocks": "of those, blocks that left the read buffer before any did",
 }
 
 _VIEW, _HDM = 0x800, 0x400
@@ -147,6 +149,15 @@ REGISTERS = (
         text="highest block that found no place",
     ),
     Register(name="overflow_last_high", offset=0x034, access="ro", text="its upper half"),
+    Register(
+        name="prefetch",
+        offset=0x038,
+        access="rw",
+        text="reads that go through a view block by block",
+        fields=(
+            Field(name="depth", low=0, width=4, text="blocks fetched ahead of them; 8 after reset"),
+        ),
+    ),
     *(
         Register(name=f"count_{name}", offset=0x100 + 4 * n, access="ro", text=text)
         for n, (name, text) in enumerate(COUNTERS.items())

@@ -16,21 +16,28 @@ class SlotKeeper(wiring.Component):
 
     A slot is first hidden, so that no further read joins it, and offered when all reads that
     could have seen it are counted, if there is none among them. So a few slots are ready ahead,
-    and a read that needs one need not wait for the search.
+    and a read that needs one need not wait for the search. A slot whose planes have not all come
+    is not offered.
 
     Members
     -------
     free : Out(stream of slots)
-    join, join_slot : In
-        A read waits on a slot, a new one (``fresh``) or one more.
+    join, fresh, join_slot : In
+        A read waits on a slot; the slot is taken for a new block; or both.
     release, release_slot : In
         A read waits no longer.
+    filled, filled_slot : In
+        The last plane of a block has come.
+    filling : Out
+        A bit for each slot: not all of its planes have come.
     hide, hide_slot : Out
         No read may join this slot from the next cycle on.
     advance : In
         A read that saw a slot in one cycle joins it by the second of these after it.
-    isolated : Out
-        Pulse: the block in a slot that is offered was read only once.
+    isolated, unread : Out
+        Pulses: the block in a slot that is offered was read only once, or never.
+    room : Out
+        Fewer than half of the slots have blocks that nobody has read yet.
     """
 
     def __init__(self, parameters):
@@ -43,10 +50,15 @@ class SlotKeeper(wiring.Component):
                 "join_slot": In(p.slot_bits),
                 "release": In(1),
                 "release_slot": In(p.slot_bits),
+                "filled": In(1),
+                "filled_slot": In(p.slot_bits),
+                "filling": Out(p.blocks),
                 "hide": Out(1),
                 "hide_slot": Out(p.slot_bits),
                 "advance": In(1),
                 "isolated": Out(1),
+                "unread": Out(1),
+                "room": Out(1),
             }
         )
 
@@ -58,7 +70,9 @@ class SlotKeeper(wiring.Component):
         m.submodules.ready = ready = Queue(QueueParameters(shape=p.slot_bits, depth=ahead + 2))
         wiring.connect(m, ready.o, wiring.flipped(self.free))
         waiting, hidden, once = Signal(p.blocks), Signal(p.blocks), Signal(p.blocks)
-        self._count(m, waiting, once)
+        never, offered = Signal(p.blocks), Signal()
+        self._count(m, waiting, once, never)
+        self._room(m, never)
         slot, first, second = (Signal(p.slot_bits, name=f"slot_{n}") for n in range(3))
         first_valid, second_valid = Signal(), Signal()
         m.d.comb += [
@@ -70,8 +84,10 @@ class SlotKeeper(wiring.Component):
             ),
             self.hide_slot.eq(slot),
             ready.i.payload.eq(second),
-            ready.i.valid.eq(self.advance & second_valid & ~waiting.bit_select(second, 1)),
-            self.isolated.eq(ready.i.valid & once.bit_select(second, 1)),
+            offered.eq(self.advance & second_valid & ~waiting.bit_select(second, 1)),
+            ready.i.valid.eq(offered),
+            self.isolated.eq(offered & once.bit_select(second, 1)),
+            self.unread.eq(offered & never.bit_select(second, 1)),
         ]
         with m.If(self.advance):
             m.d.sync += [
@@ -81,15 +97,27 @@ class SlotKeeper(wiring.Component):
                 second.eq(first),
                 second_valid.eq(first_valid),
             ]
-        with m.If(self.advance & second_valid & ~ready.i.valid):
+        with m.If(self.advance & second_valid & ~offered):
             m.d.sync += hidden.bit_select(second, 1).eq(0)
-        with m.If(self.join & self.fresh):
+        with m.If(self.unread):
+            m.d.sync += never.bit_select(second, 1).eq(0)
+        with m.If(self.fresh):
             m.d.sync += hidden.bit_select(self.join_slot, 1).eq(0)
         with m.If(self.hide):
             m.d.sync += hidden.bit_select(slot, 1).eq(1)
         return m
 
-    def _count(self, m, waiting, once):
+    def _room(self, m, never):
+        """Count the blocks that nobody has read."""
+        count = Signal(range(self.parameters.blocks + 1))
+        begins = self.fresh & ~self.join
+        reads = self.join & ~self.fresh & never.bit_select(self.join_slot, 1)
+        m.d.sync += [
+            count.eq(count + begins - reads - self.unread),
+            self.room.eq(count < self.parameters.blocks // 2),
+        ]
+
+    def _count(self, m, waiting, once, never):
         """One counter of waiting reads for each slot."""
         p = self.parameters
         for n in range(p.blocks):
@@ -98,9 +126,16 @@ class SlotKeeper(wiring.Component):
             m.d.comb += [
                 joins.eq(self.join & (self.join_slot == n)),
                 leaves.eq(self.release & (self.release_slot == n)),
-                waiting[n].eq(count.any()),
+                waiting[n].eq(count.any() | self.filling[n]),
             ]
             with m.If(joins ^ leaves):
                 m.d.sync += count.eq(Mux(joins, count + 1, count - 1))
-            with m.If(joins):
-                m.d.sync += once[n].eq(self.fresh)
+            taken = self.fresh & (self.join_slot == n)
+            with m.If(taken):
+                m.d.sync += [once[n].eq(self.join), never[n].eq(~self.join)]
+            with m.Elif(joins):
+                m.d.sync += [once[n].eq(never[n]), never[n].eq(0)]
+            with m.If(taken):
+                m.d.sync += self.filling[n].eq(1)
+            with m.Elif(self.filled & (self.filled_slot == n)):
+                m.d.sync += self.filling[n].eq(0)
