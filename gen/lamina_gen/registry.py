@@ -51,6 +51,7 @@ _ENTRIES: tuple[Entry, ...] = (
     Entry("store.transpose", "store", "lamina.store.transpose:Transpose"),
     Entry("store.device", "store", "lamina.store.device:Device"),
     Entry("store.cpi", "store", "lamina.store.cpi:Cpi"),
+    Entry("store.endpoint", "store", "lamina.store.endpoint:Endpoint"),
     Entry("store.fetcher", "fetch", "lamina.store.fetcher:Fetcher"),
     Entry("store.assembler", "fetch", "lamina.store.assembler:Assembler"),
     Entry("pacq.operand_buffer", "fetch", "lamina.pacq.operand_buffer:OperandBuffer"),

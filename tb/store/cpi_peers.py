@@ -41,6 +41,7 @@ class CreditSource:
     def __init__(self, dut, prefix, rng, idle=0.0):
         self.pins, self.rng, self.idle, self.prefix = Pins(dut, prefix), rng, idle, prefix
         self.queue, self.rude, self.credits, self.blocked = deque(), deque(), 0, False
+        self.on_taken = None
         self.hold_credits = False
         self.names = ["header", "cmd_parity", "protocol_id", "vc_id", "shared_credit"]
         if prefix == "f2a_data":
@@ -48,7 +49,7 @@ class CreditSource:
         for name in (*self.names, "is_valid", "txblock_crd_flow"):
             self.pins[name].value = 0
 
-    def drive(self, _cycle):
+    def drive(self, cycle):
         self.pins["txblock_crd_flow"].value = int(self.blocks())
         message = None
         if self.rude:
@@ -59,6 +60,8 @@ class CreditSource:
         if message:
             for name in self.names:
                 self.pins[name].value = message[name]
+            if self.on_taken:
+                self.on_taken(cycle)
 
     def blocks(self):
         return self.hold_credits or self.rng.random() < self.idle

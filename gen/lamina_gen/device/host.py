@@ -59,6 +59,24 @@ Setup = tuple[Sequence[golden.Window], Sequence[golden.Decoder], bytes]
 """Windows, decoders, and what is in memory."""
 
 
+Receive = Callable[[int, int], object]
+"""Takes a payload, and the cycle in which it came."""
+
+Link = Callable[[Any, Random, float, float, Receive, Receive], Sequence[Any]]
+"""Makes the ends of Req, RwD, DRS and NDR: of a device, chance, idling, stalling, and receivers.
+
+The first two have a `queue` of payloads that are to be sent.
+"""
+
+
+def _streams(
+    dut: Any, rng: Random, idle: float, stall: float, data: Receive, done: Receive
+) -> tuple[Any, ...]:
+    """The device's own streams."""
+    senders = (Sender(dut, name, rng, idle) for name in ("i_req", "i_rwd"))
+    return *senders, Taker(dut, "o_drs", rng, data, stall), Taker(dut, "o_ndr", rng, done, stall)
+
+
 class Host:
     """Programs a device, sends messages, and checks what comes back against golden."""
 
@@ -72,16 +90,16 @@ class Host:
         idle: float = 0.0,
         stall: float = 0.0,
         latency: tuple[int, int] = (1, 1),
+        link: "Link | None" = None,
     ) -> None:
         windows, decoders, data = setup
         self.dut, self.rng, self.windows, self.decoders = dut, rng, windows, decoders
         self.memory = Memory(dut, bytearray(data), rng, latency=latency, stall=stall)
         self.golden = golden.Device(np.frombuffer(bytearray(data), np.uint8), windows, decoders)
         self.lite = Lite(dut)
-        self.req, self.rwd = Sender(dut, "i_req", rng, idle), Sender(dut, "i_rwd", rng, idle)
-        self.drs = Taker(dut, "o_drs", rng, self._data, stall)
-        self.ndr = Taker(dut, "o_ndr", rng, self._done, stall)
-        ends = (self.req, self.rwd, self.drs, self.ndr, self.memory, self.lite)
+        channels = (link or _streams)(dut, rng, idle, stall, self._data, self._done)
+        self.req, self.rwd, *_ = channels
+        ends = (*channels, self.memory, self.lite)
         self.stepper = Stepper(ends, simulator)
         self.expected: dict[int, golden.Answer] = {}
         self.answered: dict[int, int] = {}  # tag to cycle

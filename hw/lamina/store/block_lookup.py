@@ -21,8 +21,8 @@ class BlockLookup(wiring.Component):
     Parameters: `DeviceParameters`.
 
     A read of a block that is in a slot, or on its way there, joins it. Any other read gets a slot
-    that no waiting read names, and an order to fetch goes out. A prefetch does the same if a slot is
-    free, and goes no further. Writes pass through.
+    that no waiting read names, and an order to fetch goes out. A prefetch does the same if a slot
+    is free, and goes no further. Writes pass through.
 
     Members
     -------
@@ -114,9 +114,7 @@ class BlockLookup(wiring.Component):
             read.eq(~place.message.write & ~place.message.prefetch),
             self.read.valid.eq(valid & read & ~(missing & ~keeper.free.valid)),
             moves.eq(valid & (~read | (self.read.valid & self.read.ready))),
-            take.eq(
-                missing & moves & keeper.free.valid & ~(place.message.prefetch & self.void)
-            ),
+            take.eq(missing & moves & keeper.free.valid & ~(place.message.prefetch & self.void)),
             self.advance.eq(~valid | moves),
             slot.eq(Mux(same, last_slot, keeper.free.payload)),
         ]

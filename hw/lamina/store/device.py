@@ -167,6 +167,8 @@ class Device(wiring.Component):
     s_axil_* : AXI4-Lite slave
         Registers: `register_map`.
     m_axi_* : AXI4 master, 512 bits, one ID
+    link_violations : In
+        What the link in front of the device dropped or could not count: a register shows it.
 
     Numerics: as the golden model's `store.read` and `store.write`; a plane that a view does not
     read counts as zero.
@@ -185,6 +187,7 @@ class Device(wiring.Component):
                 "i_rwd": In(stream.Signature(m2s_rwd_layout())),
                 "o_drs": Out(stream.Signature(s2m_drs_layout())),
                 "o_ndr": Out(stream.Signature(s2m_ndr_layout())),
+                "link_violations": In(16),
                 **lite_pins("s_axil", ADDRESS_BITS),
                 **read_pins("m_axi", p.axi),
                 **write_pins("m_axi", p.axi),
@@ -294,6 +297,7 @@ class Device(wiring.Component):
             reads.flush.eq(registers.flush),
             reads.prefetch_depth.eq(registers.prefetch),
             registers.poison_count.eq(poison.count),
+            registers.link_violations.eq(self.link_violations),
         ]
         for name in decoder_members(self.parameters.decoders, In):
             m.d.comb += getattr(front, name).eq(getattr(registers, name))

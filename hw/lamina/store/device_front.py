@@ -131,10 +131,7 @@ class DeviceFront(wiring.Component):
             first.eq(self.internal.valid | (self.ask & lately.any())),
             self.internal.ready.eq(self.advance),
             self.req.ready.eq(
-                self.advance
-                & self.invalidated.ready
-                & ~first
-                & ~(write_waits & writes_next)
+                self.advance & self.invalidated.ready & ~first & ~(write_waits & writes_next)
             ),
             self.rwd.ready.eq(
                 self.advance
@@ -142,12 +139,7 @@ class DeviceFront(wiring.Component):
                 & ~first
                 & (writes_next | ~(self.req.valid & self.invalidated.ready))
             ),
-            self.asked.eq(
-                self.advance
-                & self.ask
-                & ~self.internal.valid
-                & (lately.any() | pause)
-            ),
+            self.asked.eq(self.advance & self.ask & ~self.internal.valid & (lately.any() | pause)),
             take_req.eq(self.req.valid & self.req.ready),
             take_rwd.eq(self.rwd.valid & self.rwd.ready),
             is_read.eq(
@@ -172,12 +164,7 @@ class DeviceFront(wiring.Component):
             self.data.valid.eq(self.write),
             self.data.p.data.eq(rwd.data),
             self.data.p.byte_enable.eq(rwd.byte_enable),
-            enter.eq(
-                self.read
-                | self.write
-                | (self.internal.valid & self.advance)
-                | self.asked
-            ),
+            enter.eq(self.read | self.write | (self.internal.valid & self.advance) | self.asked),
         ]
         with m.If(pause):
             m.d.sync += lately.eq(~0)

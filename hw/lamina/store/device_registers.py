@@ -34,6 +34,7 @@ class DeviceRegisters(wiring.Component):
         Blocks to fetch ahead of a stream of reads.
     flush : Out
         Views or poison changed: what is in the read buffer may not be joined any more.
+    link_violations : In
     poison_count, overflow, low, high, accessed, access_done : In
     access, access_clear, access_index, overflow_clear : Out
         Of `PoisonTable`.
@@ -60,6 +61,7 @@ class DeviceRegisters(wiring.Component):
                 "busy": In(1),
                 "prefetch": Out(DEPTH_BITS, init=8),
                 "flush": Out(1),
+                "link_violations": In(16),
                 "poison_count": In(8),
                 "overflow": In(1),
                 "low": In(p.beat_bits),
@@ -152,6 +154,7 @@ class DeviceRegisters(wiring.Component):
             "poison_clear": 0,
             "poison_lines": shown.lines,
             "prefetch": self.prefetch,
+            "link": Cat(self.link_violations, Const(0, 15), self.link_violations.any()),
         }
         addresses = {"poison_block": shown.block, "overflow_first": self.low}
         addresses["overflow_last"] = self.high

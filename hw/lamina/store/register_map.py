@@ -158,6 +158,21 @@ REGISTERS = (
             Field(name="depth", low=0, width=4, text="blocks fetched ahead of them; 8 after reset"),
         ),
     ),
+    Register(
+        name="link",
+        offset=0x03C,
+        access="ro",
+        text="the link in front of the device, 0 where there is none",
+        fields=(
+            Field(
+                name="violations",
+                low=0,
+                width=16,
+                text="messages dropped, credits not counted since reset, up to the largest number",
+            ),
+            Field(name="fatal", low=31, text="there was one"),
+        ),
+    ),
     *(
         Register(name=f"count_{name}", offset=0x100 + 4 * n, access="ro", text=text)
         for n, (name, text) in enumerate(COUNTERS.items())
