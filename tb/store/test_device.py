@@ -215,15 +215,20 @@ def test_what_is_wrong_is_counted(device, seeded):
 
 def test_figures():
     """`lamina bench store`, one view of each kind and some messages."""
-    found = bench.figures(model(), {"int8": [3]}, 400, lambda text, part: None)
-    assert found["bytes_ratio"]["int8"] == {
-        k: {"3": 3 / 8} for k in ("planes", "packed", "container")
-    }
+    found = bench.figures(model(), {"int8": [3]}, 400, lambda text, part: None, [("planes", 4)])
+    exact = {k: {"3": 3 / 8} for k in ("planes", "packed", "container")}
+    assert found["bytes_ratio"]["int8"] == exact
+    assert found["row_activation_ratio"]["int8"] == exact
+    for part in found["energy_ratio"]["int8"].values():
+        assert part == pytest.approx({"3": 3 / 8})
+    for row in found["few_reads"]:
+        assert row["bytes_ratio_ahead_0"] == row["bytes_ratio_ahead_8"] == 4 / 8
+        assert row["lines_per_cycle_ahead_8"] > 1.2 * row["lines_per_cycle_ahead_0"]
     assert found["isolated_read_beats"]["int8"]["container"] == {"3": 3}
     assert found["link_lines_per_block"]["int8"]["packed"] == {"3": 3}
     added = found["read_latency_cycles"]["first_line_added"]["int8"]
     assert added["planes"] == {"3": parameters("store.device").latency}
-    assert 0.9 < found["bus_utilization"]["int8"]["planes"]["3"] <= 1
+    assert 0.95 < found["bus_utilization"]["int8"]["planes"]["3"] <= 1
     assert found["fuzz_transactions"] >= 400
     assert not any(found[f"fuzz_{kind}"] for kind in ("lost", "duplicated", "corrupted"))
 

@@ -12,23 +12,31 @@ from lamina_gen.device.ends import ByHand, run
 from lamina_gen.device.host import Host, Setup, random_setup
 from lamina_gen.device.traffic import random_traffic
 from lamina_sim.golden import store
+from lamina_sim.perf import dram
 from lamina_sim.verilated import Model
 
 __all__ = ["figures", "measure"]
 
 #: Cycles from an address to its beat, one beat a cycle, in all runs but the random ones.
 _LATENCY = 20
-_BLOCKS = 96
+_BLOCKS = 256
 _FORMATS = {"int8": store.INT8, "bf16": store.BF16}
 _KINDS = ("planes", "packed", "container")
 _FIGURES = (
     "bytes_ratio",
+    "row_activation_ratio",
+    "energy_ratio",
     "bus_utilization",
     "lines_per_cycle",
     "link_lines_per_block",
     "isolated_read_beats",
 )
 _LATENCIES = ("first_line_added", "streaming_per_line")
+
+#: A host of few reads at a time, and a memory that answers later: with and without prefetch.
+_SLOW, _FEW, _DEPTHS = 60, (16, 32), (0, 8)
+_FEW_BLOCKS = 96
+_FEW_VIEWS = (("planes", 4), ("packed", 4), ("container", 4), ("full", 8))
 
 #: Messages of random kinds; memory answers after 1 to 60 cycles, and now and then with an error.
 _MESSAGES = 100_000
@@ -43,9 +51,16 @@ def measure(progress: Progress | None = None) -> dict[str, Any]:
 
 
 def figures(
-    model: Model, keeps: Mapping[str, Sequence[int]], messages: int, report: Progress
+    model: Model,
+    keeps: Mapping[str, Sequence[int]],
+    messages: int,
+    report: Progress,
+    few: Sequence[tuple[str, int]] = _FEW_VIEWS,
 ) -> dict[str, Any]:
-    """Measure a built device: the prefixes ``keeps`` of each format, then random messages."""
+    """Measure a built device: the prefixes ``keeps`` of each format, then random messages.
+
+    ``few``: views, and their k, that a host of few reads at a time reads.
+    """
     rows: list[dict[str, Any]] = []
     for name, planes in keeps.items():
         for keep in planes:
@@ -58,6 +73,7 @@ def figures(
         "blocks": _BLOCKS,
         **found,
         "read_latency_cycles": latencies,
+        "few_reads": [_few(model, *view, reads) for view in few for reads in _FEW],
         **_fuzz(model, messages, report),
         "rows": rows,
     }
@@ -77,14 +93,19 @@ def _play(model: Model, scenario: Callable[[Host], Any], setup: Setup, **options
 
 
 def _view(model: Model, name: str, form: store.Format, kind: str, keep: int) -> dict[str, Any]:
-    setup, even = device.plain_setup(kind, keep, form), {"latency": (_LATENCY, _LATENCY)}
+    setup = device.plain_setup(kind, keep, form, blocks=_BLOCKS)
+    even = {"latency": (_LATENCY, _LATENCY)}
     stream = _play(model, lambda host: device.streaming(host, _BLOCKS), setup, **even)
+    part, whole = dram.Accesses(stream.beats, stream.activations), dram.stream(form.bits, _BLOCKS)
+    ddr5 = dram.Ddr5()
     cycles, wait = _play(model, device.first_line, setup, **even)
     return {
         "format": name,
         "planes": keep,
         "view": kind,
-        "bytes_ratio": stream.beats / (_BLOCKS * form.bits),
+        "bytes_ratio": part.bursts / whole.bursts,
+        "row_activation_ratio": part.activations / whole.activations,
+        "energy_ratio": ddr5.energy_pj(part) / ddr5.energy_pj(whole),
         "bus_utilization": stream.beats_per_cycle,
         "lines_per_cycle": stream.lines_per_cycle,
         "first_line_added": cycles - wait,
@@ -92,6 +113,22 @@ def _view(model: Model, name: str, form: store.Format, kind: str, keep: int) -> 
         "link_lines_per_block": stream.lines // _BLOCKS,
         "isolated_read_beats": _play(model, device.isolated_beats, setup, **even),
     }
+
+
+def _few(model: Model, kind: str, keep: int, reads: int) -> dict[str, Any]:
+    """Lines a cycle that a host of ``reads`` reads at a time gets, by blocks fetched ahead."""
+    found: dict[str, Any] = {"view": kind, "planes": keep, "reads": reads, "memory_latency": _SLOW}
+    for depth in _DEPTHS:
+
+        async def scenario(host: Host, depth: int = depth) -> device.Stream:
+            await host.write_register("prefetch", depth)
+            return await device.streaming(host, _FEW_BLOCKS, reads)
+
+        setup = device.plain_setup(kind, keep, blocks=_FEW_BLOCKS)
+        stream = _play(model, scenario, setup, latency=(_SLOW, _SLOW))
+        found[f"lines_per_cycle_ahead_{depth}"] = stream.lines_per_cycle
+        found[f"bytes_ratio_ahead_{depth}"] = stream.beats / (_FEW_BLOCKS * 8)
+    return found
 
 
 def _by_view(rows: list[dict[str, Any]], figure: str) -> dict[str, dict[str, dict[str, Any]]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
+from lamina_sim.perf.dram import OpenRows
 from lamina_sim.verilated.stepped import Stepped
 
 __all__ = ["ByHand", "End", "Lite", "Memory", "Sender", "Simulator", "Stepper", "Taker", "run"]
@@ -116,7 +117,8 @@ class Memory:
 
     When a read looks at the data, between its address and its beat, and when a write changes them,
     between its beat and its answer, is drawn by chance. ``read_fails``, ``write_fails``: of the
-    address of a beat. ``beats`` read and ``written`` are counted.
+    address of a beat. ``beats`` read and ``written`` are counted, and in ``rows`` the rows that
+    reads open.
     """
 
     def __init__(
@@ -137,6 +139,7 @@ class Memory:
         self.writes: deque[tuple[bytes, int]] = deque()
         self.answers: deque[tuple[_Write, int]] = deque()
         self.beats = self.written = 0
+        self.rows = OpenRows()
         self.hold_writes = False
         self.on_address: Callable[[int], object] = lambda _cycle: None
         self.on_beat: Callable[[int], object] = self.on_address
@@ -202,6 +205,7 @@ class Memory:
             assert address + 64 <= len(self.data)
             seen = self._look(address) if self.rng.random() < 0.5 else None
             self.reads.append((address, self._due(cycle), seen))
+            self.rows.access(address)
             self.on_address(cycle)
         if pins["awvalid"].value and pins["awready"].value:
             assert int(pins["awlen"].value) == 0

@@ -61,11 +61,13 @@ async def isolated_beats(host: Host, block: int = 7) -> int:
 class Stream:
     """A stream of reads of ``lines`` lines, all of some blocks, for which ``beats`` were read.
 
+    ``activations``: rows that memory opened for them.
     ``lines_per_cycle``: after the first quarter of them.
     """
 
     lines: int
     beats: int
+    activations: int
     lines_per_cycle: float
 
     @property
@@ -76,8 +78,8 @@ class Stream:
 
 async def streaming(host: Host, blocks: int = 160, outstanding: int = 1 << 15) -> Stream:
     """Read block after block, all lines of each, up to ``outstanding`` lines at a time."""
-    window = host.windows[1]
-    before = host.memory.beats
+    window, rows = host.windows[1], host.memory.rows
+    before, opened = host.memory.beats, rows.activations
     tags = []
     for block in range(blocks):
         for line in range(lines_of_a_block(window.view)):
@@ -89,4 +91,4 @@ async def streaming(host: Host, blocks: int = 160, outstanding: int = 1 << 15) -
     cycles = sorted(host.answered[tag] for tag in tags)
     skip = len(cycles) // 4
     rate = (len(cycles) - skip) / (cycles[-1] - cycles[skip] + 1)
-    return Stream(len(cycles), host.memory.beats - before, rate)
+    return Stream(len(cycles), host.memory.beats - before, rows.activations - opened, rate)
