@@ -3,8 +3,8 @@
 Sources: currents of Micron's 16 Gb DDR5 SDRAM, die revision D, x8, DDR5-6400 (its data sheet, table
 of IDD and IPP limits); the method is that of Micron's TN-40-07, "Calculating memory power for DDR4
 SDRAM". An activation is what IDD0 takes over IDD2N for a row cycle: IDD3N of DDR5, with all 32
-banks open, is more than IDD0, with one. Refresh, standby and termination are not in it: they pass with
-time, not with accesses.
+banks open, is more than IDD0, with one. Refresh, standby and termination are not in it: they pass
+with time, not with accesses.
 """
 
 from collections.abc import Iterable
