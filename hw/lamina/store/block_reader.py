@@ -13,7 +13,7 @@ from lamina.formats.views import (
     read_layout,
 )
 from lamina.store.line_former import piece_layout
-from lamina.store.plane_buffer import turn_of
+from lamina.store.pair_buffer import pair_turn
 from lamina.store.read_plan import add_plan, plan_layout
 
 __all__ = ["BlockReader"]
@@ -36,19 +36,19 @@ class BlockReader(wiring.Component):
         A bit for each slot: not all of its planes have come. Only of such a slot is ``start``
         near enough to ``arrived`` to be compared with it.
     read_enable, read : Out
-    read_data : In
+    read_data, read_more : In
         Of the plane buffer.
     errors, poisoned : In
         Of the slot that was read: its planes that came with an error, its poisoned lines.
     line : Out(stream of line_layout)
         Lines that are rows as they lie, or no row at all.
     piece : Out(stream of piece_layout)
-        Groups of which lines are formed.
+        Groups of which lines are formed, one or two at a time.
     release, release_slot : Out
         A read is done with its slot.
 
-    Timing: a row or group a cycle. A plane is read the cycle after it was written. A group that
-    two lines share is read once if the lines are asked for one behind the other.
+    Timing: a row, or one or two groups, a cycle. A plane is read the cycle after it was written. A
+    group that two lines share is read once if the lines are asked for one behind the other.
     """
 
     def __init__(self, parameters):
@@ -64,6 +64,7 @@ class BlockReader(wiring.Component):
                 "read_enable": Out(1),
                 "read": Out(access_layout(p.slot_bits)),
                 "read_data": In(BLOCK_CODES),
+                "read_more": In(BLOCK_CODES),
                 "errors": In(BLOCK_ROWS),
                 "poisoned": In(BLOCK_ROWS),
                 "line": Out(stream.Signature(line_layout())),
@@ -83,13 +84,15 @@ class BlockReader(wiring.Component):
         empty, held_free = Signal(), Signal()
         head_plan, ahead = Signal(plan_layout()), Signal(p.sequence_bits)
         continues, continued, first = Signal(), Signal(), Signal()
-        there = Signal()
+        there, pair, reach = Signal(), Signal(), Signal(5)
         add_plan(m, head, head_plan)
         m.d.comb += [
             empty.eq(job.unmapped | job.blank),
             ahead.eq(self.arrived - target),
             due.eq(empty | there | ~ahead[-1]),
-            last.eq(empty | (step == plan.steps)),
+            pair.eq(plan.pairs & ~empty & (step != plan.steps)),
+            reach.eq(step + pair),
+            last.eq(empty | (reach == plan.steps)),
             fire.eq(valid & due & held_free),
             free.eq(~valid | (fire & last)),
             self.i.ready.eq(~head_valid | free),
@@ -121,8 +124,10 @@ class BlockReader(wiring.Component):
                 first.eq(1),
             ]
         with m.Elif(fire):
-            m.d.sync += [step.eq(step + 1), offset.eq(offset + plan.words), first.eq(0)]
+            m.d.sync += [step.eq(reach + 1), first.eq(0)]
+            m.d.sync += offset.eq(offset + Mux(pair, plan.words << 1, plan.words))
         now = {"offset": offset, "first": first, "continued": continued, "last": last}
+        now["pair"] = pair
         self._hold(m, job, plan, now, fire, held_free)
         return m
 
@@ -160,7 +165,7 @@ class BlockReader(wiring.Component):
         held, held_plan, valid = Signal.like(job), Signal.like(plan), Signal()
         piece, line, direct = self.piece.p, self.line.p, Signal()
         failed, poison = Signal(), Signal()
-        turn = Signal(4)
+        turn, more_turn = Signal(4), Signal(4)
         then = {name: Signal.like(value, name=f"held_{name}") for name, value in now.items()}
         m.d.comb += [
             direct.eq(held_plan.direct | held.unmapped | held.blank),
@@ -173,6 +178,8 @@ class BlockReader(wiring.Component):
             line.poison.eq(poison & ~held.unmapped & ~held.blank),
             line.unmapped.eq(held.unmapped),
             piece.words.eq(self.read_data),
+            piece.more.eq(self.read_more),
+            piece.more_turn.eq(more_turn),
             piece.poison.eq(poison),
             piece.keep.eq(held.keep),
             piece.take.eq(Mux(held.kind == ViewKind.PACKED, held.keep, 1 << held.group)),
@@ -192,6 +199,7 @@ class BlockReader(wiring.Component):
                 valid.eq(fire),
                 held.eq(job),
                 held_plan.eq(plan),
-                turn.eq(turn_of(self.read)),
+                turn.eq(pair_turn(self.read, 0)),
+                more_turn.eq(pair_turn(self.read, 1)),
                 *(then[name].eq(value) for name, value in now.items()),
             ]

@@ -47,7 +47,7 @@ from lamina.stream.buffer import Queue, QueueParameters
 __all__ = ["Device", "DeviceParameters"]
 
 #: Flip-flops of the stages, which hardly depend on the parameters.
-_PIPELINE_BITS = 16_400
+_PIPELINE_BITS = 19_000
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from lamina.store.block_locator import BlockLocator
 from lamina.store.block_lookup import MARK_BITS, BlockLookup
 from lamina.store.block_reader import BlockReader
 from lamina.store.line_former import LineFormer
-from lamina.store.plane_buffer import PlaneBuffer, PlaneBufferParameters
+from lamina.store.pair_buffer import PairBuffer, PairBufferParameters
 from lamina.store.prefetch import DEPTH_BITS, Prefetch
 from lamina.stream.buffer import Queue, QueueParameters
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
@@ -97,7 +97,7 @@ class DeviceReads(wiring.Component):
         m.submodules.fill = fill = BlockFill(p)
         m.submodules.reader = reader = BlockReader(p)
         m.submodules.former = former = LineFormer()
-        m.submodules.planes = planes = PlaneBuffer(PlaneBufferParameters(slots=p.blocks))
+        m.submodules.planes = planes = PairBuffer(PairBufferParameters(slots=p.blocks))
         m.submodules.waiting = waiting = Queue(
             QueueParameters(shape=read_layout(p.slot_bits), depth=p.reads)
         )
@@ -135,6 +135,7 @@ class DeviceReads(wiring.Component):
             planes.read_enable.eq(reader.read_enable),
             planes.read.eq(reader.read),
             reader.read_data.eq(planes.read_data),
+            reader.read_more.eq(planes.read_more),
             reader.arrived.eq(fill.arrived),
             self.hit.eq(lookup.hit),
             self.isolated.eq(lookup.isolated),

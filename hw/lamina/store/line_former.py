@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from lamina.formats.planes import BLOCK_CODES
 from lamina.formats.views import line_layout
-from lamina.store.pack_wiring import WIRINGS, wire, wiring_index
+from lamina.store.pack_wiring import WIRINGS, wire, wire_more, wiring_index
 from lamina.store.plane_buffer import BANKS, WORD_BITS, exchange
 from lamina.store.rounding import round_float, round_integer
 
@@ -20,12 +20,16 @@ def piece_layout() -> data.StructLayout:
     which ``read``, from row ``width`` - 1 downwards, were fetched. ``take``: bits of each code that
     go into the line; ``gather``: instead, bit ``line``, counted from the top. They fill ``count``
     words from word ``offset`` on, as far as the line has them. ``first`` and ``last`` of the line;
-    ``continued``: the line begins with what the line before had no room for.
+    ``continued``: the line begins with what the line before had no room for. ``pair``: ``more``, by
+    ``more_turn``, is the group after it, whose top ``take`` bits come next, not rounded.
     """
     return data.StructLayout(
         {
             "words": unsigned(BLOCK_CODES),
+            "more": unsigned(BLOCK_CODES),
             "turn": unsigned(4),
+            "more_turn": unsigned(4),
+            "pair": unsigned(1),
             "group": unsigned(3),
             "width": unsigned(5),
             "read": unsigned(5),
@@ -76,7 +80,9 @@ class LineFormer(wiring.Component):
         m = Module()
         advance = Signal()
         m.d.comb += [advance.eq(self.o.ready | ~self.o.valid), self.i.ready.eq(advance)]
-        what = {name: field.shape for name, field in piece_layout() if name != "words"}
+        what = {
+            name: field.shape for name, field in piece_layout() if name not in ("words", "more")
+        }
         ranks = [Signal(data.StructLayout(what), name=f"rank_{n}") for n in range(1, 6)]
         entering = Cat(self.i.p[name] for name in what)
         valid = [Signal(name=f"valid_{n}") for n in range(1, 6)]
@@ -86,17 +92,26 @@ class LineFormer(wiring.Component):
         index, line = Signal(range(len(WIRINGS))), Signal(BLOCK_CODES)
         rest = Signal(BLOCK_CODES, reset_less=True)
         present = Signal(BANKS)
+        mores = [Signal(BLOCK_CODES, name=f"more_{n}", reset_less=True) for n in range(1, 6)]
+        more_mask, more_rest, more_line = Signal(BANKS), Signal(BANKS), Signal(BLOCK_CODES)
+        more_offset = Signal(5)
         codes = self._codes(m, ranks[0], words[0], present)
         rounded = self._rounded(m, ranks[1], words[1], guard, top)
-        placed = self._chosen(words[4], mask)
+        placed = self._chosen(words[4], mask) | self._chosen(mores[4], more_mask)
+        left = self._chosen(words[4], rest_mask) | self._chosen(mores[4], more_rest)
         begin = Mux(ranks[4].first, Mux(ranks[4].continued, rest, 0), line)
         packed = Signal(BLOCK_CODES)
         wire(m, index, words[2], packed)
+        wire_more(m, ranks[0], mores[0], more_line)
+        m.d.comb += more_offset.eq(ranks[3].offset + ranks[3].count)
         with m.If(advance):
             m.d.sync += [
                 Cat(*ranks).eq(Cat(entering, *ranks[:-1])),
                 Cat(*valid).eq(Cat(self.i.valid, *valid[:-1])),
                 words[0].eq(exchange(m, self.i.p.words, self.i.p.turn)),
+                mores[0].eq(exchange(m, self.i.p.more, self.i.p.more_turn)),
+                Cat(*mores[1:4]).eq(Cat(more_line, *mores[1:3])),
+                mores[4].eq(self._rotated(m, mores[3], more_offset)),
                 present.eq(self._present(self.i.p)),
                 words[1].eq(codes),
                 guard.eq(Mux(ranks[0].nearest, 1 << (ranks[0].width - 1 - ranks[0].keep)[:4], 0)),
@@ -106,12 +121,13 @@ class LineFormer(wiring.Component):
                 words[3].eq(packed),
                 words[4].eq(self._rotated(m, words[3], ranks[3].offset)),
                 Cat(mask, rest_mask).eq(self._masks(ranks[3])),
+                Cat(more_mask, more_rest).eq(self._more_masks(ranks[3], more_offset)),
                 self.o.valid.eq(valid[4] & ranks[4].last),
                 self.o.p.poison.eq(ranks[4].poison),
                 *(self.o.p[name].eq(ranks[4][name]) for name in ("tag", "ld_id", "internal")),
             ]
             with m.If(valid[4]):
-                m.d.sync += [line.eq(placed | begin), rest.eq(self._chosen(words[4], rest_mask))]
+                m.d.sync += [line.eq(placed | begin), rest.eq(left)]
         m.d.comb += self.o.p.data.eq(line)
         return m
 
@@ -153,7 +169,7 @@ class LineFormer(wiring.Component):
         for bit in range(4):
             step = 1 << bit
             moved = Cat(words.word_select((w - step) % BANKS, WORD_BITS) for w in range(BANKS))
-            rotated = Signal(BLOCK_CODES, name=f"rotated_{bit}")
+            rotated = Signal(BLOCK_CODES)
             m.d.comb += rotated.eq(Mux(offset[bit], moved, words))
             words = rotated
         return words
@@ -172,3 +188,8 @@ class LineFormer(wiring.Component):
         forward = (run << piece.offset[:4])[: 2 * BANKS]
         backward = (run >> (-piece.offset)[:4])[:16]
         return Mux(piece.offset[-1], backward, forward)
+
+    def _more_masks(self, piece, offset):
+        """The same of the second group of a pair, which begins within the line."""
+        run = Mux(piece.pair, ((1 << piece.count) - 1)[:16], 0)
+        return (run << offset[:4])[: 2 * BANKS]

@@ -5,7 +5,7 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 from lamina.formats.planes import BLOCK_CODES
 from lamina.store.plane_buffer import BANKS, WORD_BITS
 
-__all__ = ["WIRINGS", "wire", "wiring_index"]
+__all__ = ["WIRINGS", "wire", "wire_more", "wiring_index"]
 
 #: (group, take, None): the top ``take`` bits of all codes, side by side; (group, 1, line): bit
 #: ``line`` of all codes, counted from the top. K = 2^group. Groups of K < 8 come with k > K / 2.
@@ -18,10 +18,14 @@ WIRINGS = (
 )
 
 
-def _sources(group: int, take: int, line: int | None) -> list[int]:
+#: (group, take) of packed views of which more than one group is of use at a time.
+_PAIRED = tuple(((k - 1).bit_length(), k) for k in range(3, 16) if k not in (4, 8))
+
+
+def _sources(group: int, take: int, line: int | None, containers: bool) -> list[int]:
     """Return the bits of the group that make the first bits of the line.
 
-    Groups of K = 8 and 16 come as containers, K bits side by side, others as words of one row.
+    A group is its words, each of one row, or ``containers``: K bits side by side.
     """
     side = 1 << group
     codes = BLOCK_CODES // side
@@ -29,7 +33,7 @@ def _sources(group: int, take: int, line: int | None) -> list[int]:
         wanted = [(i, side - take + bit) for i in range(codes) for bit in range(take)]
     else:
         wanted = [(i, side - 1 - line) for i in range(codes)]
-    if group >= 3:
+    if containers:
         return [side * i + row for i, row in wanted]
     per_row = BANKS // side
     return [WORD_BITS * (row * per_row + i // WORD_BITS) + i % WORD_BITS for i, row in wanted]
@@ -51,7 +55,17 @@ def wire(m: Module, index: Value, words: Value, line: Value) -> None:
     """Drive ``line`` from the 512 bits of a group."""
     with m.Switch(index):
         for number, wiring in enumerate(WIRINGS):
-            sources = _sources(*wiring)
+            # Groups of K = 8 and 16 have become containers to be rounded.
+            sources = _sources(*wiring, wiring[0] >= 3)
             with m.Case(number):
                 rest = Const(0, BLOCK_CODES - len(sources))
                 m.d.comb += line.eq(Cat(*(words[source] for source in sources), rest))
+
+
+def wire_more(m: Module, piece: Value, words: Value, line: Value) -> None:
+    """Drive ``line`` from the words of the second group of a pair."""
+    with m.Switch(Cat(piece.take, piece.group)):
+        for group, take in _PAIRED:
+            sources = _sources(group, take, None, containers=False)
+            with m.Case(take | group << 5):
+                m.d.comb += line.eq(Cat(words[source] for source in sources))

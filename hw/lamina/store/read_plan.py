@@ -15,7 +15,8 @@ def plan_layout() -> data.StructLayout:
 
     ``first``: its first group (or row), ``steps``: groups after that. ``words``: 32-bit words that
     the codes of a group give; those of the first group begin at word ``offset`` of the line, 0 or
-    before. ``direct``: a row as it is. ``sources``: lines of the full view whose codes are in it.
+    before. ``pairs``: two groups are of use at a time. ``direct``: a row as it is. ``sources``:
+    lines of the full view whose codes are in it.
     """
     return data.StructLayout(
         {
@@ -23,6 +24,7 @@ def plan_layout() -> data.StructLayout:
             "steps": unsigned(4),
             "words": unsigned(5),
             "offset": signed(6),
+            "pairs": unsigned(1),
             "direct": unsigned(1),
             "sources": unsigned(BLOCK_ROWS),
         }
@@ -68,6 +70,8 @@ def add_plan(m: Module, read: Value, plan: Value) -> None:
                 m.d.comb += [plan.direct.eq(1), plan.first.eq(read.width - 1 - read.line)]
         with m.Case(ViewKind.PACKED):
             m.d.comb += plan.words.eq((read.keep << 4) >> read.group)
+            # Codes that are rounded pass the one way that there is for it.
+            m.d.comb += plan.pairs.eq(~read.nearest)
             _add_packed(m, read, plan)
 
 
