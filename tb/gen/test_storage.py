@@ -18,7 +18,11 @@ for command in sys.argv[1:]:
 """
 
 
-@pytest.mark.parametrize("module", MODULES)
+#: Its storage is the sum of two modules', each of which is counted.
+LEFT_OUT = {"store.endpoint"}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in LEFT_OUT])
 def test_storage_is_what_is_generated(module, tmp_path):
     """To eight percent: a block RAM has its output register, which Yosys counts apart in some.
 

@@ -39,7 +39,7 @@ def play(model, rng, scenario, *arguments, link=None, **options):
 
 @pytest.mark.parametrize("stall", [0.0, 0.5])
 def test_random_traffic(model, seeded, stall):
-    counted = play(model, seeded, random_traffic, 3000, stall=stall, idle=stall, latency=(1, 30))
+    counted = play(model, seeded, random_traffic, 1200, stall=stall, idle=stall, latency=(1, 30))
     assert counted["malformed"]
 
 
@@ -50,7 +50,7 @@ def test_what_the_link_drops_is_in_the_registers(model, seeded, wrong):
 
     async def scenario(host):
         assert await host.read_register("link") == 0
-        await random_traffic(host, 1500)
+        await random_traffic(host, 600)
         found = await host.read_register("link")
         return found & 0xFFFF, found >> 31
 

@@ -25,7 +25,7 @@ def connected(h):
     return h.earlier(Const(1, 1))
 
 
-@pytest.mark.parametrize("places", [3, 4])
+@pytest.mark.parametrize("places", [4])
 def test_a_receiver_has_room_for_every_credit(places):
     """Each message that comes with a credit arrives, once and in order; every credit comes back."""
     h = Harness()

@@ -24,7 +24,7 @@ def passing(dut, most, latency):
     return h, inside
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+@pytest.mark.parametrize("depth", [1, 2, 4])
 def test_queue(depth):
     h, inside = passing(Queue(QueueParameters(shape=WIDTH, depth=depth)), depth, 2)
     h.forbid(inside != h.m.submodules.dut.level)
@@ -36,7 +36,7 @@ def test_skid_buffer():
     assert h.check() is None
 
 
-@pytest.mark.parametrize("inputs", [2, 3])
+@pytest.mark.parametrize("inputs", [3])
 def test_arbiter(inputs):
     """Payloads say where they come from; each input's are followed by themselves."""
     h = Harness()
