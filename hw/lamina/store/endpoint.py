@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The store as a device behind a link layer: CPI's channels in front of the device."""
 
 from dataclasses import dataclass, fields
@@ -65,6 +66,7 @@ class Endpoint(wiring.Component):
 
     def __init__(self, parameters: EndpointParameters):
         self.parameters = parameters
+        # Made here for their ports, which are also asked for where nothing is elaborated.
         self._parts = Cpi(parameters.cpi), Device(parameters.device)
         super().__init__({name: p for part in self._parts for name, p in _outer(part).items()})
 
