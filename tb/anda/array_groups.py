@@ -49,7 +49,7 @@ class ArrayGroups:
         planes = self.mantissa[:, :, None, :] >> shift[:, None, :, None] & 1
         planes = np.where(there[:, None, :, None], planes, 0).astype(np.uint8)
         planes[:, :, 0] = self.sign
-        words = np.packbits(planes, axis=-1, bitorder="little").view("<u8")[..., 0]
+        words = np.packbits(planes, axis=-1, bitorder="little").view(f"<u{GROUP // 8}")[..., 0]
         words = words.reshape(len(self), p.rows, -1, p.planes).transpose(0, 2, 1, 3)
         number = np.arange(words.shape[1])
         sent = number < cycles[:, None]
@@ -74,7 +74,8 @@ class ArrayGroups:
         """FP32 patterns of the groups with ``end``: uint32 [ends, rows, columns]."""
         p = self.parameters
         b = (self.codes - self.zeros[..., None]).astype(np.int64)
-        integers = np.where(self.sign == 1, -self.mantissa, self.mantissa).astype(np.int64)
+        mantissa = self.mantissa.astype(np.int64)
+        integers = np.where(self.sign == 1, -mantissa, mantissa)
         sums = np.zeros((p.slots, p.rows, p.columns), np.float32)
         done, held = [], np.cumsum(self.load) - 1
         for group in range(len(self)):
@@ -131,11 +132,17 @@ def random_array_groups(rng, parameters, count, mantissa_bits=None, load_share=0
     )
 
 
+def outputs_of(groups):
+    """Number of beats of `array_output_layout` that the groups give."""
+    p = groups.parameters
+    return int(groups.end.sum()) * p.blocks * -(-p.rows // p.block.units)
+
+
 def received_outputs(parameters, beats):
     """Put beats of `array_output_layout` together: uint32 [ends, rows, columns]."""
     p = parameters
     block, step = beats["block"], beats["step"]
-    units = -(-p.rows // p.sharing)
+    units = p.block.units
     per_block = [np.flatnonzero(block == number) for number in range(p.blocks)]
     steps = -(-p.rows // units)
     result = np.zeros((len(block) // p.blocks // steps, p.rows, p.columns), np.uint32)

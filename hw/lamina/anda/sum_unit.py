@@ -8,10 +8,12 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.beat_sum import BeatSumParameters
+from lamina.arith import fp32_add
 from lamina.arith.fp32_add import Fp32AddParameters
 from lamina.arith.fp32_multiply import Fp32MultiplyParameters
 from lamina.arith.int_to_fp32 import IntToFp32Parameters
 from lamina.arith.pipeline import PipelineParameters
+from lamina.arith.rounding import ROUND_NORMAL_STAGES, ROUND_STAGES, keep
 from lamina.formats.anda import EXPONENT_BITS, FORMATS, MANTISSA_BITS_MAX
 from lamina.formats.ieee import FP16, FP32
 from lamina.parameters import check_choice, check_range
@@ -50,6 +52,35 @@ def _correct(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     m.d.comb += high.eq(x.correction + ~x.high[fraction:])
     value = Cat(~x.low & x.mask, ~x.high[:fraction], high)
     return {"value": value.as_signed(), "exponent": x.exponent, "nan": x.nan}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _NormalMultiplyParameters(Fp32MultiplyParameters):
+    """Without subnormal results: FP16 activations times FP16 scales are multiples of 2^-53."""
+
+    @property
+    def stages(self):
+        return (*super().stages[: -len(ROUND_STAGES)], *ROUND_NORMAL_STAGES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _NormalAddParameters(Fp32AddParameters):
+    """Without subnormal results: sums of such products are multiples of 2^-53 as well."""
+
+    @property
+    def stages(self):
+        stages = super().stages
+        place = stages.index(fp32_add.limit_shift)
+        return (*stages[:place], _shift_all, *stages[place + 1 :])
+
+
+def _shift_all(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Shift a sum to its normal form, wherever that is."""
+    # The top bit is the carry, one place above the larger operand's leading one.
+    return keep(x, "sign", "magnitude", "nan", "inf") | {
+        "shift": x.zeros,
+        "exponent": x.exponent + 1 - x.zeros,
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +124,14 @@ class SumUnitParameters:
     @property
     def multiply(self) -> Fp32MultiplyParameters:
         """Parameters of the scaling."""
-        return Fp32MultiplyParameters(b_format="fp16", stages_per_rank=self.stages_per_rank)
+        kind = _NormalMultiplyParameters if self.format == "fp16" else Fp32MultiplyParameters
+        return kind(b_format="fp16", stages_per_rank=self.stages_per_rank)
 
     @property
     def add(self) -> Fp32AddParameters:
         """Parameters of the addition."""
-        return Fp32AddParameters(stages_per_rank=self.stages_per_rank)
+        kind = _NormalAddParameters if self.format == "fp16" else Fp32AddParameters
+        return kind(stages_per_rank=self.stages_per_rank)
 
     @property
     def words(self) -> int:
