@@ -61,6 +61,28 @@ class Operands:
     row_turns: int | None = None
     tag: int = 0
 
+    @classmethod
+    def of(cls, problem: Problem, engine: perf.Engine, **more: Any) -> "Operands":
+        """Return those of ``problem``, encoded; ``more``: ``row_turns`` and ``tag``.
+
+        Raises ValueError for a problem of PacQ, or of some planes only: here is no plane store.
+        """
+        if problem.engine != "anda":
+            raise ValueError(f"engine must be anda for an engine of it, not {problem.engine}.")
+        if problem.keep != problem.weight_bits:
+            raise ValueError("planes must be left out: the engine takes whole codes.")
+        return cls(
+            engine=engine,
+            activations=anda.encode(
+                problem.activations, problem.mantissa_bits, rounding=problem.rounding
+            ),
+            codes=problem.codes,
+            scales=problem.scales,
+            zero_points=problem.zero_points,
+            scale_group=problem.group,
+            **more,
+        )
+
     @cached_property
     def gemm(self) -> perf.Gemm:
         """The descriptor."""
@@ -170,23 +192,10 @@ class EngineMachine:
     def run(self, problem: Problem, *, trace: Path | None = None, **driver: Any) -> EngineOutcome:
         """Run ``problem`` on the hardware; ``trace`` takes the waves.
 
-        ``driver``: further arguments of `lamina_sim.verilated.Model.run`. Raises ValueError for a
-        problem of some planes only: there is no plane store here.
+        ``driver``: further arguments of `lamina_sim.verilated.Model.run`. Raises ValueError as
+        `Operands.of` does, and for a k of which no tile fits into the engine.
         """
-        if problem.engine != "anda":
-            raise ValueError(f"engine must be anda for an engine of it, not {problem.engine}.")
-        if problem.keep != problem.weight_bits:
-            raise ValueError("planes must be left out: the engine takes whole codes.")
-        operands = Operands(
-            engine=model_of(self.parameters),
-            activations=anda.encode(
-                problem.activations, problem.mantissa_bits, rounding=problem.rounding
-            ),
-            codes=problem.codes,
-            scales=problem.scales,
-            zero_points=problem.zero_points,
-            scale_group=problem.group,
-        )
+        operands = Operands.of(problem, model_of(self.parameters))
         self.progress("Running", 0.0)
         waves = {"trace": trace} if trace else {}
         inputs, (m, n, _) = operands.inputs(), problem.shape

@@ -11,10 +11,15 @@ from lamina.anda.engine_core import EngineCore, data_ports
 from lamina.anda.engine_registers import EngineRegisters
 from lamina.anda.register_map import ADDRESS_BITS
 from lamina.bus.axi4_lite import AxiLitePort, lite_pins
+from lamina.formats.anda import GROUP
 from lamina.formats.engine import (
     counters_layout,
     done_layout,
     gemm_layout,
+    job_layout,
+    plane_words_layout,
+    result_layout,
+    tile_layout,
 )
 from lamina.parameters import check_flag, check_power_of_two, check_range
 from lamina.stream.buffer import Queue, QueueParameters
@@ -31,8 +36,9 @@ class EngineParameters(ArrayParameters):
     AXI4-Lite; else there are streams of them and of completions.
     """
 
-    rows: int = 4
-    columns: int = 8
+    rows: int = 2
+    columns: int = 4
+    block_columns: int = 2
     depth: int = 512
     queue: int = 8
     registers: bool = True
@@ -71,11 +77,10 @@ class EngineParameters(ArrayParameters):
 
     @property
     def latency(self) -> int:
-        """Cycles from a descriptor to the first result, for one group of the fewest cycles.
-
-        The check takes 3, loading sharing * planes words 1 and one for each beat, reading them 2.
+        """Cycles from the first beat of activations to the first result, with one group of the
+        fewest cycles: it is loaded whole, and read while it is multiplied.
         """
-        return 3 + self.sharing + 4 + self.sharing + self.array.latency
+        return 2 * self.sharing + 2 + self.array.latency
 
     @property
     def throughput(self) -> str:
@@ -84,8 +89,17 @@ class EngineParameters(ArrayParameters):
 
     @property
     def storage_bits(self) -> int:
-        """Plane memory, array, and what is under way in between."""
-        return 0
+        """Plane memory, array, what is loaded and read, tiles under way, counters, descriptors."""
+        words = plane_words_layout(self.rows, self.planes).size
+        memory = words * (self.depth + 1) + self.rows * GROUP
+        results = result_layout(self.array.block.units, self.block_columns).size
+        tiles = self.tiles * tile_layout(self.rows, self.columns).size
+        queue = QueueParameters(shape=gemm_layout(), depth=self.queue).storage_bits
+        # Jobs: checked, loaded and worked on, and the loops about as many bits as two more.
+        control = 5 * job_layout().size + counters_layout().size + done_layout().size
+        if self.registers:
+            control += gemm_layout().size + 2 * done_layout().size + 100
+        return self.array.storage_bits + memory + results + tiles + queue + control
 
 
 class Engine(wiring.Component):

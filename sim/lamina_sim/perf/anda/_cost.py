@@ -19,11 +19,13 @@ _FINISH = 2
 class Cost:
     """What the engine's counters say after a GEMM, by their names, with streams never idle.
 
-    Also ``activation_bytes``, ``weight_bytes``, ``result_bytes`` on the ports: whole beats, of
-    results those that are kept only; and ``macs``, of the GEMM itself.
+    ``array_cycles``: those in which nothing else could be multiplied; with several GEMMs queued,
+    each but one takes no more. ``activation_bytes``, ``weight_bytes``, ``result_bytes``: on the
+    ports, in whole beats, of results those that are kept; ``macs``: of the GEMM itself.
     """
 
     cycles: int
+    array_cycles: int
     group_turns: int
     idle_turns: int
     activation_beats: int
@@ -35,9 +37,9 @@ class Cost:
     macs: int
 
     def utilization(self, engine: Engine, mantissa_bits: int) -> float:
-        """Share of the multiply-accumulates that the array could do in these cycles."""
+        """Share of the multiply-accumulates that the array could do in ``array_cycles``."""
         per_turn = 64 * engine.rows * engine.columns
-        return self.macs * engine.cycles(mantissa_bits) / (per_turn * self.cycles)
+        return self.macs * engine.cycles(mantissa_bits) / (per_turn * self.array_cycles)
 
 
 def row_turns(engine: Engine, m: int, groups: int, mantissa_bits: int) -> int:
@@ -57,12 +59,14 @@ def row_turns(engine: Engine, m: int, groups: int, mantissa_bits: int) -> int:
 def cost(engine: Engine, gemm: Gemm) -> Cost:
     """Return what ``gemm`` takes on ``engine``; equal to the hardware's counters."""
     parts = list(passes(engine, gemm))
-    rounds = np.array([_round(engine, gemm, part) for part in parts])
-    begins = np.cumsum(rounds * gemm.groups) - rounds * gemm.groups
+    rounds = [_Round(engine, gemm, part) for part in parts]
+    lengths = np.array([(gemm.groups - 1) * own.cycles + own.last_cycles for own in rounds])
+    begins = np.cumsum(lengths) - lengths
     ends = [
-        begin + (gemm.groups - 1) * length + _offsets(engine, gemm, part)
-        for begin, length, part in zip(begins, rounds, parts, strict=True)
+        begin + (gemm.groups - 1) * own.cycles + own.turns
+        for begin, own in zip(begins, rounds, strict=True)
     ]
+    last, stops = _outputs(engine, gemm, np.concatenate(ends))
     turns = sum(len(part.rows) * len(part.columns) for part in parts)
     sets = sum(len(part.columns) for part in parts)
     row_tiles, blocks = -(-gemm.m // engine.rows), -(-gemm.n // engine.block_columns)
@@ -73,9 +77,10 @@ def cost(engine: Engine, gemm: Gemm) -> Cost:
     weight_beats = sets * gemm.groups * engine.blocks
     activation_beats = row_tiles * gemm.groups * beats
     return Cost(
-        cycles=_START + beats + _last_output(engine, gemm, np.concatenate(ends)) + _FINISH,
+        cycles=_START + beats + last + stops + _FINISH,
+        array_cycles=int(lengths.sum()) + stops,
         group_turns=turns * gemm.groups,
-        idle_turns=(engine.slots * len(parts) - turns) * gemm.groups,
+        idle_turns=(engine.slots * len(parts) - turns) * (gemm.groups - 1),
         activation_beats=activation_beats,
         weight_beats=weight_beats,
         result_beats=kept + (not _keeps_last(engine, gemm)),
@@ -86,41 +91,35 @@ def cost(engine: Engine, gemm: Gemm) -> Cost:
     )
 
 
-def _runs(engine: Engine, gemm: Gemm, part: Pass) -> list[int]:
-    """Cycles from one load of weights to the next, in a round.
+class _Round:
+    """The turns of a round: ``turns`` says when they begin; it takes ``cycles``, and where it is
+    the last one of a pass ``last_cycles``, as turns without work are left out then.
 
     Weights enter a block a cycle, so loads are as many cycles apart as there are blocks.
     """
-    cycles = engine.cycles(gemm.mantissa_bits)
-    own = len(part.rows) * cycles
-    spare = (engine.slots - len(part.rows) * len(part.columns)) * cycles
-    runs = [own] * (len(part.columns) - 1) + [own + spare]
-    return [max(run, engine.blocks) for run in runs]
+
+    def __init__(self, engine: Engine, gemm: Gemm, part: Pass) -> None:
+        cycles = engine.cycles(gemm.mantissa_bits)
+        rows, columns = len(part.rows), len(part.columns)
+        run = max(rows * cycles, engine.blocks)
+        spare = engine.slots - rows * columns
+        loads = run * np.arange(columns)
+        self.turns = (loads[:, None] + cycles * np.arange(rows)).ravel()
+        self.cycles = int(loads[-1]) + max((rows + spare) * cycles, engine.blocks)
+        self.last_cycles = run * columns
 
 
-def _round(engine: Engine, gemm: Gemm, part: Pass) -> int:
-    """Cycles of a round."""
-    return sum(_runs(engine, gemm, part))
+def _outputs(engine: Engine, gemm: Gemm, ends: np.ndarray) -> tuple[int, int]:
+    """Cycles from the first group until the last outputs leave, if the array never stopped for
+    outputs, and the cycles in which it does.
 
-
-def _offsets(engine: Engine, gemm: Gemm, part: Pass) -> np.ndarray:
-    """When the groups of a round begin."""
-    begins = np.cumsum([0, *_runs(engine, gemm, part)[:-1]])
-    turn = np.arange(len(part.rows)) * engine.cycles(gemm.mantissa_bits)
-    return (begins[:, None] + turn).ravel()
-
-
-def _last_output(engine: Engine, gemm: Gemm, ends: np.ndarray) -> int:
-    """Cycles from the first group until the outputs of the last one that ends leave.
-
-    Block b finishes step s of a group b + s cycles after the first one does; while the outputs of
-    several blocks leave, one a cycle, nothing moves on.
+    Block b finishes step s of a group b + s cycles after the first one does; of several blocks that
+    finish in the same cycle one after the other puts out, and nothing moves on.
     """
     steps = np.arange(engine.blocks)[:, None] + np.arange(engine.steps)
     at = (ends[:, None] + steps.ravel()).ravel()
-    _, together = np.unique(at, return_counts=True)
-    through = int(at.max()) + engine.cycles(gemm.mantissa_bits) - 1 + engine.latency
-    return through + int((together - 1).sum())
+    last = int(at.max()) + engine.cycles(gemm.mantissa_bits) - 1 + engine.latency
+    return last, len(at) - len(np.unique(at))
 
 
 def _keeps_last(engine: Engine, gemm: Gemm) -> bool:
