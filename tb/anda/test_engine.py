@@ -1,13 +1,19 @@
+import functools
 import os
+import random
 
 import numpy as np
 import pytest
 
 from lamina.formats.engine import Cause
+from lamina_gen.device.ends import ByHand
+from lamina_gen.device.ends import run as by_hand
 from lamina_gen.gemm.engine import Operands, matrix, model_of, read_counters
 from lamina_sim import verilated
 from lamina_sim.perf import anda as perf
-from tb.bench import BUILD, generate, parameters, run_bench
+from tb.anda import engine_host as scenarios
+from tb.anda.engine_host import Host
+from tb.bench import BUILD, generate, parameters, run_bench, seeds
 from tb.problems import random_problem
 
 #: Small, but with two blocks of two columns, rows in two steps, and a turn more than is a power
@@ -27,10 +33,15 @@ GEMMS = int(os.environ.get("LAMINA_ENGINE_GEMMS", "180"))
 BITS = 2
 
 
+@functools.cache
+def built(paths):
+    return verilated.build(paths, cache=BUILD / "verilated", random_initial=True)
+
+
 def model(settings):
     """Registers start at random values."""
     _, paths = generate("anda.engine", settings)
-    return verilated.build(paths["json"], cache=BUILD / "verilated", random_initial=True)
+    return built(paths["json"])
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +83,44 @@ def assert_equal(result, problem):
     assert np.array_equal(result.view(np.uint32), problem.expected.view(np.uint32))
 
 
+@pytest.mark.slow
 def test_bench():
     run_bench("anda.engine", "tb.anda.engine_tb", TINY)
+
+
+@pytest.fixture
+def device():
+    """An engine with registers, out of reset, to be stepped by hand."""
+    with model(SMALL).stepped() as dut:
+        dut.reset()
+        yield dut
+
+
+def play(device, request, scenario, *arguments, **options):
+    """Let a scenario happen to an engine."""
+    rng = random.Random(seeds(request.node.nodeid))
+    host = Host(device, ByHand(device), parameters("anda.engine", **SMALL), rng, **options)
+    by_hand(scenario(host, *arguments))
+
+
+@pytest.mark.parametrize(
+    "scenario", [scenarios.says_what_was_built, scenarios.bad_descriptors, scenarios.queue_overflow]
+)
+def test_registers(device, request, scenario):
+    play(device, request, scenario)
+
+
+@pytest.mark.parametrize("idle", [(0.0, 0.0), (0.7, 0.0), (0.0, 0.95), (0.7, 0.9)])
+@pytest.mark.parametrize("stall", [0.0, 0.9])
+def test_idle_and_back_pressure(device, request, idle, stall):
+    play(device, request, scenarios.counts, idle, stall, idle=idle, stall=stall)
+
+
+@pytest.mark.parametrize("results", [0, 1, 6])
+def test_reset_by_hand(device, request, results):
+    play(device, request, scenarios.cut_short, results, idle=(0.2, 0.2), stall=0.2)
+    device.reset()
+    play(device, request, scenarios.as_after_power_up)
 
 
 def test_random_gemms(rng, small, engine):
@@ -189,8 +236,8 @@ def test_latency(rng, small, engine):
 @pytest.mark.parametrize("more", [{"planes": 1}, {"planes": 4, "slots": 2}, {"rows": 3}])
 def test_other_engines(rng, more):
     settings = STREAMS | {"stages_per_rank": 16} | more
-    built, own = model(settings), model_of(parameters("anda.engine", **settings))
-    test_random_gemms(rng, built, own)
+    engine, own = model(settings), model_of(parameters("anda.engine", **settings))
+    test_random_gemms(rng, engine, own)
 
 
 @pytest.mark.parametrize(

@@ -51,25 +51,27 @@ class TurnReader(wiring.Component):
         m = Module()
         turn, beat, left = self.turn.payload, Signal(5), Signal(5)
         coming, flags = Signal(_FLAGS), Signal(_FLAGS)
-        advance = Signal()
+        first, last, advance = Signal(), Signal(), Signal()
         m.d.comb += [
             advance.eq(self.o.ready | ~self.o.valid),
             left.eq(turn.cycles - beat),
             self.read.eq(self.turn.valid & advance),
             self.address.eq(turn.address + Mux(left < turn.beats, left, turn.beats) - 1),
-            self.turn.ready.eq(advance & coming.last),
-            coming.first.eq(beat == 0),
-            coming.last.eq(left == 1),
+            self.turn.ready.eq(advance & last),
+            first.eq(beat == 0),
+            last.eq(left == 1),
+            coming.first.eq(first),
+            coming.last.eq(last),
             coming.load.eq(turn.load),
             coming.begin.eq(turn.begin),
             coming.end.eq(turn.end),
-            coming.top.eq(turn.real & (coming.first | (left < turn.beats))),
+            coming.top.eq(turn.real & (first | (left < turn.beats))),
             coming.rest.eq(turn.real & (left <= turn.beats)),
         ]
         with m.If(advance):
             m.d.sync += [self.o.valid.eq(self.turn.valid), flags.eq(coming)]
         with m.If(self.read):
-            m.d.sync += beat.eq(Mux(coming.last, 0, beat + 1))
+            m.d.sync += beat.eq(Mux(last, 0, beat + 1))
         words = self.o.payload
         for name in ("first", "last", "load", "begin", "end"):
             m.d.comb += words[name].eq(flags[name])

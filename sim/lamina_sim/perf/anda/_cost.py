@@ -21,7 +21,8 @@ class Cost:
 
     ``array_cycles``: those in which nothing else could be multiplied; with several GEMMs queued,
     each but one takes no more. ``activation_bytes``, ``weight_bytes``, ``result_bytes``: on the
-    ports, in whole beats, of results those that are kept; ``macs``: of the GEMM itself.
+    ports, in whole beats, but exponents once a group, and of results those that are kept; ``macs``:
+    of the GEMM itself.
     """
 
     cycles: int
@@ -84,8 +85,8 @@ def cost(engine: Engine, gemm: Gemm) -> Cost:
         activation_beats=activation_beats,
         weight_beats=weight_beats,
         result_beats=kept + (not _keeps_last(engine, gemm)),
-        activation_bytes=activation_beats * engine.rows * (8 * engine.planes + 1),
-        weight_bytes=weight_beats * engine.block_columns * (9 * engine.weight_bits + 2),
+        activation_bytes=row_tiles * gemm.groups * engine.rows * (8 * engine.planes * beats + 1),
+        weight_bytes=weight_beats * engine.block_columns * (65 * engine.weight_bits + 16) // 8,
         result_bytes=4 * gemm.m * gemm.n,
         macs=64 * gemm.m * gemm.n * gemm.groups,
     )
@@ -114,12 +115,15 @@ def _outputs(engine: Engine, gemm: Gemm, ends: np.ndarray) -> tuple[int, int]:
     outputs, and the cycles in which it does.
 
     Block b finishes step s of a group b + s cycles after the first one does; of several blocks that
-    finish in the same cycle one after the other puts out, and nothing moves on.
+    finish in the same cycle one after the other puts out, and nothing moves on. There are as many
+    steps as elements that share a unit, also where rows are too few for the last ones.
     """
-    steps = np.arange(engine.blocks)[:, None] + np.arange(engine.steps)
+    steps = np.arange(engine.blocks)[:, None] + np.arange(engine.sharing)
     at = (ends[:, None] + steps.ravel()).ravel()
-    last = int(at.max()) + engine.cycles(gemm.mantissa_bits) - 1 + engine.latency
-    return last, len(at) - len(np.unique(at))
+    last = int(ends.max()) + engine.blocks - 1 + engine.steps - 1
+    at = at[at <= last]
+    through = last + engine.cycles(gemm.mantissa_bits) - 1 + engine.latency
+    return through, len(at) - len(np.unique(at))
 
 
 def _keeps_last(engine: Engine, gemm: Gemm) -> bool:
