@@ -103,6 +103,7 @@ def play(device, request, scenario, *arguments, **options):
     by_hand(scenario(host, *arguments))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "scenario", [scenarios.says_what_was_built, scenarios.bad_descriptors, scenarios.queue_overflow]
 )
@@ -110,12 +111,14 @@ def test_registers(device, request, scenario):
     play(device, request, scenario)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("idle", [(0.0, 0.0), (0.7, 0.0), (0.0, 0.95), (0.7, 0.9)])
 @pytest.mark.parametrize("stall", [0.0, 0.9])
 def test_idle_and_back_pressure(device, request, idle, stall):
     play(device, request, scenarios.counts, idle, stall, idle=idle, stall=stall)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("results", [0, 1, 6])
 def test_reset_by_hand(device, request, results):
     play(device, request, scenarios.cut_short, results, idle=(0.2, 0.2), stall=0.2)
