@@ -95,10 +95,10 @@ def command(
 
     if flow is not None and (engine != "pacq" or planes is not None):
         raise ValueError("--flow is PacQ's, whose tensor core takes whole codes and no --planes.")
-    if engine == "pacq" and (mantissa_bits is not None or rounding is not None):
-        raise ValueError("--mantissa-bits and --rounding are Anda's; PacQ takes FP16 as it is.")
     if on == "engine" and (engine != "anda" or planes is not None):
         raise ValueError("--on engine is Anda's, which takes whole codes and no --planes.")
+    if engine == "pacq" and (mantissa_bits is not None or rounding is not None):
+        raise ValueError("--mantissa-bits and --rounding are Anda's; PacQ takes FP16 as it is.")
     x = read_array(activations)
     if weights.suffix == ".safetensors":
         given = (scales, zero_points, weight_bits, scale_group, precision)

@@ -44,13 +44,13 @@ class EngineParameters(ArrayParameters):
     registers: bool = True
 
     def __post_init__(self):
+        # Between the turns of a GEMM and the next one nothing may take longer than a turn.
+        check_range("sharing", self.sharing, 2, 16)
+        check_range("slots", self.slots, 2, 64)
         super().__post_init__()
         check_power_of_two("depth", self.depth, 64, 1 << 20)
         check_range("queue", self.queue, 1, 128)
         check_flag("registers", self.registers)
-        # Between the turns of a GEMM and the next one nothing may take longer than a turn.
-        check_range("sharing", self.sharing, 2, 16)
-        check_range("slots", self.slots, 2, 64)
 
     @property
     def array(self) -> ArrayParameters:
