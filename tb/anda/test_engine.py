@@ -34,14 +34,14 @@ BITS = 2
 
 
 @functools.cache
-def built(paths):
-    return verilated.build(paths, cache=BUILD / "verilated", random_initial=True)
+def built(settings):
+    _, paths = generate("anda.engine", dict(settings))
+    return verilated.build(paths["json"], cache=BUILD / "verilated", random_initial=True)
 
 
 def model(settings):
     """Registers start at random values."""
-    _, paths = generate("anda.engine", settings)
-    return built(paths["json"])
+    return built(tuple(settings.items()))
 
 
 @pytest.fixture(scope="module")
