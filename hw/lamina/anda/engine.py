@@ -70,10 +70,12 @@ class EngineParameters(ArrayParameters):
 
     @property
     def tiles(self) -> int:
-        """Tiles of outputs that may be on their way: as many as begin until one is through."""
+        """Tiles of outputs that may be on their way: those that begin until one is finished, and
+        those that wait for others to leave.
+        """
         array = self.array
         way = array.latency + array.blocks + self.sharing + 3
-        return 1 << (way // self.sharing + 1).bit_length()
+        return 1 << (way // self.sharing + 1 + self.slots).bit_length()
 
     @property
     def latency(self) -> int:

@@ -56,7 +56,7 @@ class ResultPort(wiring.Component):
         final = Signal()
         self._tiles(m, tile, final)
         units, columns = len(out.values), p.block_columns
-        row, column = Signal(range(p.rows + units)), Signal(range(p.columns + 1))
+        row, column = Signal(range(p.sharing * units + 1)), Signal(range(p.columns + 1))
         keep = Signal(out.keep.shape())
         ending = Signal()
         m.d.comb += [
