@@ -8,7 +8,7 @@ from tb.bench import bulk_model, parameters, run_bench, seeds
 
 #: Small, but with two blocks, and a sum unit that serves a row less than the other.
 SMALL = {"rows": 3, "columns": 4, "block_columns": 2, "slots": 2, "sharing": 2}
-CELLS = SMALL | {"stages_per_rank": 9}
+CELLS = SMALL | {"stages_per_rank": 5}
 
 
 def run(settings, groups, stall=0.0):

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.anda.array_drain import ArrayDrain, ArrayDrainParameters
 from lamina.anda.array_head import ArrayHead, ArrayHeadParameters
-from lamina.anda.block import Block, BlockParameters
+from lamina.anda.block import Block
+from lamina.anda.block_parameters import BlockParameters
 from lamina.anda.weight_port import WeightPort, WeightPortParameters
 from lamina.cell import Cell
 from lamina.formats.anda import (
@@ -119,9 +121,19 @@ class ArrayParameters:
         )
 
     @property
+    def drain(self) -> ArrayDrainParameters:
+        """Parameters of the drain."""
+        return ArrayDrainParameters(
+            blocks=self.blocks,
+            units=self.block.units,
+            columns=self.block_columns,
+            sharing=self.sharing,
+        )
+
+    @property
     def latency(self) -> int:
         """Cycles from a group's last beat with ``end`` accepted to its first outputs valid."""
-        return self.head.latency + self.block.latency
+        return self.head.latency + self.block.latency + self.drain.latency
 
     @property
     def throughput(self) -> str:
@@ -133,8 +145,8 @@ class ArrayParameters:
     @property
     def storage_bits(self) -> int:
         """Of all parts."""
-        blocks = self.blocks * (self.block.storage_bits + 1)
-        return self.head.storage_bits + self.weight_port.storage_bits + blocks
+        parts = (self.head, self.weight_port, self.drain)
+        return sum(part.storage_bits for part in parts) + self.blocks * self.block.storage_bits + 1
 
 
 class Array(wiring.Component):
@@ -189,63 +201,33 @@ class Array(wiring.Component):
         p = self.parameters
         m.submodules.head = head = ArrayHead(p.head)
         m.submodules.weight_port = weights = WeightPort(p.weight_port)
+        m.submodules.drain = drain = ArrayDrain(p.drain)
         wiring.connect(m, wiring.flipped(self.i), head.i)
         wiring.connect(m, wiring.flipped(self.i_weights), weights.i)
-        advance = Signal()
-        blocks = []
+        wiring.connect(m, drain.o, wiring.flipped(self.o))
+        # What moves everything is known a cycle before, so that each column has a register of it.
+        advance, advance_next = Signal(), Signal()
+        m.d.comb += advance_next.eq(
+            drain.clear_next & ~head.starved_next & (weights.valid_next | ~head.loading_next)
+        )
+        m.d.sync += advance.eq(advance_next)
         planes, finish = head.o_planes, head.o_finish
         for number in range(p.blocks):
             m.submodules[f"block_{number}"] = block = Cell(Block, p.block)
-            blocks.append(block)
             m.d.comb += [
-                block.advance.eq(advance),
+                block.advance_next.eq(advance_next),
                 block.i_planes.eq(planes),
                 block.i_finish.eq(finish),
                 block.weights.eq(weights.weights),
+                drain.values[number].eq(block.values),
+                drain.ends[number].eq(block.ends),
+                drain.ends_next[number].eq(block.ends_next),
             ]
             planes, finish = block.o_planes, block.o_finish
-        drained = self._drain(m, blocks, advance)
         m.d.comb += [
-            advance.eq(drained & ~head.starved & (weights.valid | ~head.loading)),
+            drain.advance.eq(advance),
             head.advance.eq(advance),
             weights.advance.eq(advance),
             weights.need.eq(head.loading),
         ]
         return m
-
-    def _drain(self, m, blocks, advance):
-        """Put out what the blocks have finished, one block a cycle; return whether all is out.
-
-        Finished sums stay where they are, in the adders, until everything moves on.
-        """
-        ended = Signal(len(blocks))
-        served = Signal(len(blocks))
-        waiting = Signal(len(blocks))
-        chosen = Signal(len(blocks))
-        drained = Signal()
-        m.d.comb += [
-            ended.eq(Cat(block.ends.any() for block in blocks)),
-            waiting.eq(ended & ~served),
-            chosen.eq(waiting & (~waiting + 1)),
-            self.o.valid.eq(waiting.any()),
-            drained.eq((waiting == 0) | (self.o.ready & (waiting == chosen))),
-        ]
-        with m.If(advance):
-            m.d.sync += served.eq(0)
-        with m.Elif(self.o.ready):
-            m.d.sync += served.eq(served | chosen)
-        values, number, ends = 0, 0, 0
-        for place, block in enumerate(blocks):
-            mine = chosen[place]
-            values |= Mux(mine, block.values.as_value(), 0)
-            number |= Mux(mine, place, 0)
-            ends |= Mux(mine, block.ends, 0)
-        step = 0
-        for place in range(1, self.parameters.sharing):
-            step |= Mux(ends[place], place, 0)
-        m.d.comb += [
-            self.o.payload["values"].as_value().eq(values),
-            self.o.payload.block.eq(number),
-            self.o.payload.step.eq(step),
-        ]
-        return drained

@@ -20,7 +20,7 @@ from lamina.parameters import check_range
 __all__ = ["ArrayHead", "ArrayHeadParameters"]
 
 
-_FIELDS = ("exponents", "load", "begin", "end")
+_FIELDS = ("exponents", "begin", "end")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class ArrayHeadParameters:
     @property
     def latency(self) -> int:
         """Cycles from a group's last beat accepted to its last planes."""
-        return self.row.latency
+        return 1 + self.row.latency
 
     @property
     def throughput(self) -> str:
@@ -66,9 +66,35 @@ class ArrayHeadParameters:
     def storage_bits(self) -> int:
         """Of the rows, the fields of the groups that come and go, and the counters."""
         finish = array_finish_layout(self.units, self.sharing).size
-        fields = 2 * self.rows * EXPONENT_BITS + 5 + 2 * MANTISSA_BITS_MAX.bit_length()
-        flags = 3 + self.sharing + (self.blocks - 1).bit_length()
-        return self.rows * self.row.storage_bits + fields + flags + self.finish_delay * finish
+        fields = 2 * (self.rows * EXPONENT_BITS + 2) + MANTISSA_BITS_MAX.bit_length()
+        words = array_words_layout(self.rows, self.planes).size + 1
+        return (
+            words
+            + self.state.size
+            + self.rows * self.row.storage_bits
+            + fields
+            + self.sharing
+            + self.finish_delay * finish
+        )
+
+    @property
+    def state(self) -> data.StructLayout:
+        """What the head knows of the group whose words come, and of the blocks that load.
+
+        ``opening``: a group is here of which no planes have left yet, and ``load`` its flag;
+        ``closing``: the last of its beats is here, so its planes can leave; ``begun``: some have
+        left; ``beats`` that have. ``sweep``: blocks that have still to load.
+        """
+        return data.StructLayout(
+            {
+                "opening": 1,
+                "closing": 1,
+                "begun": 1,
+                "load": 1,
+                "beats": range(MANTISSA_BITS_MAX + 1),
+                "sweep": range(self.blocks + 1),
+            }
+        )
 
 
 def _group_layout(rows: int) -> data.StructLayout:
@@ -85,10 +111,10 @@ class ArrayHead(wiring.Component):
     i : In(stream of `array_words_layout`)
     advance : In(1)
         Everything moves: what is on ``o_planes`` and ``o_finish`` is taken.
-    starved : Out(1)
-        A group that has begun lacks words: nothing must move.
-    loading : Out(1)
-        Some block takes its tables in this cycle.
+    starved_next : Out(1)
+        In the next cycle a group that has begun lacks words: nothing must move.
+    loading, loading_next : Out(1)
+        Some block takes its tables in this cycle, in the next one if it moves.
     o_planes : Out(array_planes_layout(rows, planes))
     o_finish : Out(array_finish_layout(units, sharing))
         From ``1 + finish_delay`` advances after the last planes on: ``sharing`` steps.
@@ -100,8 +126,9 @@ class ArrayHead(wiring.Component):
             {
                 "i": In(stream.Signature(array_words_layout(p.rows, p.planes))),
                 "advance": In(1),
-                "starved": Out(1),
+                "starved_next": Out(1),
                 "loading": Out(1),
+                "loading_next": Out(1),
                 "o_planes": Out(array_planes_layout(p.rows, p.planes)),
                 "o_finish": Out(array_finish_layout(p.units, p.sharing)),
             }
@@ -110,37 +137,46 @@ class ArrayHead(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        words = self.i.payload
-        opening = Signal()  # a group is here of which no planes have left yet
-        closing = Signal()  # the last beat of a group is here: its planes can leave
-        begun = Signal()
+        words = Signal(self.i.payload.shape(), reset_less=True)
+        there, there_next = Signal(), Signal()
+        state, after = Signal(p.state), Signal(p.state)
         group = Signal(_group_layout(p.rows), reset_less=True)
-        beats = Signal(range(MANTISSA_BITS_MAX + 1), reset_less=True)
-        sweep = Signal(range(p.blocks + 1))
         emits, blocked, leaves, take = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            emits.eq(closing | (self.i.valid & ~words.first)),
-            blocked.eq(opening & group.load & (sweep != 0) & emits),
+            emits.eq(state.closing | (there & ~words.first)),
+            blocked.eq(state.opening & state.load & (state.sweep != 0) & emits),
             leaves.eq(emits & ~blocked),
-            self.starved.eq(begun & ~closing & ~self.i.valid),
-            self.i.ready.eq(self.advance & ~blocked),
-            take.eq(self.i.valid & self.i.ready),
-            self.o_planes.first.eq(opening),
-            self.o_planes.load.eq(leaves & opening & group.load),
-            self.loading.eq(self.o_planes.load | (sweep != 0)),
+            take.eq(there & self.advance & ~blocked),
+            self.i.ready.eq(~there | take),
+            there_next.eq(Mux(self.i.ready, self.i.valid, there)),
+            self.o_planes.first.eq(state.opening),
+            self.o_planes.load.eq(leaves & state.opening & state.load),
+            self.loading.eq(self.o_planes.load | (state.sweep != 0)),
+            after.eq(state),
+            self.starved_next.eq(after.begun & ~after.closing & ~there_next),
+            # A group that opens has its other beats next, if it has any.
+            self.loading_next.eq(
+                (after.opening & after.load & (after.closing | there_next)) | (after.sweep != 0)
+            ),
         ]
+        m.d.sync += [there.eq(there_next), state.eq(after)]
+        with m.If(self.i.ready):
+            m.d.sync += words.eq(self.i.payload)
         with m.If(self.advance):
-            m.d.sync += sweep.eq(Mux(sweep == 0, 0, sweep - 1))
+            m.d.comb += after.sweep.eq(Mux(state.sweep == 0, 0, state.sweep - 1))
             with m.If(self.o_planes.load):
-                m.d.sync += sweep.eq(p.blocks - 1)
+                m.d.comb += after.sweep.eq(p.blocks - 1)
             with m.If(leaves):
-                m.d.sync += [
-                    opening.eq(0), closing.eq(0), begun.eq(~closing), beats.eq(beats + 1),
-                ]  # fmt: skip
+                m.d.comb += [
+                    after.opening.eq(0),
+                    after.closing.eq(0),
+                    after.begun.eq(~state.closing),
+                    after.beats.eq(state.beats + 1),
+                ]
             with m.If(take):
-                m.d.sync += closing.eq(words.last)
+                m.d.comb += after.closing.eq(words.last)
                 with m.If(words.first):
-                    m.d.sync += [opening.eq(1), beats.eq(0)]
+                    m.d.comb += [after.opening.eq(1), after.beats.eq(0), after.load.eq(words.load)]
                     for name in _FIELDS:
                         m.d.sync += group[name].eq(words[name])
         for row in range(p.rows):
@@ -149,10 +185,10 @@ class ArrayHead(wiring.Component):
                 head.words.eq(words.words[row]),
                 head.take.eq(take),
                 head.first.eq(words.first),
-                head.closing.eq(closing),
+                head.closing.eq(state.closing),
                 self.o_planes.planes[row].eq(head.planes),
             ]
-        self._finish(m, group, beats, leaves & closing)
+        self._finish(m, group, state.beats, leaves & state.closing)
         return m
 
     def _finish(self, m, group, beats, done):

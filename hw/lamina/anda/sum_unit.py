@@ -1,86 +1,24 @@
 """Sum unit: the floating-point end of a few beat sums that take turns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.beat_sum import BeatSumParameters
-from lamina.arith import fp32_add
+from lamina.anda.sum_stages import BoundedAddParameters, ConvertParameters, ScaleParameters
 from lamina.arith.fp32_add import Fp32AddParameters
-from lamina.arith.fp32_multiply import Fp32MultiplyParameters
-from lamina.arith.int_to_fp32 import IntToFp32Parameters
-from lamina.arith.pipeline import PipelineParameters
-from lamina.arith.rounding import ROUND_NORMAL_STAGES, ROUND_STAGES, keep
-from lamina.formats.anda import EXPONENT_BITS, FORMATS, MANTISSA_BITS_MAX
-from lamina.formats.ieee import FP16, FP32
+from lamina.arith.pipeline import PipelineParameters, Stage
+from lamina.formats.anda import EXPONENT_BITS, FORMATS, MANTISSA_BITS_MAX, WIDE_SCALE
+from lamina.formats.ieee import FP32
 from lamina.parameters import check_choice, check_range
 
-__all__ = ["ConvertParameters", "SumUnit", "SumUnitParameters"]
+__all__ = ["SumUnit", "SumUnitParameters"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class ConvertParameters(IntToFp32Parameters):
-    """`IntToFp32Parameters` of the sums of ``planes`` a beat, corrected before they are rounded."""
-
-    planes: int = 1
-
-    @property
-    def stages(self):
-        return (_correct, *super().stages)
-
-    @property
-    def operands(self):
-        fraction = self.planes - 1
-        high = self.width - MANTISSA_BITS_MAX
-        return {
-            "high": unsigned(high + fraction),
-            "low": unsigned(MANTISSA_BITS_MAX - fraction),
-            "mask": unsigned(MANTISSA_BITS_MAX - fraction),
-            "correction": unsigned(high),
-            "exponent": signed(self.exponent_bits),
-            "nan": unsigned(1),
-        }
-
-
-def _correct(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """Complete the sum: NOT of what the beat sum holds, plus what belongs to its top plane."""
-    fraction = len(x.high) - len(x.correction)
-    high = Signal(len(x.correction))
-    m.d.comb += high.eq(x.correction + ~x.high[fraction:])
-    value = Cat(~x.low & x.mask, ~x.high[:fraction], high)
-    return {"value": value.as_signed(), "exponent": x.exponent, "nan": x.nan}
-
-
-@dataclass(frozen=True, kw_only=True)
-class _NormalMultiplyParameters(Fp32MultiplyParameters):
-    """Without subnormal results: FP16 activations times FP16 scales are multiples of 2^-53."""
-
-    @property
-    def stages(self):
-        return (*super().stages[: -len(ROUND_STAGES)], *ROUND_NORMAL_STAGES)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _NormalAddParameters(Fp32AddParameters):
-    """Without subnormal results: sums of such products are multiples of 2^-53 as well."""
-
-    @property
-    def stages(self):
-        stages = super().stages
-        place = stages.index(fp32_add.limit_shift)
-        return (*stages[:place], _shift_all, *stages[place + 1 :])
-
-
-def _shift_all(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """Shift a sum to its normal form, wherever that is."""
-    # The top bit is the carry, one place above the larger operand's leading one.
-    return keep(x, "sign", "magnitude", "nan", "inf") | {
-        "shift": x.zeros,
-        "exponent": x.exponent + 1 - x.zeros,
-    }
+#: Adders of at most so many ranks have a ring of registers behind them.
+_RING_LATENCY = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,16 +60,25 @@ class SumUnitParameters:
         )
 
     @property
-    def multiply(self) -> Fp32MultiplyParameters:
+    def multiply(self) -> ScaleParameters:
         """Parameters of the scaling."""
-        kind = _NormalMultiplyParameters if self.format == "fp16" else Fp32MultiplyParameters
-        return kind(b_format="fp16", stages_per_rank=self.stages_per_rank)
+        return ScaleParameters(bounded=self.bounded, stages_per_rank=self.stages_per_rank)
 
     @property
     def add(self) -> Fp32AddParameters:
         """Parameters of the addition."""
-        kind = _NormalAddParameters if self.format == "fp16" else Fp32AddParameters
+        kind = BoundedAddParameters if self.bounded else Fp32AddParameters
         return kind(stages_per_rank=self.stages_per_rank)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether no value is subnormal, or too large: see `ScaleParameters`."""
+        return self.format == "fp16"
+
+    @property
+    def ring(self) -> bool:
+        """Whether the sums are kept in a ring of registers, and not in a memory."""
+        return self.add.latency <= _RING_LATENCY
 
     @property
     def words(self) -> int:
@@ -152,10 +99,10 @@ class SumUnitParameters:
     def storage_bits(self) -> int:
         """All ranks but for their valid bits, and the sums; the last rank of a ring is one."""
         parts = (self.convert, self.multiply, self.add)
-        ranks = sum(part.storage_bits - part.latency for part in parts)
-        if self.add.latency == 1:
+        ranks = sum(part.storage_bits - part.latency for part in parts) + self.add.latency - 1
+        if self.ring:
             return ranks + (self.words - 1) * FP32.width
-        pointers = 2 * (self.words - 1).bit_length()
+        pointers = 2 * (self.words - 1).bit_length() + 1
         return ranks + self.words * FP32.width + pointers
 
 
@@ -176,8 +123,8 @@ class SumUnit(wiring.Component):
         Of the column, as in `array_weights_layout`.
     exponent : In(8)
         Of the group.
-    scale : In(16)
-        Of the group that was read ``convert.latency`` cycles before.
+    scale : In(17)
+        `WIDE_SCALE` of the group that was read ``convert.latency`` cycles before.
     add, begin : In(1)
         A product is added, ``multiply.latency`` cycles after that: ``begin``: to +0.
     value : Out(32)
@@ -186,8 +133,9 @@ class SumUnit(wiring.Component):
     Timing
     ------
     The sums are added to in turn: element 0 to elements - 1 of slot 0, then those of slot 1, and
-    so on for ever. So they need no addresses: they wait in a queue. If the adder has one rank, the
-    queue is a ring of registers that ends with that rank; else it is a memory with two pointers.
+    so on for ever. So they need no addresses: they wait in a queue. If the adder has one or two
+    ranks, the queue is a ring of registers that ends with the last of them; else it is a memory
+    with two pointers.
 
     Numerics
     --------
@@ -207,7 +155,7 @@ class SumUnit(wiring.Component):
                 "mask": In(unsigned(sums.low_bits)),
                 "correction": In(unsigned(p.entry_bits + 6)),
                 "exponent": In(EXPONENT_BITS),
-                "scale": In(FP16.width),
+                "scale": In(WIDE_SCALE.width),
                 "add": In(1),
                 "begin": In(1),
                 "value": Out(FP32.width),
@@ -227,21 +175,24 @@ class SumUnit(wiring.Component):
             operands.exponent.eq(self.exponent + (1 - form.bias) - MANTISSA_BITS_MAX),
             operands.nan.eq(self.exponent == form.exponent_ones),
         ]
-        converted = self._pipeline(m, p.convert, "convert", operands)
+        converted = self._pipeline(m, "convert", p.convert, operands)
         products = self._pipeline(
-            m, p.multiply, "multiply", {"a": converted["value"], "b": self.scale}
-        )
+            m, "multiply", p.multiply, {"a": converted["value"], "b": self.scale},
+            stages=p.multiply.on(platform),
+        )  # fmt: skip
+        # Bit r: an addition began r cycles ago.
+        adds = [self.add]
+        for rank in range(p.add.latency):
+            adds.append(Signal(name=f"added_{rank}"))
+            with m.If(self.advance):
+                m.d.sync += adds[-1].eq(adds[-2])
         augend = Signal(FP32.width)
         total = self._pipeline(
-            m, p.add, "add",
-            {"a": Mux(self.begin, 0, augend), "b": products["value"]},
-            self.add if p.add.latency == 1 else None,
+            m, "add", p.add,
+            {"a": Mux(self.begin, 0, augend), "b": products["value"]}, adds,
         )["value"]  # fmt: skip
         m.d.comb += self.value.eq(total)
-        if p.add.latency == 1:
-            self._ring(m, augend, total)
-        else:
-            self._queue(m, augend, total)
+        (self._ring if p.ring else self._queue)(m, augend, total, adds)
         return m
 
     def _selected(self, values) -> Value:
@@ -252,57 +203,62 @@ class SumUnit(wiring.Component):
         return selected
 
     def _pipeline(
-        self, m: Module, parameters: PipelineParameters, name: str, operands, enable=None
+        self,
+        m: Module,
+        name: str,
+        parameters: PipelineParameters,
+        operands,
+        enables: Sequence[Value] = (),
+        stages: Sequence[Stage] | None = None,
     ) -> dict[str, Value]:
-        """Return the results of a unit whose ranks all move with ``advance``, and ``enable``."""
-        moves = self.advance if enable is None else self.advance & enable
+        """Return the results of a unit whose ranks move with ``advance``, rank r if enabled."""
         beat = Signal(parameters.input_layout, name=name)
         fields = operands if isinstance(operands, dict) else {}
         m.d.comb += beat.eq(operands) if not fields else [
             beat[field].eq(value) for field, value in fields.items()
         ]  # fmt: skip
+        waiting = iter(enables)
 
         def register(stage: str, values: dict[str, Value]) -> dict[str, Value]:
             ranks = {
                 field: Signal(value.shape(), name=f"{name}_{stage}_{field}", reset_less=True)
                 for field, value in values.items()
             }
-            with m.If(moves):
+            with m.If(self.advance & next(waiting, 1)):
                 m.d.sync += [ranks[field].eq(value) for field, value in values.items()]
             return ranks
 
-        return parameters.chain(m, beat, register)
+        return parameters.chain(m, beat, register, stages)
 
-    def _ring(self, m: Module, augend: Signal, total: Value) -> None:
-        """Keep the sums in a ring of registers, of which the adder's rank is the last."""
+    def _ring(self, m: Module, augend: Signal, total: Value, adds: Sequence[Value]) -> None:
+        """Keep the sums in a ring of registers, of which the adder's last rank is one."""
         words = [
             Signal(FP32.width, name=f"sum_{place}", reset_less=True)
             for place in range(self.parameters.words - 1)
         ]
-        m.d.comb += augend.eq((words or [total])[0])
-        with m.If(self.advance & self.add):
-            m.d.sync += [
-                word.eq(behind) for word, behind in zip(words, [*words[1:], total], strict=True)
-            ]
+        places = [*words, total]
+        if self.parameters.add.latency == 1:
+            landing, head = adds[0], places[0]
+        else:
+            # While the sum before is still in the adder, the ring is one place behind.
+            landing, head = adds[1], Mux(adds[1], places[1], places[0])
+        m.d.comb += augend.eq(head)
+        with m.If(self.advance & landing):
+            m.d.sync += [word.eq(behind) for word, behind in zip(words, places[1:], strict=True)]
 
-    def _queue(self, m: Module, augend: Signal, total: Value) -> None:
+    def _queue(self, m: Module, augend: Signal, total: Value, adds: Sequence[Value]) -> None:
         """Keep the sums in a memory, and take them in turn."""
         p = self.parameters
         m.submodules.sums = sums = memory.Memory(
             shape=unsigned(FP32.width), depth=p.words, init=[], attrs={"ram_style": "distributed"}
         )
         read, write = sums.read_port(domain="comb"), sums.write_port()
-        done = self.add
-        for rank in range(p.add.latency):
-            before, done = done, Signal(name=f"done_{rank}")
-            with m.If(self.advance):
-                m.d.sync += done.eq(before)
         m.d.comb += [
             augend.eq(read.data),
-            write.en.eq(done & self.advance),
+            write.en.eq(adds[-1] & self.advance),
             write.data.eq(total),
         ]
-        for port, moves in ((read, self.add), (write, done)):
+        for port, moves in ((read, adds[0]), (write, adds[-1])):
             address = Signal(range(p.words), name=f"{'read' if port is read else 'write'}_address")
             m.d.comb += port.addr.eq(address)
             with m.If(moves & self.advance):

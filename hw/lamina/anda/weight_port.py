@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.arith.compressor_tree import compress
-from lamina.formats.anda import PAIRS, array_weights_layout, column_weights_layout
+from lamina.arith.leading_zeros import count_leading_zeros
+from lamina.arith.rounding import shift_left
+from lamina.arith.unpack import unpack
+from lamina.formats.anda import PAIRS, WIDE_SCALE, array_weights_layout, column_weights_layout
+from lamina.formats.ieee import FP16
 from lamina.parameters import check_flag, check_range
 
 __all__ = ["WeightPort", "WeightPortParameters"]
@@ -53,7 +57,20 @@ class WeightPortParameters:
         """The tables on their way, and what follows them later."""
         corrections = (self.entry_bits + 6) * self.correction_delay
         tables = array_weights_layout(self.columns, self.entry_bits)["tables"].width
-        return tables + 1 + self.columns * (corrections + 16 * (1 + self.scale_delay))
+        return tables + 1 + self.columns * (corrections + WIDE_SCALE.width * (1 + self.scale_delay))
+
+
+def _widened(m: Module, scale: Value) -> Value:
+    """Return a finite FP16 scale as `WIDE_SCALE`: subnormal ones become normal, once for all."""
+    x = unpack(FP16, scale)
+    zeros = Signal(range(FP16.precision + 1))
+    exponent = Signal(WIDE_SCALE.exponent_bits)
+    m.d.comb += [
+        zeros.eq(count_leading_zeros(m, x.significand)),
+        exponent.eq(Mux(x.zero, 0, x.exponent + (WIDE_SCALE.bias - FP16.bias) - zeros)),
+    ]
+    fraction = shift_left(m, x.significand, zeros)[: FP16.fraction_bits]
+    return Cat(fraction, exponent, x.sign)
 
 
 class WeightPort(wiring.Component):
@@ -66,8 +83,8 @@ class WeightPort(wiring.Component):
         The array moves.
     need : In(1)
         In this cycle a block takes its tables; the array must not move unless ``valid``.
-    valid : Out(1)
-        There are tables on ``weights``.
+    valid, valid_next : Out(1)
+        There are tables on ``weights``; there are in the next cycle.
     weights : Out(array_weights_layout(columns, entry_bits))
         Corrections and scales follow their tables by so many advances as the parameters say.
     """
@@ -80,6 +97,7 @@ class WeightPort(wiring.Component):
                 "advance": In(1),
                 "need": In(1),
                 "valid": Out(1),
+                "valid_next": Out(1),
                 "weights": Out(array_weights_layout(p.columns, p.entry_bits)),
             }
         )
@@ -92,11 +110,13 @@ class WeightPort(wiring.Component):
         m.d.comb += [
             self.i.ready.eq(~self.valid | (self.need & self.advance)),
             self.weights.tables.eq(tables),
+            self.valid_next.eq(Mux(self.i.ready, self.i.valid, self.valid)),
         ]
+        m.d.sync += self.valid.eq(self.valid_next)
         with m.If(self.i.ready):
-            m.d.sync += [self.valid.eq(self.i.valid), scales.eq(self.i.payload.scales)]
             for column in range(p.columns):
                 self._pair(m, tables[column], column)
+                m.d.sync += scales[column].eq(_widened(m, self.i.payload.scales[column]))
         for column in range(p.columns):
             correction = self._correction(m, platform, tables[column])
             for field, value, delay in (

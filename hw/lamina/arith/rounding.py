@@ -21,6 +21,7 @@ __all__ = [
     "jam",
     "keep",
     "of_format",
+    "round_bounded",
     "round_stages",
     "round_to_nearest_even",
     "rounded_bits",
@@ -146,13 +147,22 @@ def round_to_nearest_even(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> 
     Exponent and fraction are incremented as one number: the carry out of the fraction is right, up
     to Inf. Special values go in before the increment, so that nothing has to be selected after it.
     """
-    sticky, guard, leading = x.significand[0], x.significand[1], x.significand[-1]
-    fraction = x.significand[2:-1]
     field, above = x.exponent[: fmt.exponent_bits], x.exponent[fmt.exponent_bits :]
+    # With a leading one the exponent is positive: too large a one shows in single bits.
+    return _round(m, x, fmt, x.inf | (x.significand[-1] & (above.any() | field.all())))
+
+
+def round_bounded(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[str, Value]:
+    """As `round_to_nearest_even`, for what is never infinite and never becomes so."""
+    return _round(m, x, fmt, Const(0))
+
+
+def _round(m: Module, x: SimpleNamespace, fmt: Format, too_large: Value) -> dict[str, Value]:
+    sticky, guard, leading = x.significand[0], x.significand[1], x.significand[-1]
+    fraction, field = x.significand[2:-1], x.exponent[: fmt.exponent_bits]
     infinite, base, increment = Signal(), Signal(fmt.width - 1), Signal()
     m.d.comb += [
-        # With a leading one the exponent is positive: too large a one shows in single bits.
-        infinite.eq(x.inf | (leading & (above.any() | field.all()))),
+        infinite.eq(too_large),
         base.eq(Cat(fraction, field & leading.replicate(len(field)))),
         increment.eq(guard & (sticky | fraction[0]) & ~infinite & ~x.nan),
     ]

@@ -3,7 +3,7 @@
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 
-from lamina.formats.ieee import BF16, FP16
+from lamina.formats.ieee import BF16, FP16, Format
 
 __all__ = [
     "EXPONENT_BITS",
@@ -11,6 +11,7 @@ __all__ = [
     "GROUP",
     "MANTISSA_BITS_MAX",
     "PAIRS",
+    "WIDE_SCALE",
     "array_finish_layout",
     "array_output_layout",
     "array_planes_layout",
@@ -42,6 +43,10 @@ MANTISSA_BITS_MAX = 16
 
 #: Slot of the shared exponent: FP16 uses 5 bits of it, BF16 all 8.
 EXPONENT_BITS = 8
+
+
+#: FP16 with one more bit of exponent: no scale is subnormal.
+WIDE_SCALE = Format(precision=FP16.precision, exponent_bits=FP16.exponent_bits + 1)
 
 
 def group_word_layout(index_bits: int) -> data.StructLayout:
@@ -251,14 +256,15 @@ def array_weights_layout(columns: int, entry_bits: int) -> data.StructLayout:
     """Return weights as the blocks of an array take them, for each of ``columns``.
 
     ``tables`` of the pairs. ``corrections``: 2 * c - sum(B), c = 32 * (2^entry_bits - 1): what
-    turns a sum of inverted offset-binary planes into the sum of the group. ``scales``: FP16.
+    turns a sum of inverted offset-binary planes into the sum of the group. ``scales``:
+    `WIDE_SCALE`.
     """
     tables = data.ArrayLayout(pair_table_layout(entry_bits), PAIRS)
     return data.StructLayout(
         {
             "tables": data.ArrayLayout(tables, columns),
             "corrections": data.ArrayLayout(unsigned(entry_bits + 6), columns),
-            "scales": data.ArrayLayout(unsigned(16), columns),
+            "scales": data.ArrayLayout(unsigned(WIDE_SCALE.width), columns),
         }
     )
 
