@@ -33,7 +33,7 @@ class ArrayParameters:
     share a floating-point unit, and so the fewest cycles of a group. ``slots``: outputs of each
     element under way, which take turns. ``weight_bits`` of a code, 2 to 8. ``zero_points``: whether
     weights have them. ``format``: "fp16" or "bf16", of the activations. ``stages_per_rank``:
-    registers in the arithmetic: 1 suits FPGAs, 9 cell libraries.
+    registers in the arithmetic: 1 suits FPGAs, 5 cell libraries.
     """
 
     rows: int = 8

@@ -65,7 +65,7 @@ class Block(wiring.Component):
         self._pass_on(m, advance)
         weights = self._hold_weights(m, advance)
         selects = self._selects(m)
-        mask = self._mask(m)
+        mask = self._mask(m, advance)
         unit = p.sum_unit(0)
         # The columns have the last register of what starts their additions, and of `first`.
         fields = Cat(self.o_finish.steps, self.o_finish.begin, self.o_finish.end)
@@ -136,13 +136,14 @@ class Block(wiring.Component):
                     m.d.comb += pairs[pair].eq(Cat(even & ~odd, ~even & odd, even & odd))
         return selects
 
-    def _mask(self, m):
+    def _mask(self, m, advance):
         """Return which low bits count: a group of so many beats has pushed out so many."""
         p = self.parameters
-        mask = Signal(p.beat_sum(0).low_bits)
-        for place in range(len(mask)):
-            beats = -(-(len(mask) - place) // p.planes)
-            m.d.comb += mask[place].eq(self.o_finish.beats >= beats)
+        mask = Signal(p.beat_sum(0).low_bits, reset_less=True)
+        with m.If(advance):
+            for place in range(len(mask)):
+                beats = -(-(len(mask) - place) // p.planes)
+                m.d.sync += mask[place].eq(self.i_finish.beats >= beats)
         return mask
 
     def _delayed(self, m, advance, value, cycles, name):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 
-from lamina.arith import fp32_add
+from lamina.arith import fp32_add, rounding
 from lamina.arith.booth import booth_columns
 from lamina.arith.compressor_tree import carry_save
 from lamina.arith.fp32_add import Fp32AddParameters
@@ -16,24 +16,44 @@ from lamina.arith.rounding import (
     jam,
     keep,
     round_bounded,
+    round_to_nearest_even,
     rounded_bits,
 )
 from lamina.arith.unpack import unpack
 from lamina.formats.anda import MANTISSA_BITS_MAX, WIDE_SCALE
 from lamina.formats.ieee import FP32
 
-__all__ = ["BoundedAddParameters", "ConvertParameters", "ScaleParameters"]
+__all__ = ["NORMALISED", "BoundedAddParameters", "ConvertParameters", "ScaleParameters"]
+
+
+#: What `round_to_nearest_even` takes, with the exponent as wide as sums may make it, and ``zeros``
+#: to be taken off it: that would be late where they are counted.
+NORMALISED = {
+    "sign": unsigned(1),
+    "exponent": signed(FP32.exponent_bits + 4),
+    "zeros": range(64),
+    "significand": unsigned(rounded_bits()),
+    "nan": unsigned(1),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertParameters(IntToFp32Parameters):
-    """`IntToFp32Parameters` of the sums of ``planes`` a beat, corrected before they are rounded."""
+    """`IntToFp32Parameters` of the sums of ``planes`` a beat, corrected, and not rounded yet.
+
+    `ScaleParameters` begin with that.
+    """
 
     planes: int = 1
 
     @property
     def stages(self):
-        return (_correct, *super().stages)
+        *stages, normalise, _ = super().stages
+        return (_correct, *stages, _normalise if normalise is rounding.normalise else normalise)
+
+    @property
+    def results(self):
+        return NORMALISED
 
     @property
     def operands(self):
@@ -58,9 +78,16 @@ def _correct(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     return {"value": value.as_signed(), "exponent": x.exponent, "nan": x.nan}
 
 
+def _normalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Move the leading one of ``magnitude`` to the top, and leave the exponent as it is."""
+    return rounding.normalise(m, x) | {"exponent": x.exponent, "zeros": x.zeros}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScaleParameters(PipelineParameters):
-    """FP32 times a `WIDE_SCALE`. ``bounded``: neither operands nor products are subnormal or Inf.
+    """A sum, rounded to FP32, times a `WIDE_SCALE`.
+
+    ``bounded``: neither sums nor products are subnormal or Inf.
 
     That is so for FP16 activations: every product is a multiple of 2^-53, and below 2^60.
     """
@@ -73,15 +100,17 @@ class ScaleParameters(PipelineParameters):
 
     def on(self, platform) -> tuple[Stage, ...]:
         """Return the stages with the full adders of ``platform``."""
+        to_nearest = round_bounded if self.bounded else round_to_nearest_even
+        normal = (_add_normalised, round_bounded)
         return (
+            _rounded_first(to_nearest),
             self._rows(platform),
-            _add_rows,
-            *((_normalise_product, round_bounded) if self.bounded else ROUND_STAGES),
+            *(normal if self.bounded else (_add_rows, *ROUND_STAGES)),
         )
 
     @property
     def operands(self):
-        return {"a": unsigned(FP32.width), "b": unsigned(WIDE_SCALE.width)}
+        return NORMALISED | {"b": unsigned(WIDE_SCALE.width)}
 
     @property
     def results(self):
@@ -107,6 +136,15 @@ class ScaleParameters(PipelineParameters):
         return multiply_rows
 
 
+def _rounded_first(to_nearest: Stage) -> Stage:
+    def round_sum(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+        """Round the sum, which is no infinity before that."""
+        x = SimpleNamespace(**vars(x) | {"exponent": x.exponent - x.zeros, "inf": Const(0)})
+        return {"a": to_nearest(m, x)["value"], "b": x.b}
+
+    return round_sum
+
+
 def _exponent(pattern: Value) -> Value:
     return pattern[FP32.fraction_bits : -1]
 
@@ -117,10 +155,12 @@ def _add_rows(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     return keep(x, "sign", "exponent", "nan", "inf") | {"magnitude": product}
 
 
-def _normalise_product(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """Bring the leading one to the top: with two normal factors it is there, or just below."""
-    high = x.magnitude[-1]
-    significand = Mux(high, x.magnitude, Cat(Const(0, 1), x.magnitude[:-1]))
+def _add_normalised(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """As that, with the leading one at the top: of two normal factors it is there or below."""
+    product = Signal(len(x.rows_0))
+    m.d.comb += product.eq(x.rows_0 + x.rows_1)
+    high = product[-1]
+    significand = Mux(high, product, Cat(Const(0, 1), product[:-1]))
     return keep(x, "sign", "nan", "inf") | {
         "exponent": x.exponent - 1 + high,
         "significand": jam(significand, rounded_bits()),

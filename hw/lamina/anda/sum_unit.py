@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.beat_sum import BeatSumParameters
-from lamina.anda.sum_stages import BoundedAddParameters, ConvertParameters, ScaleParameters
+from lamina.anda.sum_stages import (
+    NORMALISED,
+    BoundedAddParameters,
+    ConvertParameters,
+    ScaleParameters,
+)
 from lamina.arith.fp32_add import Fp32AddParameters
 from lamina.arith.pipeline import PipelineParameters, Stage
 from lamina.formats.anda import EXPONENT_BITS, FORMATS, MANTISSA_BITS_MAX, WIDE_SCALE
@@ -27,7 +32,7 @@ class SumUnitParameters:
 
     ``entry_bits``, ``planes``: of the beat sums. ``elements``: how many of them take turns.
     ``slots``: outputs of each element under way. ``format``: "fp16" or "bf16", of the activations.
-    ``stages_per_rank``: as in `PipelineParameters`; from 9 on the addition takes one cycle.
+    ``stages_per_rank``: as in `PipelineParameters`; from 5 on the addition takes two cycles.
     """
 
     entry_bits: int
@@ -62,7 +67,9 @@ class SumUnitParameters:
     @property
     def multiply(self) -> ScaleParameters:
         """Parameters of the scaling."""
-        return ScaleParameters(bounded=self.bounded, stages_per_rank=self.stages_per_rank)
+        # On cells the full adders stay as they are, so nothing makes up for them behind: a rank is.
+        ranks = min(self.stages_per_rank, 2)
+        return ScaleParameters(bounded=self.bounded, stages_per_rank=ranks)
 
     @property
     def add(self) -> Fp32AddParameters:
@@ -176,8 +183,9 @@ class SumUnit(wiring.Component):
             operands.nan.eq(self.exponent == form.exponent_ones),
         ]
         converted = self._pipeline(m, "convert", p.convert, operands)
+        normalised = {name: converted.get(name, Const(0)) for name in NORMALISED}
         products = self._pipeline(
-            m, "multiply", p.multiply, {"a": converted["value"], "b": self.scale},
+            m, "multiply", p.multiply, normalised | {"b": self.scale},
             stages=p.multiply.on(platform),
         )  # fmt: skip
         # Bit r: an addition began r cycles ago.
