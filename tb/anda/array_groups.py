@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lamina.formats.anda import FORMATS
 from lamina_sim.golden import anda
 from tb.anda.groups import GROUP, LONGEST, random_weights
-
-NAN_EXPONENT = 31
 
 
 @dataclass(kw_only=True)
@@ -109,8 +108,9 @@ def random_array_groups(rng, parameters, count, mantissa_bits=None, load_share=0
     # Few ones: the carry of the serial negation has far to go.
     mantissa = np.where(kind == 2, ones & (ones + 1 >> 1), mantissa)
     sign = np.where(kind == 3, 1, np.where(kind == 4, 0, sign))
-    exponents = rng.integers(1, NAN_EXPONENT, (count, p.rows))
-    exponents = np.where(rng.integers(0, 40, exponents.shape) == 0, NAN_EXPONENT, exponents)
+    nan = FORMATS[p.format].exponent_ones
+    exponents = rng.integers(1, nan, (count, p.rows))
+    exponents = np.where(rng.integers(0, 40, exponents.shape) == 0, nan, exponents)
     load = (rng.random(count) < load_share).astype(np.int64)
     load[0] = 1
     end = (rng.random(count) < end_share).astype(np.int64)

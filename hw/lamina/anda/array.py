@@ -128,6 +128,7 @@ class ArrayParameters:
             units=self.block.units,
             columns=self.block_columns,
             sharing=self.sharing,
+            slots=self.slots,
         )
 
     @property
@@ -221,7 +222,6 @@ class Array(wiring.Component):
                 block.weights.eq(weights.weights),
                 drain.values[number].eq(block.values),
                 drain.ends[number].eq(block.ends),
-                drain.ends_next[number].eq(block.ends_next),
             ]
             planes, finish = block.o_planes, block.o_finish
         m.d.comb += [

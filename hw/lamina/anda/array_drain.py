@@ -2,31 +2,39 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.formats.anda import array_output_layout
 from lamina.parameters import check_range
-from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
+from lamina.stream.buffer import Queue, QueueParameters
 
 __all__ = ["ArrayDrain", "ArrayDrainParameters"]
+
+#: Beats that may still come to a queue when it says that it has no room: those of three cycles.
+_UNDER_WAY = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayDrainParameters:
-    """``blocks`` of the array; ``units``, ``columns`` of a block; ``sharing``: steps of a unit."""
+    """``blocks`` of the array; ``units``, ``columns`` of a block; ``sharing``: steps of a unit.
+
+    ``slots``: as of the array; each queue has room for what all of them put out.
+    """
 
     blocks: int
     units: int
     columns: int
     sharing: int
+    slots: int
 
     def __post_init__(self):
         check_range("blocks", self.blocks, 1, 256)
         check_range("units", self.units, 1, 64)
         check_range("columns", self.columns, 1, 16)
         check_range("sharing", self.sharing, 1, 16)
+        check_range("slots", self.slots, 1, 64)
 
     @property
     def layout(self) -> data.StructLayout:
@@ -34,9 +42,17 @@ class ArrayDrainParameters:
         return array_output_layout(self.units, self.columns, self.blocks, self.sharing)
 
     @property
+    def queue(self) -> QueueParameters:
+        """Parameters of each block's queue: values and step."""
+        shape = data.StructLayout(
+            {"values": self.layout["values"].shape, "step": range(self.sharing)}
+        )
+        return QueueParameters(shape=shape, depth=self.slots * self.sharing + _UNDER_WAY)
+
+    @property
     def latency(self) -> int:
         """Cycles from a block's outputs finished to those on ``o``."""
-        return 1
+        return self.queue.latency
 
     @property
     def throughput(self) -> str:
@@ -45,39 +61,32 @@ class ArrayDrainParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Two beats, how many there are, and which blocks have been served."""
-        return self.slice.storage_bits + self.blocks
-
-    @property
-    def slice(self) -> SkidBufferParameters:
-        """Parameters of the register slice."""
-        return SkidBufferParameters(shape=self.layout)
+        """The queues, the block whose turn it is, and two flags."""
+        return self.blocks * (self.queue.storage_bits + 1) + 2
 
 
 class ArrayDrain(wiring.Component):
-    """Put out what blocks have finished, lowest block first.
+    """Put out what blocks have finished: each has a queue, and those with a beat take turns.
 
     Members
     -------
     advance : In(1)
-        The blocks move on after this cycle; what is in ``values`` then is lost.
+        The blocks move on after this cycle.
     values : In(ArrayLayout(values of a block, blocks))
-    ends, ends_next : In(ArrayLayout(unsigned(sharing), blocks))
-        Which of ``values`` are finished, by step, in this cycle; and in the next if blocks move on.
+    ends : In(ArrayLayout(unsigned(sharing), blocks))
+        Which of ``values`` are finished, by step.
     clear_next : Out(1)
-        In the next cycle the blocks may move on: what is finished then has a place to go to.
+        In the next cycle the blocks may move on: there is room for what they finish.
     o : Out(stream of `array_output_layout`)
     """
 
     def __init__(self, parameters: ArrayDrainParameters):
         self.parameters = p = parameters
-        ends = data.ArrayLayout(p.sharing, p.blocks)
         super().__init__(
             {
                 "advance": In(1),
                 "values": In(data.ArrayLayout(p.layout["values"].shape, p.blocks)),
-                "ends": In(ends),
-                "ends_next": In(ends),
+                "ends": In(data.ArrayLayout(unsigned(p.sharing), p.blocks)),
                 "clear_next": Out(1),
                 "o": Out(stream.Signature(p.layout)),
             }
@@ -86,44 +95,58 @@ class ArrayDrain(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        m.submodules.slice = slice_ = SkidBuffer(p.slice)
-        wiring.connect(m, slice_.o, wiring.flipped(self.o))
-        room = slice_.i
-        served, served_next = Signal(p.blocks), Signal(p.blocks)
-        waiting, waiting_next, chosen = Signal(p.blocks), Signal(p.blocks), Signal(p.blocks)
+        fresh = Signal()  # the values are new in this cycle
+        m.d.sync += fresh.eq(self.advance)
+        full, waiting, chosen = Signal(p.blocks), Signal(p.blocks), Signal(p.blocks)
+        beats = []
         for block in range(p.blocks):
-            ended = self.ends[block].any()
-            ended_next = Mux(self.advance, self.ends_next[block].any(), ended)
+            m.submodules[f"queue_{block}"] = queue = Queue(p.queue)
+            ends = self.ends[block]
             m.d.comb += [
-                waiting[block].eq(ended & ~served[block]),
-                waiting_next[block].eq(ended_next & ~served_next[block]),
+                queue.i.valid.eq(fresh & ends.any()),
+                queue.i.p["values"].eq(self.values[block]),
+                queue.i.p.step.eq(_place(ends)),
+                full[block].eq(queue.level > p.queue.depth - _UNDER_WAY),
+                waiting[block].eq(queue.o.valid),
+                queue.o.ready.eq(chosen[block] & self.o.ready),
             ]
-        room_next = self.o.ready | ~self.o.valid | (room.ready & ~room.valid)
-        taken = chosen & room.ready.replicate(p.blocks)
+            beats.append(queue.o.p)
         m.d.comb += [
-            chosen.eq(waiting & (~waiting + 1)),
-            room.valid.eq(waiting.any()),
-            served_next.eq(Mux(self.advance, 0, served | taken)),
-            # At most one waits then, and there is room for it.
-            self.clear_next.eq(((waiting_next & (waiting_next - 1)) == 0) & room_next),
+            self.clear_next.eq(~full.any()),
+            self.o.valid.eq(waiting.any()),
         ]
-        m.d.sync += served.eq(served_next)
-        self._choose(m, chosen, room.payload)
+        self._take_turns(m, waiting, chosen)
+        values, number, step = 0, 0, 0
+        for block, beat in enumerate(beats):
+            mine = chosen[block]
+            values |= Mux(mine, beat["values"].as_value(), 0)
+            number |= Mux(mine, block, 0)
+            step |= Mux(mine, beat.step, 0)
+        m.d.comb += [
+            self.o.p["values"].as_value().eq(values),
+            self.o.p.block.eq(number),
+            self.o.p.step.eq(step),
+        ]
         return m
 
-    def _choose(self, m, chosen, payload):
-        """Select the values of the ``chosen`` block, and say which block and step they are of."""
-        values, number, ends = 0, 0, 0
-        for block in range(self.parameters.blocks):
-            mine = chosen[block]
-            values |= Mux(mine, self.values[block].as_value(), 0)
-            number |= Mux(mine, block, 0)
-            ends |= Mux(mine, self.ends[block], 0)
-        step = 0
-        for place in range(1, self.parameters.sharing):
-            step |= Mux(ends[place], place, 0)
+    def _take_turns(self, m, waiting, chosen):
+        """Choose the first that waits behind the one that had its turn; keep it until taken."""
+        last, later, choice = (Signal(len(waiting)) for _ in range(3))  # one-hot, all but `later`
+        stuck = Signal()
+        lowest = [these & (~these + 1) for these in (later, waiting)]
         m.d.comb += [
-            payload["values"].as_value().eq(values),
-            payload.block.eq(number),
-            payload.step.eq(step),
+            later.eq(waiting & ~(last | (last - 1))),
+            choice.eq(Mux(later.any(), *lowest)),
+            chosen.eq(Mux(stuck, last, choice)),
         ]
+        m.d.sync += stuck.eq(self.o.valid & ~self.o.ready)
+        with m.If(self.o.valid):
+            m.d.sync += last.eq(chosen)
+
+
+def _place(one_hot):
+    """Return the number of the bit that is set."""
+    place = 0
+    for number in range(1, len(one_hot)):
+        place |= Mux(one_hot[number], number, 0)
+    return place

@@ -34,8 +34,8 @@ class Block(wiring.Component):
     weights : In(array_weights_layout(columns, entry_bits))
     values : Out(ArrayLayout(ArrayLayout(unsigned(32), columns), units))
         Outputs of the rows of one step: finished where ``ends`` has it.
-    ends, ends_next : Out(sharing)
-        Bit s: ``values`` are those of step s of a group with ``end``; will be after an advance.
+    ends : Out(sharing)
+        Bit s: ``values`` are those of step s of a group with ``end``.
     """
 
     def __init__(self, parameters: BlockParameters):
@@ -53,7 +53,6 @@ class Block(wiring.Component):
                 "weights": In(array_weights_layout(p.columns, p.entry_bits)),
                 "values": Out(values),
                 "ends": Out(p.sharing),
-                "ends_next": Out(p.sharing),
             }
         )
 
@@ -71,11 +70,9 @@ class Block(wiring.Component):
         fields = Cat(self.o_finish.steps, self.o_finish.begin, self.o_finish.end)
         arithmetic = unit.convert.latency + unit.multiply.latency
         coming = self._delayed(m, advance, fields, arithmetic - 1, "coming")
-        almost = self._delayed(m, advance, coming, unit.add.latency, "almost")
-        done = self._delayed(m, advance, almost, 1, "done")
+        done = self._delayed(m, advance, coming, unit.add.latency + 1, "done")
         first = self._delayed(m, advance, self.i_planes.first, p.ranks, "first")
-        for ends, of in ((self.ends_next, almost), (self.ends, done)):
-            m.d.comb += ends.eq(of[: p.sharing] & of[-1].replicate(p.sharing))
+        m.d.comb += self.ends.eq(done[: p.sharing] & done[-1].replicate(p.sharing))
         steps = self.i_finish.steps
         for number in range(p.columns):
             m.submodules[f"column_{number}"] = column = Cell(ArrayColumn, p)
