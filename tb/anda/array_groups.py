@@ -135,20 +135,15 @@ def random_array_groups(rng, parameters, count, mantissa_bits=None, load_share=0
 def outputs_of(groups):
     """Number of beats of `array_output_layout` that the groups give."""
     p = groups.parameters
-    return int(groups.end.sum()) * p.blocks * -(-p.rows // p.block.units)
+    return int(groups.end.sum()) * p.blocks * p.sharing
 
 
 def received_outputs(parameters, beats):
     """Put beats of `array_output_layout` together: uint32 [ends, rows, columns]."""
     p = parameters
-    block, step = beats["block"], beats["step"]
-    units = p.block.units
-    per_block = [np.flatnonzero(block == number) for number in range(p.blocks)]
-    steps = -(-p.rows // units)
-    result = np.zeros((len(block) // p.blocks // steps, p.rows, p.columns), np.uint32)
-    for number, places in enumerate(per_block):
-        assert np.array_equal(step[places], np.arange(len(places)) % steps)
-        values = beats["values"][places].reshape(-1, steps * units, p.block_columns)
-        columns = slice(number * p.block_columns, (number + 1) * p.block_columns)
-        result[:, :, columns] = values[:, : p.rows]
-    return result
+    place = np.arange(len(beats["block"]))
+    assert np.array_equal(beats["block"], place % p.blocks)
+    assert np.array_equal(beats["step"], place // p.blocks % p.sharing)
+    values = beats["values"].reshape(-1, p.sharing, p.blocks, p.block.units, p.block_columns)
+    rows = p.sharing * p.block.units
+    return values.transpose(0, 1, 3, 2, 4).reshape(-1, rows, p.columns)[:, : p.rows]

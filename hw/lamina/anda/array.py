@@ -33,18 +33,19 @@ class ArrayParameters:
     share a floating-point unit, and so the fewest cycles of a group. ``slots``: outputs of each
     element under way, which take turns. ``weight_bits`` of a code, 2 to 8. ``zero_points``: whether
     weights have them. ``format``: "fp16" or "bf16", of the activations. ``stages_per_rank``:
-    registers in the arithmetic: 1 suits FPGAs, 5 cell libraries.
+    registers in the arithmetic: 1 suits FPGAs, 5 cell libraries. The default is one to be looked
+    at; 8 rows and 32 columns in blocks of 4 have ports of 1,024 bits.
     """
 
-    rows: int = 8
-    columns: int = 32
+    rows: int = 2
+    columns: int = 4
     planes: int = 2
     sharing: int = 3
     slots: int = 4
     weight_bits: int = 4
     zero_points: bool = True
     format: str = "fp16"
-    block_columns: int = 4
+    block_columns: int = 2
     stages_per_rank: int = 1
 
     def __post_init__(self):
@@ -162,16 +163,16 @@ class Array(wiring.Component):
         ``columns / block_columns`` beats for each group that has ``load``, block 0 first. The
         first group after reset must have it.
     o : Out(stream of `array_output_layout`)
-        For each group with ``end`` one beat per block and step: the outputs of all its rows and
-        columns. Beats of different blocks alternate; those of one block come in order.
+        For each group with ``end`` one beat per step and block: the outputs of all its rows and
+        columns, of step 0 those of all blocks, then of step 1, to step ``sharing`` - 1.
 
     Timing
     ------
     A group takes `ArrayParameters.cycles` cycles, new weights included if those come in time.
     Groups with ``load`` are at least as many cycles apart as there are blocks. Everything moves
-    together: if a group that has begun lacks words, or one that loads lacks weights, or outputs
-    are not taken, all stops. One block's outputs leave a cycle; while those of others wait, all
-    stops as well.
+    together: if a group that has begun lacks words, or one that loads lacks weights, all stops. One
+    block's outputs leave a cycle; the others wait in queues, and all stops if one has no room for
+    more than those of ``slots`` groups.
 
     Numerics
     --------

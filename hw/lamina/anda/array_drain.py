@@ -61,12 +61,15 @@ class ArrayDrainParameters:
 
     @property
     def storage_bits(self) -> int:
-        """The queues, the block whose turn it is, and two flags."""
-        return self.blocks * (self.queue.storage_bits + 1) + 2
+        """The queues, the block whose turn it is, and a flag."""
+        return self.blocks * self.queue.storage_bits + (self.blocks - 1).bit_length() + 1
 
 
 class ArrayDrain(wiring.Component):
-    """Put out what blocks have finished: each has a queue, and those with a beat take turns.
+    """Put out what blocks have finished: each has a queue, and they take turns, block 0 first.
+
+    A block finishes a step a cycle after the block before it. So nobody waits for a turn without
+    work, but for the first beat after all queues were empty.
 
     Members
     -------
@@ -96,52 +99,32 @@ class ArrayDrain(wiring.Component):
         m = Module()
         p = self.parameters
         fresh = Signal()  # the values are new in this cycle
+        turn = Signal(range(p.blocks))
+        full = Signal(p.blocks)
         m.d.sync += fresh.eq(self.advance)
-        full, waiting, chosen = Signal(p.blocks), Signal(p.blocks), Signal(p.blocks)
-        beats = []
+        m.d.comb += [self.clear_next.eq(~full.any()), self.o.p.block.eq(turn)]
+        values, step, valid = 0, 0, 0
         for block in range(p.blocks):
             m.submodules[f"queue_{block}"] = queue = Queue(p.queue)
-            ends = self.ends[block]
+            ends, mine = self.ends[block], turn == block
             m.d.comb += [
                 queue.i.valid.eq(fresh & ends.any()),
                 queue.i.p["values"].eq(self.values[block]),
                 queue.i.p.step.eq(_place(ends)),
                 full[block].eq(queue.level > p.queue.depth - _UNDER_WAY),
-                waiting[block].eq(queue.o.valid),
-                queue.o.ready.eq(chosen[block] & self.o.ready),
+                queue.o.ready.eq(mine & self.o.ready),
             ]
-            beats.append(queue.o.p)
-        m.d.comb += [
-            self.clear_next.eq(~full.any()),
-            self.o.valid.eq(waiting.any()),
-        ]
-        self._take_turns(m, waiting, chosen)
-        values, number, step = 0, 0, 0
-        for block, beat in enumerate(beats):
-            mine = chosen[block]
-            values |= Mux(mine, beat["values"].as_value(), 0)
-            number |= Mux(mine, block, 0)
-            step |= Mux(mine, beat.step, 0)
+            values |= Mux(mine, queue.o.p["values"].as_value(), 0)
+            step |= Mux(mine, queue.o.p.step, 0)
+            valid |= mine & queue.o.valid
         m.d.comb += [
             self.o.p["values"].as_value().eq(values),
-            self.o.p.block.eq(number),
             self.o.p.step.eq(step),
+            self.o.valid.eq(valid),
         ]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += turn.eq(Mux(turn == p.blocks - 1, 0, turn + 1))
         return m
-
-    def _take_turns(self, m, waiting, chosen):
-        """Choose the first that waits behind the one that had its turn; keep it until taken."""
-        last, later, choice = (Signal(len(waiting)) for _ in range(3))  # one-hot, all but `later`
-        stuck = Signal()
-        lowest = [these & (~these + 1) for these in (later, waiting)]
-        m.d.comb += [
-            later.eq(waiting & ~(last | (last - 1))),
-            choice.eq(Mux(later.any(), *lowest)),
-            chosen.eq(Mux(stuck, last, choice)),
-        ]
-        m.d.sync += stuck.eq(self.o.valid & ~self.o.ready)
-        with m.If(self.o.valid):
-            m.d.sync += last.eq(chosen)
 
 
 def _place(one_hot):

@@ -36,9 +36,6 @@ class EngineParameters(ArrayParameters):
     AXI4-Lite; else there are streams of them and of completions.
     """
 
-    rows: int = 2
-    columns: int = 4
-    block_columns: int = 2
     depth: int = 512
     queue: int = 8
     registers: bool = True
