@@ -128,8 +128,8 @@ def _array(mantissa_bits: int) -> Contender:
     return Contender(
         name="Anda array",
         module="anda.array",
-        # Ports of 1,024 bits; turns enough to take weights in every cycle at the shortest mantissa.
-        settings={"rows": 8, "columns": 32, "block_columns": 4, "slots": 3},
+        # 256 elements, ports of 1,024 bits.
+        settings={"rows": 8, "columns": 32, "block_columns": 4},
         mantissa_bits=mantissa_bits,
         paper=f"Anda M{mantissa_bits}",
         ranks=5,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lamina_sim.perf.anda._drain import drained
 from lamina_sim.perf.anda._schedule import Engine, Gemm, Pass, passes
 
 #: Cycles from the first one of a GEMM until planes of its first group leave the head of the array,
@@ -67,7 +68,7 @@ def cost(engine: Engine, gemm: Gemm) -> Cost:
         begin + (gemm.groups - 1) * own.cycles + own.turns
         for begin, own in zip(begins, rounds, strict=True)
     ]
-    last, stops = _outputs(engine, gemm, np.concatenate(ends))
+    last, stops = drained(engine, np.concatenate(ends))
     turns = sum(len(part.rows) * len(part.columns) for part in parts)
     sets = sum(len(part.columns) for part in parts)
     row_tiles, blocks = -(-gemm.m // engine.rows), -(-gemm.n // engine.block_columns)
@@ -78,7 +79,13 @@ def cost(engine: Engine, gemm: Gemm) -> Cost:
     weight_beats = sets * gemm.groups * engine.blocks
     activation_beats = row_tiles * gemm.groups * beats
     return Cost(
-        cycles=_START + beats + last + stops + _FINISH,
+        cycles=_START
+        + beats
+        + last
+        + engine.cycles(gemm.mantissa_bits)
+        - 1
+        + engine.latency
+        + _FINISH,
         array_cycles=int(lengths.sum()) + stops,
         group_turns=turns * gemm.groups,
         idle_turns=(engine.slots * len(parts) - turns) * (gemm.groups - 1),
@@ -108,22 +115,6 @@ class _Round:
         self.turns = (loads[:, None] + cycles * np.arange(rows)).ravel()
         self.cycles = int(loads[-1]) + max((rows + spare) * cycles, engine.blocks)
         self.last_cycles = run * columns
-
-
-def _outputs(engine: Engine, gemm: Gemm, ends: np.ndarray) -> tuple[int, int]:
-    """Cycles from the first group until the last outputs leave, if the array never stopped for
-    outputs, and the cycles in which it does.
-
-    Block b finishes step s of a group b + s cycles after the first one does; of several blocks that
-    finish in the same cycle one after the other puts out, and nothing moves on. There are as many
-    steps as elements that share a unit, also where rows are too few for the last ones.
-    """
-    steps = np.arange(engine.blocks)[:, None] + np.arange(engine.sharing)
-    at = (ends[:, None] + steps.ravel()).ravel()
-    last = int(ends.max()) + engine.blocks - 1 + engine.steps - 1
-    at = at[at <= last]
-    through = last + engine.cycles(gemm.mantissa_bits) - 1 + engine.latency
-    return through, len(at) - len(np.unique(at))
 
 
 def _keeps_last(engine: Engine, gemm: Gemm) -> bool:
