@@ -1,26 +1,66 @@
-"""The device's registers for those who program it: `python -m lamina_gen.registers` writes them.
+"""Registers for those who program them: `python -m lamina_gen.registers` writes the files.
 
-From `lamina.store.register_map` come the documentation, the C header and the Python constants.
+From each register map come documentation, a C header and Python constants.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from lamina.store.register_map import ADDRESS_BITS, REGISTERS, Field, Register
+from lamina.anda import register_map as engine
+from lamina.store import register_map as store
+from lamina.store.register_map import Field, Register
 
-__all__ = ["FILES", "main"]
+__all__ = ["FILES", "MAPS", "RegisterMap", "main"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _NOTE = "Made by `python -m lamina_gen.registers`; a test fails when it is out of date."
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisterMap:
+    """Registers of one thing, ``title``, whose page is ``page``.
+
+    ``name``: of its files. ``prefix``: of the C names.
+    """
+
+    name: str
+    title: str
+    page: str
+    prefix: str
+    address_bits: int
+    registers: tuple[Register, ...]
+
+
+MAPS = (
+    RegisterMap(
+        name="registers",
+        title="the store's device",
+        page="[The device](store_device.md)",
+        prefix="LAMINA_STORE",
+        address_bits=store.ADDRESS_BITS,
+        registers=store.REGISTERS,
+    ),
+    RegisterMap(
+        name="engine_registers",
+        title="Anda's engine",
+        page="[The engine](anda_engine.md)",
+        prefix="LAMINA_ANDA",
+        address_bits=engine.ADDRESS_BITS,
+        registers=engine.REGISTERS,
+    ),
+)
 
 
 def _mask(field: Field) -> int:
     return ((1 << field.width) - 1) << field.low
 
 
-def python_constants() -> str:
+def python_constants(own: RegisterMap) -> str:
     """Return a Python module: byte offsets, strides and counts, and the fields' masks."""
-    lines = ['"""Registers of the store\'s device.', "", f"{_NOTE}", '"""', ""]
-    for register in REGISTERS:
+    lines = [f'"""Registers of {own.title}.', "", f"{_NOTE}", '"""', ""]
+    for register in own.registers:
         name = register.name.upper()
         lines.append(f"{name} = 0x{register.offset:03X}")
         if register.count > 1:
@@ -31,11 +71,11 @@ def python_constants() -> str:
     return "\n".join(lines) + "\n"
 
 
-def c_header() -> str:
-    """Return a C header with the same names behind LAMINA_STORE_; macros of what comes in rows."""
-    lines = [f"/* Registers of the store's device. {_NOTE} */", "#pragma once", ""]
-    for register in REGISTERS:
-        name = f"LAMINA_STORE_{register.name.upper()}"
+def c_header(own: RegisterMap) -> str:
+    """Return a C header with the same names behind the prefix; macros of what comes in rows."""
+    lines = [f"/* Registers of {own.title}. {_NOTE} */", "#pragma once", ""]
+    for register in own.registers:
+        name = f"{own.prefix}_{register.name.upper()}"
         if register.count > 1:
             lines.append(f"#define {name}(i) ({register.offset:#05x}u + {register.stride}u * (i))")
         else:
@@ -46,19 +86,19 @@ def c_header() -> str:
     return "\n".join(lines) + "\n"
 
 
-def page() -> str:
+def page(own: RegisterMap) -> str:
     """Return the documentation: a table of registers, the fields below their register."""
     lines = [
-        "# Registers of the store's device",
+        f"# Registers of {own.title}",
         "",
-        f"32-bit words on AXI4-Lite, {1 << ADDRESS_BITS} bytes. {_NOTE}",
-        "[The device](store_device.md) says how they are used; the same names are in",
-        "`lamina_sim.device.registers` and in `registers.h` beside it.",
+        f"32-bit words on AXI4-Lite, {1 << own.address_bits} bytes. {_NOTE}",
+        f"{own.page} says how they are used; the same names are in",
+        f"`lamina_sim.device.{own.name}` and in `{own.name}.h` beside it.",
         "",
         "| offset | register | access | what it is |",
         "|---|---|---|---|",
     ]
-    for register in REGISTERS:
+    for register in own.registers:
         lines.append(_row(register))
         for field in register.fields:
             high = field.low + field.width - 1
@@ -74,12 +114,16 @@ def _row(register: Register) -> str:
     return f"| {where} | `{register.name}` | {register.access} | {register.text} |"
 
 
+_DEVICE = _ROOT / "sim/lamina_sim/device"
+
 #: What is made, by its path.
-FILES = {
-    _ROOT / "docs/modules/store_registers.md": page,
-    _ROOT / "sim/lamina_sim/device/registers.py": python_constants,
-    _ROOT / "sim/lamina_sim/device/registers.h": c_header,
-}
+FILES: dict[Path, Callable[[], str]] = {}
+for _map, _page in zip(MAPS, ("store_registers", "anda_engine_registers"), strict=True):
+    FILES |= {
+        _ROOT / f"docs/modules/{_page}.md": partial(page, _map),
+        _DEVICE / f"{_map.name}.py": partial(python_constants, _map),
+        _DEVICE / f"{_map.name}.h": partial(c_header, _map),
+    }
 
 
 def main() -> None:

@@ -57,6 +57,8 @@ _ENTRIES: tuple[Entry, ...] = (
     Entry("pacq.operand_buffer", "fetch", "lamina.pacq.operand_buffer:OperandBuffer"),
     Entry("anda.element", "compute", "lamina.anda.element:Element"),
     Entry("anda.accumulator", "compute", "lamina.anda.accumulator:Accumulator"),
+    Entry("anda.array", "compute", "lamina.anda.array:Array"),
+    Entry("anda.engine", "compute", "lamina.anda.engine:Engine"),
     Entry("pacq.multiplier", "compute", "lamina.pacq.multiplier:Multiplier"),
     Entry("pacq.dot", "compute", "lamina.pacq.dot:Dot"),
     Entry("pacq.octet", "compute", "lamina.pacq.octet:Octet"),

@@ -42,7 +42,8 @@ class Contender:
 
     ``mantissa_bits``: of the activations' integers; None where they stay FP16. ``paper``: the line
     of the Anda paper's table that it stands for, if there is one. ``ranks``: stages in a rank on
-    cells.
+    cells. ``whole``: it adds up outputs in FP32 itself, and is as large as it is to be built: too
+    large for an FPGA, and to be simulated as a netlist.
     """
 
     name: str
@@ -51,14 +52,16 @@ class Contender:
     mantissa_bits: int | None = None
     paper: str | None = None
     ranks: int = _RANKS["cells"]
+    whole: bool = False
 
     def element(self, target: str) -> Part:
         """Return what makes the sums, or for integer elements all but the last part of them."""
         settings = dict(self.settings)
         if self.mantissa_bits is not None:
             # INT4 weights without zero points, as in the papers.
-            settings |= {"columns": _COLUMNS[target], "index_bits": _INDEX_BITS[target]}
             settings["zero_points"] = False
+            if not self.whole:
+                settings |= {"columns": _COLUMNS[target], "index_bits": _INDEX_BITS[target]}
         settings["stages_per_rank"] = self.ranks if target == "cells" else _RANKS[target]
         return Part(self.module, settings)
 
@@ -77,7 +80,7 @@ class Contender:
         An accumulator takes one column a cycle, so it serves as many as a group takes cycles.
         """
         element = self.element(target)
-        if self.mantissa_bits is None:
+        if self.mantissa_bits is None or self.whole:
             return [element]
         columns = element.settings["columns"]
         cycles = _cycles(element.parameters, min(MANTISSA_BITS))
@@ -121,6 +124,19 @@ def _anda(mantissa_bits: int) -> Contender:
     )
 
 
+def _array(mantissa_bits: int) -> Contender:
+    return Contender(
+        name="Anda array",
+        module="anda.array",
+        # 256 elements, ports of 1,024 bits.
+        settings={"rows": 8, "columns": 32, "block_columns": 4},
+        mantissa_bits=mantissa_bits,
+        paper=f"Anda M{mantissa_bits}",
+        ranks=5,
+        whole=True,
+    )
+
+
 #: In the order of the table.
 CONTENDERS = (
     FP_FP,
@@ -135,4 +151,5 @@ CONTENDERS = (
     ),
     *(_figna(bits, structure) for structure in ("plain", "dense") for bits in (13, 11, 8, 6, 4)),
     *(_anda(bits) for bits in reversed(MANTISSA_BITS)),
+    *(_array(bits) for bits in reversed(MANTISSA_BITS)),
 )

@@ -179,6 +179,8 @@ def _on_cells(contender: Contender, flow: Flow, clock_ps: float | None) -> dict[
 
 
 def _on_ecp5(contender: Contender, flow: Flow) -> dict[str, Any]:
+    if contender.whole:
+        return {}
     macs = contender.macs_per_cycle("ecp5")
     parts = flow.ecp5(contender.parts("ecp5"))
     lut4 = _lut4(parts)
@@ -203,7 +205,7 @@ def _energy(
     contender: Contender, parts: Parts, flow: Flow, clock_ps: float | None
 ) -> dict[str, float | None]:
     reports = parts.complete
-    if clock_ps is None or reports is None:
+    if clock_ps is None or reports is None or contender.whole:
         return {}
     flow.progress(f"{contender.name}: running the netlists")
     try:

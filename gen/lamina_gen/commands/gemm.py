@@ -37,6 +37,13 @@ _ARRAY = click.Path(path_type=Path)
     help="On PacQ's tensor core instead of the system: how the weights are packed.",
 )
 @click.option(
+    "--on",
+    type=click.Choice(["system", "engine"]),
+    default="system",
+    show_default=True,
+    help="Of Anda: elements fed by the plane store, or the array with its own memory.",
+)
+@click.option(
     "--precision",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Widths, as `lamina search` wrote them; --kind says of which product.",
@@ -59,6 +66,7 @@ def command(
     planes: int | None,
     scale_group: int | None,
     flow: str | None,
+    on: str,
     precision: Path | None,
     kind: str | None,
     layer: int,
@@ -69,7 +77,8 @@ def command(
     """Multiply arrays on the hardware, in Verilator, and check the result.
 
     The weights go through the plane store, for Anda the activations through the compressor; with
-    --flow the arrays go to PacQ's tensor core as they are. The result is written only if every bit
+    --flow the arrays go to PacQ's tensor core as they are, with --on engine to Anda's engine as the
+    host encodes them. The result is written only if every bit
     is the golden model's; if not, the exit code is 1.
 
     \b
@@ -82,10 +91,12 @@ def command(
     from lamina_gen.configurations import settings_of
     from lamina_gen.console import output as console
     from lamina_gen.console import progress
-    from lamina_gen.gemm import Machine, Problem, TensorMachine
+    from lamina_gen.gemm import EngineMachine, Machine, Problem, TensorMachine
 
     if flow is not None and (engine != "pacq" or planes is not None):
         raise ValueError("--flow is PacQ's, whose tensor core takes whole codes and no --planes.")
+    if on == "engine" and (engine != "anda" or planes is not None):
+        raise ValueError("--on engine is Anda's, which takes whole codes and no --planes.")
     if engine == "pacq" and (mantissa_bits is not None or rounding is not None):
         raise ValueError("--mantissa-bits and --rounding are Anda's; PacQ takes FP16 as it is.")
     x = read_array(activations)
@@ -127,8 +138,10 @@ def command(
         planes=planes,
         scale_group=128 if scale_group is None else scale_group,
     )
-    machine: Machine | TensorMachine
-    if flow is None:
+    machine: Machine | TensorMachine | EngineMachine
+    if on == "engine":
+        machine = EngineMachine(settings_of(config, "anda.engine"), bits=weight_bits)
+    elif flow is None:
         machine = Machine(engine, settings_of(config, "system"), bits=weight_bits)
     else:
         machine = TensorMachine(flow, settings_of(config, "pacq.tensor_core"))

@@ -1,6 +1,6 @@
 """Pipelines of pure stages: how every arithmetic unit is cut into ranks of registers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -97,17 +97,27 @@ class PipelineParameters:
         Fragment.get(m, None)  # or Amaranth warns of a module that goes nowhere
         return sum(widths)
 
-    def chain(self, m: Module, beat: data.View, register: Callable) -> dict[str, Value]:
-        """Run ``beat`` through all stages; ``register(stage name, values)`` ends each rank."""
+    def chain(
+        self,
+        m: Module,
+        beat: data.View,
+        register: Callable,
+        stages: Sequence[Stage] | None = None,
+    ) -> dict[str, Value]:
+        """Run ``beat`` through all stages; ``register(stage name, values)`` ends each rank.
+
+        ``stages``: to be taken for `stages`, as which they do the same with other cells.
+        """
+        stages = stages or self.stages
         values = {name: Value.cast(beat[name]) for name in self.operands}
         tag = {"tag": beat.tag} if self.tag_bits else {}
-        for number, stage in enumerate(self.stages, 1):
+        for number, stage in enumerate(stages, 1):
             named = {}
             for name, value in stage(m, SimpleNamespace(**values)).items():
                 named[name] = Signal(Value.cast(value).shape(), name=f"{stage.__name__}_{name}")
                 m.d.comb += named[name].eq(value)
             values = named
-            if number % self.stages_per_rank == 0 or number == len(self.stages):
+            if number % self.stages_per_rank == 0 or number == len(stages):
                 values = register(stage.__name__, values | tag)
                 tag = {name: values.pop(name) for name in tag}
         return values | tag

@@ -21,6 +21,7 @@ __all__ = [
     "jam",
     "keep",
     "of_format",
+    "round_bounded",
     "round_stages",
     "round_to_nearest_even",
     "rounded_bits",
@@ -30,6 +31,9 @@ __all__ = [
 
 #: Low bits of a wide shift to normal form, left to its second half.
 _FINE_BITS = 4
+
+#: Bits of an incremented number that a carry skips at a time.
+_SKIPPED = 4
 
 
 def rounded_bits(fmt: Format = FP32) -> int:
@@ -146,13 +150,38 @@ def round_to_nearest_even(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> 
     Exponent and fraction are incremented as one number: the carry out of the fraction is right, up
     to Inf. Special values go in before the increment, so that nothing has to be selected after it.
     """
-    sticky, guard, leading = x.significand[0], x.significand[1], x.significand[-1]
-    fraction = x.significand[2:-1]
     field, above = x.exponent[: fmt.exponent_bits], x.exponent[fmt.exponent_bits :]
+    # With a leading one the exponent is positive: too large a one shows in single bits.
+    infinite = x.inf | (x.significand[-1] & (above.any() | field.all()))
+    return _round(m, x, fmt, infinite, lambda base, carry: base + carry)
+
+
+def round_bounded(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[str, Value]:
+    """As `round_to_nearest_even`, for what is never infinite and never becomes so; for cells."""
+    return _round(m, x, fmt, Const(0), _incremented)
+
+
+def _incremented(base: Value, carry: Value) -> Value:
+    """Return ``base + carry`` without its carry out, which skips from block to block of bits.
+
+    What synthesis makes of ``+`` for the fewest cells is one gate after the other.
+    """
+    bits = []
+    for start in range(0, len(base), _SKIPPED):
+        block = base[start : start + _SKIPPED]
+        bits += [bit ^ (carry & block[:place].all()) for place, bit in enumerate(block)]
+        carry = carry & block.all()
+    return Cat(bits)
+
+
+def _round(
+    m: Module, x: SimpleNamespace, fmt: Format, too_large: Value, incremented: Callable
+) -> dict[str, Value]:
+    sticky, guard, leading = x.significand[0], x.significand[1], x.significand[-1]
+    fraction, field = x.significand[2:-1], x.exponent[: fmt.exponent_bits]
     infinite, base, increment = Signal(), Signal(fmt.width - 1), Signal()
     m.d.comb += [
-        # With a leading one the exponent is positive: too large a one shows in single bits.
-        infinite.eq(x.inf | (leading & (above.any() | field.all()))),
+        infinite.eq(too_large),
         base.eq(Cat(fraction, field & leading.replicate(len(field)))),
         increment.eq(guard & (sticky | fraction[0]) & ~infinite & ~x.nan),
     ]
@@ -161,7 +190,7 @@ def round_to_nearest_even(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> 
     with m.Elif(infinite):
         m.d.comb += base.eq(fmt.exponent_ones << fmt.fraction_bits)
     magnitude = Signal(fmt.width - 1)
-    m.d.comb += magnitude.eq(base + increment)
+    m.d.comb += magnitude.eq(incremented(base, increment))
     return {"value": Cat(magnitude, x.sign & ~x.nan)}
 
 

@@ -3,7 +3,7 @@
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 
-from lamina.formats.ieee import BF16, FP16
+from lamina.formats.ieee import BF16, FP16, Format
 
 __all__ = [
     "EXPONENT_BITS",
@@ -11,6 +11,12 @@ __all__ = [
     "GROUP",
     "MANTISSA_BITS_MAX",
     "PAIRS",
+    "WIDE_SCALE",
+    "array_finish_layout",
+    "array_output_layout",
+    "array_planes_layout",
+    "array_weights_layout",
+    "array_words_layout",
     "column_weights_layout",
     "compressed_plane_layout",
     "group_descriptor_layout",
@@ -37,6 +43,10 @@ MANTISSA_BITS_MAX = 16
 
 #: Slot of the shared exponent: FP16 uses 5 bits of it, BF16 all 8.
 EXPONENT_BITS = 8
+
+
+#: FP16 with one more bit of exponent: no scale is subnormal.
+WIDE_SCALE = Format(precision=FP16.precision, exponent_bits=FP16.exponent_bits + 1)
 
 
 def group_word_layout(index_bits: int) -> data.StructLayout:
@@ -181,5 +191,92 @@ def compressed_plane_layout() -> data.StructLayout:
             "exponent": unsigned(EXPONENT_BITS),
             "first": unsigned(1),
             "last": unsigned(1),
+        }
+    )
+
+
+def array_words_layout(rows: int, planes: int) -> data.StructLayout:
+    """Return one beat of the activations of an array: of one group in each row, in lockstep.
+
+    ``words[r][p]``: beat j holds words planes * j + p of row r's group, in the order signs, zeros,
+    mantissa planes from the least significant one on. There are as many words of zeros as make the
+    beats full, and at least as many as the array needs (`ArrayParameters.cycles`). ``first``,
+    ``last``: those beats of the group. The other fields belong to the group and are looked at in
+    its first beat: ``exponents`` of each row's group; ``load``: the group comes with new weights;
+    ``begin``, ``end``: it is the first, the last one of its outputs' sums over k.
+    """
+    words = data.ArrayLayout(data.ArrayLayout(unsigned(GROUP), planes), rows)
+    return data.StructLayout(
+        {
+            "words": words,
+            "first": unsigned(1),
+            "last": unsigned(1),
+            "exponents": data.ArrayLayout(unsigned(EXPONENT_BITS), rows),
+            "load": unsigned(1),
+            "begin": unsigned(1),
+            "end": unsigned(1),
+        }
+    )
+
+
+def array_planes_layout(rows: int, planes: int) -> data.StructLayout:
+    """Return planes on their way through an array, in offset binary, least significant first.
+
+    ``planes[r][p]`` of row r, the plane of the least weight first; the top plane of a group is the
+    inverted sign plane. ``first``: the group's first beat; ``load``: and it takes new weights.
+    """
+    return data.StructLayout(
+        {
+            "planes": data.ArrayLayout(data.ArrayLayout(unsigned(GROUP), planes), rows),
+            "first": unsigned(1),
+            "load": unsigned(1),
+        }
+    )
+
+
+def array_finish_layout(units: int, sharing: int) -> data.StructLayout:
+    """Return what follows the planes of a group, ``sharing`` beats, while its sums are read.
+
+    ``steps``: bit s: the sums of rows s * units + u, u = 0 to units - 1, are read; none: nothing.
+    ``exponents[u]`` of these rows. ``beats`` of planes that the group had, less 1. ``begin``,
+    ``end`` of the group.
+    """
+    return data.StructLayout(
+        {
+            "steps": unsigned(sharing),
+            "exponents": data.ArrayLayout(unsigned(EXPONENT_BITS), units),
+            "beats": unsigned(MANTISSA_BITS_MAX.bit_length()),
+            "begin": unsigned(1),
+            "end": unsigned(1),
+        }
+    )
+
+
+def array_weights_layout(columns: int, entry_bits: int) -> data.StructLayout:
+    """Return weights as the blocks of an array take them, for each of ``columns``.
+
+    ``tables`` of the pairs. ``corrections``: 2 * c - sum(B), c = 32 * (2^entry_bits - 1): what
+    turns a sum of inverted offset-binary planes into the sum of the group. ``scales``:
+    `WIDE_SCALE`.
+    """
+    tables = data.ArrayLayout(pair_table_layout(entry_bits), PAIRS)
+    return data.StructLayout(
+        {
+            "tables": data.ArrayLayout(tables, columns),
+            "corrections": data.ArrayLayout(unsigned(entry_bits + 6), columns),
+            "scales": data.ArrayLayout(unsigned(WIDE_SCALE.width), columns),
+        }
+    )
+
+
+def array_output_layout(units: int, columns: int, blocks: int, sharing: int) -> data.StructLayout:
+    """Return FP32 outputs of an array: ``values[u][c]`` is of row step * units + u and column
+    block * columns + c; rows beyond the array's have no meaning.
+    """
+    return data.StructLayout(
+        {
+            "values": data.ArrayLayout(data.ArrayLayout(unsigned(32), columns), units),
+            "block": range(blocks),
+            "step": range(sharing),
         }
     )

@@ -1,0 +1,97 @@
+"""Array column: one set of weights with all rows of an array, to FP32."""
+
+from amaranth.hdl import Module, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.anda.beat_sum import BeatSum
+from lamina.anda.block_parameters import BlockParameters
+from lamina.anda.sum_unit import SumUnit
+from lamina.cell import Cell
+from lamina.formats.anda import EXPONENT_BITS, PAIRS, WIDE_SCALE, pair_table_layout
+
+__all__ = ["ArrayColumn"]
+
+
+class ArrayColumn(wiring.Component):
+    """Multiply the planes of all rows with one column, and add up the outputs.
+
+    Members
+    -------
+    advance_next : In(1)
+        In the next cycle all registers take what is before them; else nothing happens.
+    i_first, i_steps, i_adds, i_begin : In
+        What goes to every gate of a column comes a cycle early, to a register of the column:
+        `BeatSum`'s ``first``; `SumUnit`'s ``steps``, of all units; ``add`` by step; ``begin``.
+    selects : In
+        Of each row's planes, as `BeatSum` takes them.
+    tables, correction, scale : In
+        Of the weights.
+    exponents, mask : In
+        Of the rows whose sums are read, by unit; of `SumUnit`.
+    values : Out(ArrayLayout(unsigned(32), units))
+    """
+
+    def __init__(self, parameters: BlockParameters):
+        self.parameters = p = parameters
+        selects = data.ArrayLayout(data.ArrayLayout(unsigned(3), PAIRS), p.planes)
+        unit = p.sum_unit(0)
+        super().__init__(
+            {
+                "advance_next": In(1),
+                "i_first": In(1),
+                "i_steps": In(p.sharing),
+                "i_adds": In(p.sharing),
+                "i_begin": In(1),
+                "selects": In(data.ArrayLayout(selects, p.rows)),
+                "tables": In(data.ArrayLayout(pair_table_layout(p.entry_bits), PAIRS)),
+                "correction": In(unit.convert.operands["correction"]),
+                "scale": In(WIDE_SCALE.width),
+                "exponents": In(data.ArrayLayout(EXPONENT_BITS, p.units)),
+                "mask": In(unit.convert.operands["mask"]),
+                "values": Out(data.ArrayLayout(32, p.units)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+        advance, first, begin = Signal(), Signal(reset_less=True), Signal(reset_less=True)
+        steps, adds = Signal(p.sharing), Signal(p.sharing)
+        m.d.sync += advance.eq(self.advance_next)
+        with m.If(advance):
+            m.d.sync += [
+                first.eq(self.i_first),
+                steps.eq(self.i_steps),
+                adds.eq(self.i_adds),
+                begin.eq(self.i_begin),
+            ]
+        sums = []
+        for row in range(p.rows):
+            m.submodules[f"sum_{row}"] = part = Cell(BeatSum, p.beat_sum(row))
+            sums.append(part)
+            m.d.comb += [
+                part.advance.eq(advance),
+                part.selects.eq(self.selects[row]),
+                part.tables.eq(self.tables),
+                part.first.eq(first),
+            ]
+            if part.parameters.step:
+                m.d.comb += part.take.eq(steps[0])
+        for number in range(p.units):
+            m.submodules[f"unit_{number}"] = end = Cell(SumUnit, p.sum_unit(number))
+            turns = sums[number :: p.units]
+            m.d.comb += [
+                end.advance.eq(advance),
+                end.steps.eq(steps),
+                end.mask.eq(self.mask),
+                end.correction.eq(self.correction),
+                end.exponent.eq(self.exponents[number]),
+                end.scale.eq(self.scale),
+                end.add.eq(adds[: len(turns)].any()),
+                end.begin.eq(begin),
+                self.values[number].eq(end.value),
+            ]
+            for step, turn in enumerate(turns):
+                m.d.comb += [end.high[step].eq(turn.high), end.low[step].eq(turn.low)]
+        return m

@@ -1,0 +1,203 @@
+"""Beat sum: several planes of activations times one column of weights a cycle, summed serially."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Fragment, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.arith.compressor_tree import carry_save, compress, reduce_columns
+from lamina.cells import and_or_select
+from lamina.formats.anda import MANTISSA_BITS_MAX, PAIRS, pair_table_layout
+from lamina.parameters import check_choice, check_range
+
+__all__ = ["BeatSum", "BeatSumParameters"]
+
+#: Bits of each weight that the first and the second stage of a tree leave, as in `PlaneSum`.
+_STAGE_ROWS = (11, 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeatSumParameters:
+    """What a beat sum is built for.
+
+    ``entry_bits``: width of a weight after its zero point was taken off. ``planes`` a cycle: 1, 2
+    or 4. ``step``: cycles after the sum is complete in which it is read. ``stages_per_rank``: as in
+    `PlaneSumParameters`.
+    """
+
+    entry_bits: int
+    planes: int = 1
+    step: int = 0
+    stages_per_rank: int = 1
+
+    def __post_init__(self):
+        check_range("entry_bits", self.entry_bits, 2, 9)
+        check_choice("planes", self.planes, (1, 2, 4))
+        check_range("step", self.step, 0, 16)
+        check_range("stages_per_rank", self.stages_per_rank, 1, 16)
+
+    @property
+    def rank_rows(self) -> tuple[int, ...]:
+        """Bits of each weight in the ranks of registers, first to last."""
+        return _STAGE_ROWS[self.stages_per_rank - 1 :: self.stages_per_rank]
+
+    @property
+    def constant(self) -> int:
+        """C: what the inverted entries of a plane add to, if its sum is 0."""
+        return PAIRS * ((1 << self.entry_bits) - 1)
+
+    @property
+    def running_bits(self) -> int:
+        """Of the running sum: a plane's inverted entries add to less than 2^(entry_bits + 6)."""
+        return self.entry_bits + 6 + self.planes
+
+    @property
+    def high_bits(self) -> int:
+        """Of the running sum, those that decide a group's sum, fraction included."""
+        return self.running_bits - 1
+
+    @property
+    def low_bits(self) -> int:
+        """Bits of the result that have left the running sum."""
+        return MANTISSA_BITS_MAX - (self.planes - 1)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the last beat to the sum."""
+        return 1 + len(self.rank_rows) + self.step
+
+    @property
+    def throughput(self) -> str:
+        """Rate in steady state."""
+        return f"{self.planes} planes a cycle"
+
+    @property
+    def storage_bits(self) -> int:
+        """Running sum, its low bits, the snapshot, and the ranks."""
+        snapshot = self.high_bits if self.step else 0
+        sums = self.running_bits + self.low_bits + self.planes * self.step + snapshot
+        # Found by building the trees, so that it cannot go stale.
+        m = Module()
+        columns, bits = self.columns(), 0
+        for rows in self.rank_rows:
+            columns = reduce_columns(m, None, columns, rows)
+            bits += sum(map(len, columns))
+        Fragment.get(m, None)  # or Amaranth warns of a module that goes nowhere
+        return sums + bits
+
+    def columns(self, selected: Sequence[Sequence[Value]] | None = None) -> list[list[Value]]:
+        """Sort the bits of the ``selected`` entries of each plane by weight."""
+        entry_bits = self.entry_bits + 1
+        selected = selected or [[Signal(entry_bits) for _ in range(PAIRS)]] * self.planes
+        columns: list[list[Value]] = [[] for _ in range(self.running_bits)]
+        for place, entries in enumerate(selected):
+            for weight in range(entry_bits):
+                columns[place + weight] += [entry[weight] for entry in entries]
+        return columns
+
+
+class BeatSum(wiring.Component):
+    """Sum, over planes LSB first, of plane j times the weights of a column times 2^j, exactly.
+
+    Members
+    -------
+    advance : In(1)
+        All registers take what is before them; in other cycles nothing happens.
+    selects : In(ArrayLayout(ArrayLayout(unsigned(3), PAIRS), planes))
+        The beat's planes, as `decode_pairs` gives them, the one of the least weight first.
+    tables : In(ArrayLayout(pair_table_layout(entry_bits), PAIRS))
+        The weights.
+    first : In(1)
+        The beat in the tree's last stage is the first of its group.
+    take : In(1), if ``step`` is not 0
+        The cycle after the group's last beat was added: the sum is complete.
+    high : Out(unsigned(high_bits)), low : Out(unsigned(low_bits))
+        In the cycle ``step`` after that: the sum, see below.
+
+    Numerics
+    --------
+    With a plane's exact sum T_j, L planes, R = C * 2^L - 1 - sum_j 2^j T_j is ``high`` with ``low``
+    below it, of which the top planes * (beats - 1) bits count. The select cells invert, and
+    nothing is inverted back: with all but their top bit inverted, the 32 selected entries of a
+    plane add to N_j = C - T_j >= 0, so the tree needs no sign extension. The running sum
+    G' = floor(G / 2^planes) + sum_p 2^p N_p is one more row of the tree; what it drops are final
+    low bits. They shift on, and are read before the next group's push them out: for each cycle
+    that they wait the shift register is ``planes`` bits longer, and they need no snapshot.
+    """
+
+    def __init__(self, parameters: BeatSumParameters):
+        self.parameters = p = parameters
+        plane = data.ArrayLayout(unsigned(3), PAIRS)
+        super().__init__(
+            ({"take": In(1)} if p.step else {})
+            | {
+                "advance": In(1),
+                "selects": In(data.ArrayLayout(plane, p.planes)),
+                "tables": In(data.ArrayLayout(pair_table_layout(p.entry_bits), PAIRS)),
+                "first": In(1),
+                "high": Out(unsigned(p.high_bits)),
+                "low": Out(unsigned(p.low_bits)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+        # No register needs a reset: the first beat of a group makes all that went before unseen.
+        running = Signal(p.running_bits, reset_less=True)
+        shifted = Signal(p.low_bits + p.planes * p.step, reset_less=True)
+        addend = Signal(p.running_bits - p.planes)
+        m.d.comb += [
+            addend.eq(Mux(self.first, p.constant - 1, running[p.planes :])),
+            self.low.eq(shifted),
+            self.high.eq(running),
+        ]
+        selected = [self._selected(m, platform, plane) for plane in self.selects]
+        total = self._add(m, platform, p.columns(selected), addend)
+        with m.If(self.advance):
+            m.d.sync += [
+                running.eq(total),
+                shifted.eq(Cat(shifted, running[: p.planes])[p.planes :]),
+            ]
+        if p.step:
+            snapshot = Signal(p.high_bits, reset_less=True)
+            m.d.comb += self.high.eq(snapshot)
+            with m.If(self.advance & self.take):
+                m.d.sync += snapshot.eq(running)
+        return m
+
+    def _selected(self, m, platform, selects):
+        """Return the selected table entries of a plane, all but their top bit inverted."""
+        entry_bits = self.parameters.entry_bits + 1
+        selected = []
+        for select, table in zip(selects, self.tables, strict=True):
+            entries = [Signal(signed(entry_bits)) for _ in range(3)]
+            for entry, value in zip(entries, (table.w0, table.w1, table.both), strict=True):
+                m.d.comb += entry.eq(value)
+            inverted = and_or_select(m, platform, list(select), entries)
+            selected.append(Cat(inverted[:-1], ~inverted[-1]))
+        return selected
+
+    def _add(self, m, platform, columns, addend):
+        """Return the sum of the bits in ``columns`` and ``addend``, rank by rank or in one tree."""
+        rank_rows = self.parameters.rank_rows
+        for rank, rows in enumerate(rank_rows):
+            with m.If(self.advance):
+                columns = [
+                    self._registered(m, bits, f"rank_{rank}_{weight}")
+                    for weight, bits in enumerate(reduce_columns(m, platform, columns, rows))
+                ]
+        columns = [bits + list(addend[place : place + 1]) for place, bits in enumerate(columns)]
+        if not rank_rows:
+            return compress(m, platform, columns)
+        # An FPGA adds two rows in a carry chain, which is faster than any tree down to one.
+        sums, carries = carry_save(m, platform, columns)
+        return sums + carries
+
+    def _registered(self, m, bits, name):
+        """Return a register that takes ``bits``, bit by bit."""
+        register = Signal(len(bits), name=name, reset_less=True)
+        m.d.sync += register.eq(Cat(bits))
+        return list(register)

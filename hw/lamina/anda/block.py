@@ -1,0 +1,152 @@
+"""Block: a few columns of an array with all of its rows, as the array repeats them."""
+
+from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.anda.array_column import ArrayColumn
+from lamina.anda.block_parameters import BlockParameters
+from lamina.cell import Cell
+from lamina.formats.anda import (
+    PAIRS,
+    array_finish_layout,
+    array_planes_layout,
+    array_weights_layout,
+)
+
+__all__ = ["Block", "BlockParameters"]
+
+
+class Block(wiring.Component):
+    """Multiply the planes that pass by with the weights of a few columns.
+
+    Members
+    -------
+    advance_next : In(1)
+        In the next cycle all registers take what is before them; else nothing happens.
+    i_planes, o_planes : `array_planes_layout`
+        Planes come in, and leave one cycle later for the next block. With ``i_planes.load`` the
+        weights' tables are taken; the corrections and scales follow later by `correction_delay`
+        and `scale_delay`.
+    i_finish, o_finish : `array_finish_layout`
+        The same for what follows the planes of a group; the first step of it comes 1 + `ranks`
+        cycles after the group's last planes.
+    weights : In(array_weights_layout(columns, entry_bits))
+    values : Out(ArrayLayout(ArrayLayout(unsigned(32), columns), units))
+        Outputs of the rows of one step: finished where ``ends`` has it.
+    ends : Out(sharing)
+        Bit s: ``values`` are those of step s of a group with ``end``.
+    """
+
+    def __init__(self, parameters: BlockParameters):
+        self.parameters = p = parameters
+        planes = array_planes_layout(p.rows, p.planes)
+        finish = array_finish_layout(p.units, p.sharing)
+        values = data.ArrayLayout(data.ArrayLayout(unsigned(32), p.columns), p.units)
+        super().__init__(
+            {
+                "advance_next": In(1),
+                "i_planes": In(planes),
+                "o_planes": Out(planes),
+                "i_finish": In(finish),
+                "o_finish": Out(finish),
+                "weights": In(array_weights_layout(p.columns, p.entry_bits)),
+                "values": Out(values),
+                "ends": Out(p.sharing),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+        advance = Signal()
+        m.d.sync += advance.eq(self.advance_next)
+        self._pass_on(m, advance)
+        weights = self._hold_weights(m, advance)
+        selects = self._selects(m)
+        mask = self._mask(m, advance)
+        unit = p.sum_unit(0)
+        # The columns have the last register of what starts their additions, and of `first`.
+        fields = Cat(self.o_finish.steps, self.o_finish.begin, self.o_finish.end)
+        arithmetic = unit.convert.latency + unit.multiply.latency
+        coming = self._delayed(m, advance, fields, arithmetic - 1, "coming")
+        done = self._delayed(m, advance, coming, unit.add.latency + 1, "done")
+        first = self._delayed(m, advance, self.i_planes.first, p.ranks, "first")
+        m.d.comb += self.ends.eq(done[: p.sharing] & done[-1].replicate(p.sharing))
+        steps = self.i_finish.steps
+        for number in range(p.columns):
+            m.submodules[f"column_{number}"] = column = Cell(ArrayColumn, p)
+            m.d.comb += [
+                column.advance_next.eq(self.advance_next),
+                column.i_first.eq(first),
+                column.i_steps.eq(steps),
+                column.i_adds.eq(coming[: p.sharing]),
+                column.i_begin.eq(coming[p.sharing]),
+                column.tables.eq(weights.tables[number]),
+                column.correction.eq(weights.corrections[number]),
+                column.scale.eq(weights.scales[number]),
+                column.exponents.eq(self.o_finish.exponents),
+                column.mask.eq(mask),
+            ]
+            for row, decoded in enumerate(selects):
+                m.d.comb += column.selects[row].eq(decoded)
+            for place, value in enumerate(column.values):
+                m.d.comb += self.values[place][number].eq(value)
+        return m
+
+    def _pass_on(self, m, advance):
+        """Register what passes by; only what makes something happen needs a reset."""
+        for here, there, acts in (
+            (self.i_planes, self.o_planes, "load"),
+            (self.i_finish, self.o_finish, "steps"),
+        ):
+            rank = Signal.like(there, name=f"{acts}_rank", reset_less=True)
+            acting = Signal.like(there[acts], name=acts)
+            m.d.comb += [there.eq(rank), there[acts].eq(acting)]
+            with m.If(advance):
+                m.d.sync += [rank.eq(here), acting.eq(here[acts])]
+
+    def _hold_weights(self, m, advance):
+        """Take each part of the weights when the groups before need the old ones no more."""
+        p = self.parameters
+        held = Signal(array_weights_layout(p.columns, p.entry_bits), reset_less=True)
+        load = self.i_planes.load
+        delays = {"tables": 0, "corrections": p.correction_delay, "scales": p.scale_delay}
+        spent = 0
+        for field, delay in delays.items():
+            load, spent = self._delayed(m, advance, load, delay - spent, f"load_{field}"), delay
+            with m.If(advance & load):
+                m.d.sync += held[field].eq(self.weights[field])
+        return held
+
+    def _selects(self, m):
+        """Decode the planes of each row: only the even, only the odd, both bits of a pair."""
+        p = self.parameters
+        plane = data.ArrayLayout(unsigned(3), PAIRS)
+        selects = []
+        for row in range(p.rows):
+            decoded = Signal(data.ArrayLayout(plane, p.planes), name=f"selects_{row}")
+            selects.append(decoded)
+            for bits, pairs in zip(self.o_planes.planes[row], decoded, strict=True):
+                for pair in range(PAIRS):
+                    even, odd = bits[2 * pair], bits[2 * pair + 1]
+                    m.d.comb += pairs[pair].eq(Cat(even & ~odd, ~even & odd, even & odd))
+        return selects
+
+    def _mask(self, m, advance):
+        """Return which low bits count: a group of so many beats has pushed out so many."""
+        p = self.parameters
+        mask = Signal(p.beat_sum(0).low_bits, reset_less=True)
+        with m.If(advance):
+            for place in range(len(mask)):
+                beats = -(-(len(mask) - place) // p.planes)
+                m.d.sync += mask[place].eq(self.i_finish.beats >= beats)
+        return mask
+
+    def _delayed(self, m, advance, value, cycles, name):
+        """Return ``value`` so many advances later."""
+        for rank in range(cycles):
+            before, value = value, Signal(len(value), name=f"{name}_{rank}")
+            with m.If(advance):
+                m.d.sync += value.eq(before)
+        return value

@@ -1,0 +1,95 @@
+"""What a block of an array, and each of its columns, is built for."""
+
+from dataclasses import dataclass
+
+from lamina.anda.beat_sum import BeatSumParameters
+from lamina.anda.sum_unit import SumUnitParameters
+from lamina.formats.anda import array_finish_layout, array_planes_layout, array_weights_layout
+from lamina.parameters import check_choice, check_range
+
+__all__ = ["BlockParameters"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockParameters:
+    """What a block is built for: see `ArrayParameters`. ``columns``: of the block."""
+
+    rows: int
+    columns: int
+    planes: int
+    sharing: int
+    slots: int
+    entry_bits: int
+    format: str = "fp16"
+    stages_per_rank: int = 1
+
+    def __post_init__(self):
+        check_range("rows", self.rows, 1, 64)
+        check_range("columns", self.columns, 1, 16)
+        check_choice("planes", self.planes, (1, 2, 4))
+        check_range("sharing", self.sharing, 1, 16)
+        check_range("slots", self.slots, 1, 64)
+        check_range("entry_bits", self.entry_bits, 2, 9)
+        check_range("stages_per_rank", self.stages_per_rank, 1, 16)
+
+    @property
+    def units(self) -> int:
+        """Sum units of a column; row r takes step r // units of unit r % units."""
+        return -(-self.rows // self.sharing)
+
+    def beat_sum(self, row: int) -> BeatSumParameters:
+        """Parameters of a row's beat sums."""
+        return BeatSumParameters(
+            entry_bits=self.entry_bits,
+            planes=self.planes,
+            step=row // self.units,
+            stages_per_rank=self.stages_per_rank,
+        )
+
+    def sum_unit(self, unit: int) -> SumUnitParameters:
+        """Parameters of a unit: the last ones may have a row less."""
+        return SumUnitParameters(
+            entry_bits=self.entry_bits,
+            planes=self.planes,
+            elements=len(range(unit, self.rows, self.units)),
+            slots=self.slots,
+            format=self.format,
+            stages_per_rank=self.stages_per_rank,
+        )
+
+    @property
+    def ranks(self) -> int:
+        """Ranks of registers in the trees."""
+        return len(self.beat_sum(0).rank_rows)
+
+    @property
+    def correction_delay(self) -> int:
+        """Cycles that the corrections come after their tables: the group before still needs its."""
+        return self.sharing + self.ranks
+
+    @property
+    def scale_delay(self) -> int:
+        """Cycles that the scales come after their tables."""
+        return self.correction_delay + self.sum_unit(0).convert.latency
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a group's last planes to the first of its outputs."""
+        return 1 + self.beat_sum(0).latency + self.sum_unit(0).latency
+
+    @property
+    def throughput(self) -> str:
+        """Rate in steady state."""
+        return "one beat of planes a cycle"
+
+    @property
+    def storage_bits(self) -> int:
+        """Planes and fields on their way, weights, and all sums and units."""
+        passed = array_planes_layout(self.rows, self.planes).size
+        passed += array_finish_layout(self.units, self.sharing).size
+        weights = array_weights_layout(self.columns, self.entry_bits).size
+        sums = sum(self.beat_sum(row).storage_bits for row in range(self.rows))
+        units = [self.sum_unit(unit) for unit in range(self.units)]
+        waiting = self.ranks + self.scale_delay + units[0].latency * (self.sharing + 2)
+        ends = sum(unit.storage_bits for unit in units)
+        return passed + weights + waiting + self.columns * (sums + ends)

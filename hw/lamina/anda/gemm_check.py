@@ -1,0 +1,84 @@
+"""Descriptor check: what the engine can do becomes a job, what it cannot is refused."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.formats.anda import MANTISSA_BITS_MAX
+from lamina.formats.engine import GROUPS_BITS, Cause, done_layout, gemm_layout, job_layout
+
+__all__ = ["GemmCheck"]
+
+
+class GemmCheck(wiring.Component):
+    """Check descriptors, one at a time, and hand them to the loader and to the sequencer.
+
+    Parameters: `EngineParameters`.
+
+    Members
+    -------
+    i : In(stream of `gemm_layout`)
+    loads, turns : Out(stream of `job_layout`)
+        The same jobs on both; three cycles after ``i``.
+    alone : In(1)
+        All GEMMs before are over.
+    refused : Out(stream of `done_layout`)
+        Waits until ``alone``, so that GEMMs complete in their order.
+    """
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+        super().__init__(
+            {
+                "i": In(stream.Signature(gemm_layout())),
+                "loads": Out(stream.Signature(job_layout())),
+                "turns": Out(stream.Signature(job_layout())),
+                "alone": In(1),
+                "refused": Out(stream.Signature(done_layout())),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+        job = Signal(job_layout())
+        gemm, cause = job.gemm, self.refused.payload.cause
+        size = Signal(GROUPS_BITS + 5)
+        m.d.comb += [self.loads.payload.eq(job), self.turns.payload.eq(job)]
+        m.d.comb += self.refused.payload.tag.eq(gemm.tag)
+        for out in (self.loads, self.turns):
+            with m.If(out.ready):
+                m.d.sync += out.valid.eq(0)
+        with m.FSM(name="check"):
+            with m.State("TAKE"):
+                m.d.comb += self.i.ready.eq(~self.loads.valid & ~self.turns.valid)
+                with m.If(self.i.valid & self.i.ready):
+                    beats = (self.i.payload.mantissa_bits + p.planes) >> (p.planes.bit_length() - 1)
+                    m.d.sync += [gemm.eq(self.i.payload), job.beats.eq(beats)]
+                    m.next = "SIZE"
+            with m.State("SIZE"):
+                few = job.beats < p.sharing
+                m.d.sync += [
+                    job.cycles.eq(Mux(few, p.sharing, job.beats)),
+                    size.eq(gemm.groups * job.beats),
+                ]
+                m.next = "JUDGE"
+            with m.State("JUDGE"):
+                bits, turns = gemm.mantissa_bits, gemm.row_turns
+                m.next = "REFUSE"
+                with m.If((gemm.m == 0) | (gemm.n == 0) | (gemm.groups == 0)):
+                    m.d.sync += cause.eq(Cause.SHAPE)
+                with m.Elif((bits == 0) | (bits > MANTISSA_BITS_MAX)):
+                    m.d.sync += cause.eq(Cause.MANTISSA)
+                with m.Elif((turns == 0) | (turns > p.slots)):
+                    m.d.sync += cause.eq(Cause.ROW_TURNS)
+                with m.Elif(size * turns > p.depth):
+                    m.d.sync += cause.eq(Cause.MEMORY)
+                with m.Else():
+                    m.d.sync += [self.loads.valid.eq(1), self.turns.valid.eq(1)]
+                    m.next = "TAKE"
+            with m.State("REFUSE"):
+                m.d.comb += self.refused.valid.eq(self.alone)
+                with m.If(self.refused.valid & self.refused.ready):
+                    m.next = "TAKE"
+        return m

@@ -1,0 +1,196 @@
+"""The arithmetic of a sum unit: from what beat sums hold to FP32, times the scale, added up."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+
+from lamina.arith import fp32_add, rounding
+from lamina.arith.booth import booth_columns
+from lamina.arith.compressor_tree import carry_save
+from lamina.arith.fp32_add import Fp32AddParameters
+from lamina.arith.int_to_fp32 import IntToFp32Parameters
+from lamina.arith.pipeline import PipelineParameters, Stage
+from lamina.arith.rounding import (
+    ROUND_STAGES,
+    jam,
+    keep,
+    round_bounded,
+    round_to_nearest_even,
+    rounded_bits,
+)
+from lamina.arith.unpack import unpack
+from lamina.formats.anda import MANTISSA_BITS_MAX, WIDE_SCALE
+from lamina.formats.ieee import FP32
+
+__all__ = ["NORMALISED", "BoundedAddParameters", "ConvertParameters", "ScaleParameters"]
+
+
+#: What `round_to_nearest_even` takes, with the exponent as wide as sums may make it, and ``zeros``
+#: to be taken off it: that would be late where they are counted.
+NORMALISED = {
+    "sign": unsigned(1),
+    "exponent": signed(FP32.exponent_bits + 4),
+    "zeros": range(64),
+    "significand": unsigned(rounded_bits()),
+    "nan": unsigned(1),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertParameters(IntToFp32Parameters):
+    """`IntToFp32Parameters` of the sums of ``planes`` a beat, corrected, and not rounded yet.
+
+    `ScaleParameters` begin with that.
+    """
+
+    planes: int = 1
+
+    @property
+    def stages(self):
+        *stages, normalise, _ = super().stages
+        return (_correct, *stages, _normalise if normalise is rounding.normalise else normalise)
+
+    @property
+    def results(self):
+        return NORMALISED
+
+    @property
+    def operands(self):
+        fraction = self.planes - 1
+        high = self.width - MANTISSA_BITS_MAX
+        return {
+            "high": unsigned(high + fraction),
+            "low": unsigned(MANTISSA_BITS_MAX - fraction),
+            "mask": unsigned(MANTISSA_BITS_MAX - fraction),
+            "correction": unsigned(high),
+            "exponent": signed(self.exponent_bits),
+            "nan": unsigned(1),
+        }
+
+
+def _correct(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Complete the sum: NOT of what the beat sum holds, plus what belongs to its top plane."""
+    fraction = len(x.high) - len(x.correction)
+    high = Signal(len(x.correction))
+    m.d.comb += high.eq(x.correction + ~x.high[fraction:])
+    value = Cat(~x.low & x.mask, ~x.high[:fraction], high)
+    return {"value": value.as_signed(), "exponent": x.exponent, "nan": x.nan}
+
+
+def _normalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Move the leading one of ``magnitude`` to the top, and leave the exponent as it is."""
+    return rounding.normalise(m, x) | {"exponent": x.exponent, "zeros": x.zeros}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleParameters(PipelineParameters):
+    """A sum, rounded to FP32, times a `WIDE_SCALE`.
+
+    ``bounded``: neither sums nor products are subnormal or Inf.
+
+    That is so for FP16 activations: every product is a multiple of 2^-53, and below 2^60.
+    """
+
+    bounded: bool = True
+
+    @property
+    def stages(self):
+        return self.on(None)
+
+    def on(self, platform) -> tuple[Stage, ...]:
+        """Return the stages with the full adders of ``platform``."""
+        to_nearest = round_bounded if self.bounded else round_to_nearest_even
+        normal = (_add_normalised, round_bounded)
+        return (
+            _rounded_first(to_nearest),
+            self._rows(platform),
+            *(normal if self.bounded else (_add_rows, *ROUND_STAGES)),
+        )
+
+    @property
+    def operands(self):
+        return NORMALISED | {"b": unsigned(WIDE_SCALE.width)}
+
+    @property
+    def results(self):
+        return {"value": unsigned(FP32.width)}
+
+    def _rows(self, platform) -> Stage:
+        def multiply_rows(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+            """Multiply the significands, up to two rows that are still to be added."""
+            a, b = unpack(FP32, x.a), unpack(WIDE_SCALE, x.b)
+            significand, scale = Signal(FP32.precision), Signal(WIDE_SCALE.precision)
+            m.d.comb += [significand.eq(a.significand), scale.eq(b.significand)]
+            rows = carry_save(m, platform, booth_columns(m, significand, scale))
+            return {
+                "rows_0": rows[0],
+                "rows_1": rows[1],
+                "sign": a.sign ^ b.sign,
+                # The field of the product's top bit: both factors are below 2, it is below 4.
+                "exponent": a.exponent + b.exponent - (WIDE_SCALE.bias - 1),
+                "nan": _exponent(x.a).all() if self.bounded else a.nan | (a.inf & b.zero),
+                "inf": Const(0) if self.bounded else a.inf,
+            }
+
+        return multiply_rows
+
+
+def _rounded_first(to_nearest: Stage) -> Stage:
+    def round_sum(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+        """Round the sum, which is no infinity before that."""
+        x = SimpleNamespace(**vars(x) | {"exponent": x.exponent - x.zeros, "inf": Const(0)})
+        return {"a": to_nearest(m, x)["value"], "b": x.b}
+
+    return round_sum
+
+
+def _exponent(pattern: Value) -> Value:
+    return pattern[FP32.fraction_bits : -1]
+
+
+def _add_rows(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Complete the product."""
+    product = (x.rows_0 + x.rows_1)[: len(x.rows_0)]
+    return keep(x, "sign", "exponent", "nan", "inf") | {"magnitude": product}
+
+
+def _add_normalised(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """As that, with the leading one at the top: of two normal factors it is there or below."""
+    product = Signal(len(x.rows_0))
+    m.d.comb += product.eq(x.rows_0 + x.rows_1)
+    high = product[-1]
+    significand = Mux(high, product, Cat(Const(0, 1), product[:-1]))
+    return keep(x, "sign", "nan", "inf") | {
+        "exponent": x.exponent - 1 + high,
+        "significand": jam(significand, rounded_bits()),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundedAddParameters(Fp32AddParameters):
+    """Without subnormals and Inf: see `ScaleParameters`; with NaN."""
+
+    @property
+    def stages(self):
+        bounded = {
+            "compare": _compare_bounded,
+            "limit_shift": _shift_all,
+            "round_to_nearest_even": round_bounded,
+        }
+        return tuple(bounded.get(stage.__name__, stage) for stage in super().stages)
+
+
+def _compare_bounded(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """As for any operands, but an exponent of all ones is NaN's."""
+    nan = _exponent(x.a).all() | _exponent(x.b).all()
+    return fp32_add.compare(m, x, FP32) | {"nan": nan, "inf": Const(0)}
+
+
+def _shift_all(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Shift a sum to its normal form, wherever that is."""
+    # The top bit is the carry, one place above the larger operand's leading one.
+    return keep(x, "sign", "magnitude", "nan", "inf") | {
+        "shift": x.zeros,
+        "exponent": x.exponent + 1 - x.zeros,
+    }

@@ -1,0 +1,94 @@
+"""Row head and beat sum in Amaranth's simulator: exact sums, lengths that change, no bubble."""
+
+import numpy as np
+import pytest
+from amaranth.hdl import Cat, Elaboratable, Module, Signal
+from amaranth.sim import Simulator
+
+from lamina.anda.array import ArrayParameters
+from lamina.anda.beat_sum import BeatSum, BeatSumParameters
+from lamina.anda.row_head import RowHead, RowHeadParameters
+from lamina.formats.anda import PAIRS
+from tb.anda.array_groups import random_array_groups
+
+WEIGHT_BITS = 4
+
+
+class Lane(Elaboratable):
+    """One row and one column: what a block has between them, and nothing else."""
+
+    def __init__(self, planes):
+        self.head = RowHead(RowHeadParameters(planes=planes))
+        self.sum = BeatSum(
+            BeatSumParameters(entry_bits=WEIGHT_BITS, planes=planes, stages_per_rank=9)
+        )
+        self.opening = Signal()
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.head, m.submodules.sum = self.head, self.sum
+        planes = Signal.like(self.head.planes)
+        m.d.sync += [planes.eq(self.head.planes), self.sum.first.eq(self.opening)]
+        for plane, selects in zip(planes, self.sum.selects, strict=True):
+            for pair in range(PAIRS):
+                even, odd = plane[2 * pair], plane[2 * pair + 1]
+                m.d.comb += selects[pair].eq(Cat(even & ~odd, ~even & odd, even & odd))
+        m.d.comb += self.sum.advance.eq(1)
+        return m
+
+
+def group_sum(p, beats, weights, high, low):
+    """What a sum unit makes of ``high`` and ``low``: P * 2^(16 - M)."""
+    fraction = p.planes - 1
+    counted = min(p.planes * (beats - 1), p.low_bits)
+    mask = (1 << counted) - 1 << p.low_bits - counted
+    top = 2 * p.constant - int(weights.sum()) - (high >> fraction) - 1
+    top = (top + (1 << p.entry_bits + 5)) % (1 << p.entry_bits + 6) - (1 << p.entry_bits + 5)
+    below = (~low & mask) | (~high & (1 << fraction) - 1) << p.low_bits
+    return (top << 16) + below
+
+
+@pytest.mark.parametrize("planes", [1, 2, 4])
+def test_exact_sums(rng, planes):
+    p = ArrayParameters(
+        rows=1, columns=1, block_columns=1, planes=planes, sharing=1, slots=10,
+        weight_bits=WEIGHT_BITS, zero_points=False,
+    )  # fmt: skip
+    lengths = np.concatenate([np.arange(1, 17), rng.permutation(np.arange(1, 17))])
+    groups = random_array_groups(rng, p, len(lengths), mantissa_bits=lengths, load_share=0.0)
+    weights = groups.codes[0, 0]
+    lane = Lane(planes)
+    beats = groups.beats()
+    last, first = beats["last"], beats["first"]
+    sums = []
+
+    async def drive(ctx):
+        for table, w0, w1 in zip(lane.sum.tables, weights[::2], weights[1::2], strict=True):
+            for field, value in (("w0", w0), ("w1", w1), ("both", w0 + w1)):
+                ctx.set(table[field], int(value))
+        # The last planes leave with the beat behind them, and are summed two cycles later.
+        ends = np.flatnonzero(last) + 3
+        for place in range(len(first) + 4):
+            there = place < len(first)
+            ctx.set(lane.head.take, int(there))
+            ctx.set(lane.head.closing, int(0 < place <= len(first) and last[place - 1]))
+            ctx.set(lane.opening, int(0 < place <= len(first) and first[place - 1]))
+            if there:
+                ctx.set(lane.head.first, int(first[place]))
+                for port, word in zip(lane.head.words, beats["words"][place, 0], strict=True):
+                    ctx.set(port, int(word))
+            if place in ends:
+                sums.append((ctx.get(lane.sum.high), ctx.get(lane.sum.low)))
+            await ctx.tick()
+
+    simulator = Simulator(lane)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(drive)
+    simulator.run()
+    mantissa = groups.mantissa[:, 0].astype(np.int64)
+    exact = np.where(groups.sign[:, 0] == 1, -mantissa, mantissa) @ weights
+    got = [
+        group_sum(lane.sum.parameters, int(cycles), weights, high, low)
+        for cycles, (high, low) in zip(groups.cycles, sums, strict=True)
+    ]
+    assert got == (exact << 16 - lengths).tolist()

@@ -1,0 +1,41 @@
+"""`lamina gemm --on engine`: a user's arrays through Anda's engine."""
+
+import numpy as np
+import pytest
+
+from lamina_gen.cli import main
+from lamina_gen.gemm import EngineMachine
+from tb.anda.test_engine import BITS, STREAMS, model
+from tb.gen.test_gemm import here, save
+from tb.problems import random_problem
+
+__all__ = ["here"]
+
+
+@pytest.fixture
+def options(here, monkeypatch):
+    """The engine of its own tests, whose model is built once for both."""
+    monkeypatch.setattr(EngineMachine, "model", property(lambda self: model(STREAMS)))
+    lines = [f"{name} = {str(value).lower()}" for name, value in STREAMS.items()]
+    (here / "engine.toml").write_text("\n".join(['["anda.engine"]', *lines]))
+    return ["--on", "engine", "--config", "engine.toml"]
+
+
+def test_result_is_golden(options, rng, capsys):
+    for m, n, k, bits in ((1, 1, 1, 8), (9, 11, 150, 5)):
+        problem = random_problem(
+            rng, "anda", m, n, k, bits=BITS, scale_group=64, mantissa_bits=bits
+        )
+        assert main([*save(problem), *options]) == 0
+        result = np.load("C.npy")
+        np.testing.assert_array_equal(result.view(np.uint32), problem.expected.view(np.uint32))
+        assert "beats of activations" in capsys.readouterr().out
+
+
+def test_errors(options, rng, capsys):
+    long = random_problem(rng, "anda", 1, 1, 64 * 17, bits=BITS, scale_group=64, mantissa_bits=8)
+    assert main([*save(long), *options]) == 2
+    assert "groups must be at most 12 with a mantissa of 8 bits" in capsys.readouterr().err
+    for more in (["--planes", "1"], ["--engine", "pacq"]):
+        assert main([*save(long), *options, *more]) == 2
+        assert "--on engine is Anda's" in capsys.readouterr().err
