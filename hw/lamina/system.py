@@ -23,7 +23,7 @@ from lamina.pacq.operand_buffer import OperandBuffer, OperandBufferParameters
 from lamina.parameters import check_choice, check_range
 from lamina.store.assembler import Assembler, AssemblerParameters
 from lamina.store.fetcher import Fetcher, FetcherParameters
-from lamina.stream.buffer import SkidBufferParameters, sliced
+from lamina.stream.buffer import SkidBuffer, SkidBufferParameters, sliced
 
 __all__ = ["System", "SystemParameters"]
 
@@ -96,8 +96,15 @@ class SystemParameters:
 
     @property
     def scales(self) -> SkidBufferParameters:
-        """Parameters of the register slice on the way of scales; tiles leave the assembler's."""
+        """Parameters of the register slice before an engine's scales."""
         return SkidBufferParameters(shape=tile_scales_layout(self.weight_bits))
+
+    @property
+    def tiles(self) -> SkidBufferParameters | None:
+        """Of the one before its tiles, where there are two engines; one takes the assembler's."""
+        if self.engine != "both":
+            return None
+        return SkidBufferParameters(shape=tile_layout(self.weight_bits))
 
     @property
     def sums(self) -> SkidBufferParameters:
@@ -135,6 +142,7 @@ class SystemParameters:
             parts = (self.operand_buffer, self.dot, self.scale_accumulate)
             pacq = sum(part.latency for part in parts)
         weights = self.fetcher.latency + self.assembler.latency
+        weights += self.tiles.latency if self.tiles else 0
         return weights + max(anda, pacq)
 
     @property
@@ -148,6 +156,7 @@ class SystemParameters:
     def storage_bits(self) -> int:
         """Of all parts."""
         parts = [self.fetcher, self.assembler, self.scales]
+        parts += [self.scales, self.tiles, self.tiles] if self.tiles else []
         parts += [self.element, self.sums, self.accumulator] if self.has_anda else []
         parts += [self.operand_buffer, self.dot, self.scale_accumulate] if self.has_pacq else []
         return sum(part.storage_bits for part in parts)
@@ -227,8 +236,8 @@ class System(wiring.Component):
         if p.has_pacq:
             weights.append(self._pacq(m))
         tiles, scales = zip(*weights, strict=True)
-        self._steer(m, assembler.o, tiles)
-        self._steer(m, sliced(m, "scales", flipped(self.i_scales), p.scales), scales)
+        self._steer(m, "tiles", assembler.o, tiles)
+        self._steer(m, "scales", self.i_scales, scales)
         return m
 
     def _anda(self, m):
@@ -241,8 +250,8 @@ class System(wiring.Component):
         connect(m, sliced(m, "sums", element.o, p.sums), accumulator.i)
         connect(m, accumulator.o, flipped(self.o_anda))
         # A set of weights is a tile and its scales, once both are there.
-        tile = stream.Signature(tile_layout(p.weight_bits)).create()
-        scales = stream.Signature(tile_scales_layout(p.weight_bits)).create()
+        tile = stream.Signature(tile_layout(p.weight_bits)).flip().create()
+        scales = stream.Signature(tile_scales_layout(p.weight_bits)).flip().create()
         weights = element.i_weights
         m.d.comb += [
             Value.cast(weights.p.codes).eq(Value.cast(tile.p.codes)),
@@ -266,10 +275,18 @@ class System(wiring.Component):
         connect(m, accumulate.o, flipped(self.o_pacq))
         return operands.i_tile, operands.i_scales
 
-    def _steer(self, m, source, sinks):
-        """Connect ``source`` to the engine that is there, or to the selected one of two."""
+    def _steer(self, m, name, source, sinks):
+        """Connect ``source`` to the engine that is there, or to the selected one of two.
+
+        Each has the register slice ``name`` of the parameters before it, if there is one.
+        """
+        cut = getattr(self.parameters, name)
         for number, sink in enumerate(sinks):
             chosen = 1 if len(sinks) == 1 else self.select == number
+            if cut:
+                m.submodules[f"{name}_{number}"] = slice_ = SkidBuffer(cut)
+                connect(m, slice_.o, sink)
+                sink = slice_.i
             m.d.comb += [sink.p.eq(source.p), sink.valid.eq(source.valid & chosen)]
             with m.If(chosen):
                 m.d.comb += source.ready.eq(sink.ready)

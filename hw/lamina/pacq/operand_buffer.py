@@ -99,7 +99,7 @@ class OperandBuffer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         tile = Signal.like(self.i_tile.payload.codes)
-        loaded = Signal()
+        loaded, take = Signal(), Signal()
         # One-hot, because a number would have to be decoded for hundreds of multiplexers.
         step, word, entry = Signal(STEPS, init=1), Signal(), Signal(range(STEPS))
         group, go = self.i.payload, Signal()
@@ -112,15 +112,19 @@ class OperandBuffer(wiring.Component):
                 with m.If(self.i.valid & wait):
                     m.next = "TILE"
             with m.State("TILE"):
-                m.d.comb += self.i_tile.ready.eq(1)
+                m.d.sync += take.eq(self.i_tile.valid)
                 with m.If(self.i_tile.valid):
-                    m.d.sync += tile.eq(self.i_tile.payload.codes)
                     m.next = "SCALES"
             with m.State("SCALES"):
                 m.d.comb += self.i_scales.ready.eq(1)
                 with m.If(self.i_scales.valid & self.i_scales.payload.last):
                     m.d.sync += loaded.eq(1)
                     m.next = "STEPS"
+
+        # 2,048 registers wait for this: so it is one itself.
+        m.d.comb += self.i_tile.ready.eq(take)
+        with m.If(take):
+            m.d.sync += [tile.eq(self.i_tile.payload.codes), take.eq(0)]
 
         # Bit 0: a scale group ends with this step; above it, with those to come.
         ends_left, ends_later = Signal(STEPS), Signal(STEPS - 1)
