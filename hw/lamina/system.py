@@ -11,7 +11,12 @@ from lamina.anda.element import Element, ElementParameters
 from lamina.arith.scale_accumulate import ScaleAccumulate, ScaleAccumulateParameters
 from lamina.bus.axi4 import read_pins
 from lamina.formats.anda import group_sum_layout, group_word_layout, output_layout
-from lamina.formats.packed import WORD_COLUMNS_MAX, row_group_layout
+from lamina.formats.packed import (
+    WORD_COLUMNS_MAX,
+    dot_step_layout,
+    row_group_layout,
+    scaled_sum_layout,
+)
 from lamina.formats.planes import (
     TILE_COLUMNS,
     run_layout,
@@ -23,7 +28,7 @@ from lamina.pacq.operand_buffer import OperandBuffer, OperandBufferParameters
 from lamina.parameters import check_choice, check_range
 from lamina.store.assembler import Assembler, AssemblerParameters
 from lamina.store.fetcher import Fetcher, FetcherParameters
-from lamina.stream.buffer import SkidBuffer, SkidBufferParameters, sliced
+from lamina.stream.buffer import SkidBufferParameters, sliced
 
 __all__ = ["System", "SystemParameters"]
 
@@ -96,15 +101,8 @@ class SystemParameters:
 
     @property
     def scales(self) -> SkidBufferParameters:
-        """Parameters of the register slice before an engine's scales."""
+        """Parameters of the register slice from which scales are taken, as tiles are."""
         return SkidBufferParameters(shape=tile_scales_layout(self.weight_bits))
-
-    @property
-    def tiles(self) -> SkidBufferParameters | None:
-        """Of the one before its tiles, where there are two engines; one takes the assembler's."""
-        if self.engine != "both":
-            return None
-        return SkidBufferParameters(shape=tile_layout(self.weight_bits))
 
     @property
     def sums(self) -> SkidBufferParameters:
@@ -118,9 +116,19 @@ class SystemParameters:
         return OperandBufferParameters(row_bits=self.row_bits)
 
     @property
+    def steps(self) -> SkidBufferParameters:
+        """Parameters of the register slice between operand buffer and dot product unit."""
+        return SkidBufferParameters(shape=dot_step_layout(self.operand_buffer.index_bits))
+
+    @property
     def dot(self) -> DotParameters:
         """Parameters of PacQ's dot product unit."""
         return DotParameters(trees=self.trees, index_bits=self.operand_buffer.index_bits)
+
+    @property
+    def products(self) -> SkidBufferParameters:
+        """Parameters of the register slice between that and its accumulator."""
+        return SkidBufferParameters(shape=scaled_sum_layout(self.dot.finish.output_bits))
 
     @property
     def scale_accumulate(self) -> ScaleAccumulateParameters:
@@ -129,21 +137,25 @@ class SystemParameters:
         return ScaleAccumulateParameters(outputs=outputs)
 
     @property
+    def engines(self) -> dict:
+        """Parameters of each engine's parts, in the order in which data goes through them."""
+        parts = {}
+        if self.has_anda:
+            parts["anda"] = (self.element, self.sums, self.accumulator)
+        if self.has_pacq:
+            dot = (self.operand_buffer, self.steps, self.dot)
+            parts["pacq"] = (*dot, self.products, self.scale_accumulate)
+        return parts
+
+    @property
     def latency(self) -> int:
         """Cycles from a run accepted to the first result of its first tile, one plane and one step.
 
         The longest of the engines; add those of the memory, and the planes and groups beyond the
         first.
         """
-        parts = (self.element, self.sums, self.accumulator)
-        anda = sum(part.latency for part in parts) if self.has_anda else 0
-        pacq = 0
-        if self.has_pacq:
-            parts = (self.operand_buffer, self.dot, self.scale_accumulate)
-            pacq = sum(part.latency for part in parts)
-        weights = self.fetcher.latency + self.assembler.latency
-        weights += self.tiles.latency if self.tiles else 0
-        return weights + max(anda, pacq)
+        engines = max(sum(part.latency for part in parts) for parts in self.engines.values())
+        return self.fetcher.latency + self.assembler.latency + engines
 
     @property
     def throughput(self) -> str:
@@ -155,10 +167,8 @@ class SystemParameters:
     @property
     def storage_bits(self) -> int:
         """Of all parts."""
-        parts = [self.fetcher, self.assembler, self.scales]
-        parts += [self.scales, self.tiles, self.tiles] if self.tiles else []
-        parts += [self.element, self.sums, self.accumulator] if self.has_anda else []
-        parts += [self.operand_buffer, self.dot, self.scale_accumulate] if self.has_pacq else []
+        engines = [part for parts in self.engines.values() for part in parts]
+        parts = (self.fetcher, self.assembler, self.scales, *engines)
         return sum(part.storage_bits for part in parts)
 
 
@@ -236,8 +246,8 @@ class System(wiring.Component):
         if p.has_pacq:
             weights.append(self._pacq(m))
         tiles, scales = zip(*weights, strict=True)
-        self._steer(m, "tiles", assembler.o, tiles)
-        self._steer(m, "scales", self.i_scales, scales)
+        self._steer(m, assembler.o, tiles)
+        self._steer(m, sliced(m, "scales", flipped(self.i_scales), p.scales), scales)
         return m
 
     def _anda(self, m):
@@ -249,7 +259,7 @@ class System(wiring.Component):
         # An element sees one cycle late that its sums are taken; here they are taken early.
         connect(m, sliced(m, "sums", element.o, p.sums), accumulator.i)
         connect(m, accumulator.o, flipped(self.o_anda))
-        # A set of weights is a tile and its scales, once both are there.
+        # A set of weights is a tile and its scales, once both are there; only then it is taken.
         tile = stream.Signature(tile_layout(p.weight_bits)).flip().create()
         scales = stream.Signature(tile_scales_layout(p.weight_bits)).flip().create()
         weights = element.i_weights
@@ -258,8 +268,8 @@ class System(wiring.Component):
             weights.p.scales.eq(scales.p.scales),
             weights.p.zeros.eq(scales.p.zeros),
             weights.valid.eq(tile.valid & scales.valid),
-            tile.ready.eq(weights.ready & scales.valid),
-            scales.ready.eq(weights.ready & tile.valid),
+            tile.ready.eq(weights.ready),
+            scales.ready.eq(weights.ready),
         ]
         return tile, scales
 
@@ -270,23 +280,15 @@ class System(wiring.Component):
         m.submodules.dot = dot = Dot(p.dot)
         m.submodules.scale_accumulate = accumulate = ScaleAccumulate(p.scale_accumulate)
         connect(m, flipped(self.i_pacq), operands.i)
-        connect(m, operands.o, dot.i)
-        connect(m, dot.o, accumulate.i)
+        connect(m, sliced(m, "steps", operands.o, p.steps), dot.i)
+        connect(m, sliced(m, "products", dot.o, p.products), accumulate.i)
         connect(m, accumulate.o, flipped(self.o_pacq))
         return operands.i_tile, operands.i_scales
 
-    def _steer(self, m, name, source, sinks):
-        """Connect ``source`` to the engine that is there, or to the selected one of two.
-
-        Each has the register slice ``name`` of the parameters before it, if there is one.
-        """
-        cut = getattr(self.parameters, name)
+    def _steer(self, m, source, sinks):
+        """Connect ``source`` to the engine that is there, or to the selected one of two."""
         for number, sink in enumerate(sinks):
             chosen = 1 if len(sinks) == 1 else self.select == number
-            if cut:
-                m.submodules[f"{name}_{number}"] = slice_ = SkidBuffer(cut)
-                connect(m, slice_.o, sink)
-                sink = slice_.i
             m.d.comb += [sink.p.eq(source.p), sink.valid.eq(source.valid & chosen)]
             with m.If(chosen):
                 m.d.comb += source.ready.eq(sink.ready)
