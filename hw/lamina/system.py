@@ -11,7 +11,12 @@ from lamina.anda.element import Element, ElementParameters
 from lamina.arith.scale_accumulate import ScaleAccumulate, ScaleAccumulateParameters
 from lamina.bus.axi4 import read_pins
 from lamina.formats.anda import group_sum_layout, group_word_layout, output_layout
-from lamina.formats.packed import WORD_COLUMNS_MAX, row_group_layout
+from lamina.formats.packed import (
+    WORD_COLUMNS_MAX,
+    dot_step_layout,
+    row_group_layout,
+    scaled_sum_layout,
+)
 from lamina.formats.planes import (
     TILE_COLUMNS,
     run_layout,
@@ -96,7 +101,7 @@ class SystemParameters:
 
     @property
     def scales(self) -> SkidBufferParameters:
-        """Parameters of the register slice on the way of scales; tiles leave the assembler's."""
+        """Parameters of the register slice from which scales are taken, as tiles are."""
         return SkidBufferParameters(shape=tile_scales_layout(self.weight_bits))
 
     @property
@@ -111,9 +116,19 @@ class SystemParameters:
         return OperandBufferParameters(row_bits=self.row_bits)
 
     @property
+    def steps(self) -> SkidBufferParameters:
+        """Parameters of the register slice between operand buffer and dot product unit."""
+        return SkidBufferParameters(shape=dot_step_layout(self.operand_buffer.index_bits))
+
+    @property
     def dot(self) -> DotParameters:
         """Parameters of PacQ's dot product unit."""
         return DotParameters(trees=self.trees, index_bits=self.operand_buffer.index_bits)
+
+    @property
+    def products(self) -> SkidBufferParameters:
+        """Parameters of the register slice between that and its accumulator."""
+        return SkidBufferParameters(shape=scaled_sum_layout(self.dot.finish.output_bits))
 
     @property
     def scale_accumulate(self) -> ScaleAccumulateParameters:
@@ -122,20 +137,25 @@ class SystemParameters:
         return ScaleAccumulateParameters(outputs=outputs)
 
     @property
+    def engines(self) -> dict:
+        """Parameters of each engine's parts, in the order in which data goes through them."""
+        parts = {}
+        if self.has_anda:
+            parts["anda"] = (self.element, self.sums, self.accumulator)
+        if self.has_pacq:
+            dot = (self.operand_buffer, self.steps, self.dot)
+            parts["pacq"] = (*dot, self.products, self.scale_accumulate)
+        return parts
+
+    @property
     def latency(self) -> int:
         """Cycles from a run accepted to the first result of its first tile, one plane and one step.
 
         The longest of the engines; add those of the memory, and the planes and groups beyond the
         first.
         """
-        parts = (self.element, self.sums, self.accumulator)
-        anda = sum(part.latency for part in parts) if self.has_anda else 0
-        pacq = 0
-        if self.has_pacq:
-            parts = (self.operand_buffer, self.dot, self.scale_accumulate)
-            pacq = sum(part.latency for part in parts)
-        weights = self.fetcher.latency + self.assembler.latency
-        return weights + max(anda, pacq)
+        engines = max(sum(part.latency for part in parts) for parts in self.engines.values())
+        return self.fetcher.latency + self.assembler.latency + engines
 
     @property
     def throughput(self) -> str:
@@ -147,9 +167,8 @@ class SystemParameters:
     @property
     def storage_bits(self) -> int:
         """Of all parts."""
-        parts = [self.fetcher, self.assembler, self.scales]
-        parts += [self.element, self.sums, self.accumulator] if self.has_anda else []
-        parts += [self.operand_buffer, self.dot, self.scale_accumulate] if self.has_pacq else []
+        engines = [part for parts in self.engines.values() for part in parts]
+        parts = (self.fetcher, self.assembler, self.scales, *engines)
         return sum(part.storage_bits for part in parts)
 
 
@@ -240,17 +259,17 @@ class System(wiring.Component):
         # An element sees one cycle late that its sums are taken; here they are taken early.
         connect(m, sliced(m, "sums", element.o, p.sums), accumulator.i)
         connect(m, accumulator.o, flipped(self.o_anda))
-        # A set of weights is a tile and its scales, once both are there.
-        tile = stream.Signature(tile_layout(p.weight_bits)).create()
-        scales = stream.Signature(tile_scales_layout(p.weight_bits)).create()
+        # A set of weights is a tile and its scales, once both are there; only then it is taken.
+        tile = stream.Signature(tile_layout(p.weight_bits)).flip().create()
+        scales = stream.Signature(tile_scales_layout(p.weight_bits)).flip().create()
         weights = element.i_weights
         m.d.comb += [
             Value.cast(weights.p.codes).eq(Value.cast(tile.p.codes)),
             weights.p.scales.eq(scales.p.scales),
             weights.p.zeros.eq(scales.p.zeros),
             weights.valid.eq(tile.valid & scales.valid),
-            tile.ready.eq(weights.ready & scales.valid),
-            scales.ready.eq(weights.ready & tile.valid),
+            tile.ready.eq(weights.ready),
+            scales.ready.eq(weights.ready),
         ]
         return tile, scales
 
@@ -261,8 +280,8 @@ class System(wiring.Component):
         m.submodules.dot = dot = Dot(p.dot)
         m.submodules.scale_accumulate = accumulate = ScaleAccumulate(p.scale_accumulate)
         connect(m, flipped(self.i_pacq), operands.i)
-        connect(m, operands.o, dot.i)
-        connect(m, dot.o, accumulate.i)
+        connect(m, sliced(m, "steps", operands.o, p.steps), dot.i)
+        connect(m, sliced(m, "products", dot.o, p.products), accumulate.i)
         connect(m, accumulate.o, flipped(self.o_pacq))
         return operands.i_tile, operands.i_scales
 

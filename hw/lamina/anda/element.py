@@ -75,7 +75,7 @@ class ElementParameters:
 
     @property
     def loads(self) -> int:
-        """Copies of what loads a column, if there are ranks: for a column each, if it can be."""
+        """Copies of what loads and moves a column, if it has ranks: one for each, if it can be."""
         return min(self.columns, COPIES_MAX) if self.ranked else 1
 
     @property
@@ -132,7 +132,7 @@ class ElementParameters:
         ranks = self.plane_sum.latency
         column = self.column.storage_bits + self.plane_sum.storage_bits + (1 + ranks) * 16
         fields = ranks * group_descriptor_layout(self.index_bits).size + 2 * sum(self.ends) + 1
-        fields += 2 + self.loads + self.planes.storage_bits if self.ranked else 0
+        fields += 2 + 2 * self.loads + self.planes.storage_bits if self.ranked else 0
         shared = self.operands.storage_bits + self.row.storage_bits + fields
         return shared + self.columns * column
 
@@ -182,8 +182,11 @@ class Element(wiring.Component):
         m.submodules.operands = operands = OperandBuffer(self.parameters.operands)
         m.submodules.row = row = Row(self.parameters.row)
         wiring.connect(m, wiring.flipped(self.i), operands.i)
-        advance, step, finish = Signal(init=1), Signal(), Signal()
+        advance, finish = Signal(init=1), Signal()
         going = Signal()  # what ``advance`` is in the next cycle
+        advances = [advance]
+        if self.parameters.ranked:  # hundreds of registers of each column wait for it
+            advances = copies(m, "advance", [going], 1, self.parameters.loads)
         # A plane may wait for weights.
         planes = sliced(m, "planes", operands.o, self.parameters.planes)
         loads = self._admit(m, planes, row, going)
@@ -191,8 +194,7 @@ class Element(wiring.Component):
         blocked = Signal()
         m.d.comb += [
             row.o.ready.eq(advance),
-            step.eq(valid & advance),
-            finish.eq(step & ends[0][1]),
+            finish.eq(valid & advance & ends[0][1]),
             blocked.eq(finish | (self.o.valid & ~self.o.ready)),
         ]
         # All ranks from the row on move together. What stops them has far to go, so it is found
@@ -206,13 +208,13 @@ class Element(wiring.Component):
         self._describe(m, group, finish)
         for index in range(self.parameters.columns):
             selects = row.selects[index * self.parameters.copies // self.parameters.columns]
-            load = loads[index % len(loads)]
-            plane_sum, scale = self._add_column(m, index, selects, load, advance)
+            load, own = loads[index % len(loads)], advances[index % len(advances)]
+            plane_sum, scale = self._add_column(m, index, selects, load, own)
             m.d.comb += [
                 Cat(plane_sum.first, plane_sum.last).eq(ends[index % len(ends)]),
-                plane_sum.enable.eq(step),
+                plane_sum.enable.eq(valid & own),
             ]
-            self._put_out(m, index, plane_sum, scale, finish)
+            self._put_out(m, index, plane_sum, scale, plane_sum.enable & plane_sum.last)
         return m
 
     def _admit(self, m, planes, row, going):

@@ -64,7 +64,7 @@ class OperandBufferParameters:
         ring, waiting = self.ring, self.waiting
         pointers = 3 * (ring.address_bits + 1) + ring.address_bits + 5 + 5
         group = group_descriptor_layout(self.index_bits).size
-        flags = 1 + 3 + 2
+        flags = 1 + 2 + 3 + 2
         return ring.storage_bits + waiting.storage_bits + 2 * GROUP + group + pointers + flags
 
 
@@ -148,24 +148,27 @@ class OperandBuffer(wiring.Component):
         A group's words are given free together, because they are not read in order.
         """
         mantissa_bits = waiting.o.payload.mantissa_bits
-        slot = Signal(range(MANTISSA_BITS_MAX + 1))
+        # The next slot of the group; whether this one is its sign word's, or its last.
+        following = Signal(range(MANTISSA_BITS_MAX + 2), init=1)
+        sign, final = Signal(init=1), Signal()
         address = Signal(self.parameters.ring.address_bits)
         behind = Signal.like(head, reset_less=True)
         kind = Signal(3)
-        final = Signal()
         m.d.comb += [
             ring.read_enable.eq(advance),
             ring.read_address.eq(address),
-            final.eq(slot == mantissa_bits),
             waiting.o.ready.eq(advance & final),
         ]
         with m.If(advance):
-            m.d.sync += kind.eq(
-                Cat(waiting.o.valid & (slot == 0), waiting.o.valid & (slot != 0), final)
-            )
+            m.d.sync += kind.eq(Cat(waiting.o.valid & sign, waiting.o.valid & ~sign, final))
             with m.If(waiting.o.valid):
-                m.d.sync += [slot.eq(Mux(final, 0, slot + 1)), address.eq(address - 1)]
-                with m.If(slot == 0):
+                m.d.sync += [
+                    following.eq(Mux(final, 1, following + 1)),
+                    sign.eq(final),
+                    final.eq(~final & (following == mantissa_bits)),
+                    address.eq(address - 1),
+                ]
+                with m.If(sign):
                     # After the sign word comes the last one, and from there back.
                     m.d.sync += address.eq(head + mantissa_bits)
                     m.d.sync += behind.eq(head + mantissa_bits + 1)

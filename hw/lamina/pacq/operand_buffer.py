@@ -57,7 +57,7 @@ class OperandBufferParameters:
         """Tile, scales, the step on its way out, and where the next one is."""
         scales = STEPS * tile_scales_layout(CODE_BITS).size
         rows = LANES * CODE_BITS * (TILE_COLUMNS - _INT4_COLUMNS)
-        rest = dot_step_layout(self.index_bits).size + rows + 2 * STEPS
+        rest = dot_step_layout(self.index_bits).size + rows + 3 * STEPS
         return tile_layout(CODE_BITS).size + scales + rest
 
 
@@ -99,28 +99,35 @@ class OperandBuffer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         tile = Signal.like(self.i_tile.payload.codes)
-        loaded = Signal()
+        loaded, take = Signal(), Signal()
         # One-hot, because a number would have to be decoded for hundreds of multiplexers.
         step, word, entry = Signal(STEPS, init=1), Signal(), Signal(range(STEPS))
-        group, go = self.i.payload, Signal()
-        scales = self._scale_memory(m, read=go, entry=entry)
+        group, go, advance = self.i.payload, Signal(), Signal()
+        scales = self._scale_memory(m, read=advance, entry=entry)
 
+        wait = group.load & ~loaded
+        m.d.comb += [
+            advance.eq(self.o.ready | ~self.o.valid),
+            go.eq(advance & self.i.valid & ~wait),
+        ]
         with m.FSM(name="state"):
             with m.State("STEPS"):
-                wait = group.load & ~loaded
-                m.d.comb += go.eq(self.i.valid & ~wait & (self.o.ready | ~self.o.valid))
                 with m.If(self.i.valid & wait):
                     m.next = "TILE"
             with m.State("TILE"):
-                m.d.comb += self.i_tile.ready.eq(1)
+                m.d.sync += take.eq(self.i_tile.valid)
                 with m.If(self.i_tile.valid):
-                    m.d.sync += tile.eq(self.i_tile.payload.codes)
                     m.next = "SCALES"
             with m.State("SCALES"):
                 m.d.comb += self.i_scales.ready.eq(1)
                 with m.If(self.i_scales.valid & self.i_scales.payload.last):
                     m.d.sync += loaded.eq(1)
                     m.next = "STEPS"
+
+        # 2,048 registers wait for this: so it is one itself.
+        m.d.comb += self.i_tile.ready.eq(take)
+        with m.If(take):
+            m.d.sync += [tile.eq(self.i_tile.payload.codes), take.eq(0)]
 
         # Bit 0: a scale group ends with this step; above it, with those to come.
         ends_left, ends_later = Signal(STEPS), Signal(STEPS - 1)
@@ -138,7 +145,7 @@ class OperandBuffer(wiring.Component):
             with m.If(self.i.ready):
                 m.d.sync += loaded.eq(0)
         place = {"step": step, "word": word, "ends_left": ends_left}
-        self._output(m, tile=tile, go=go, scales=scales, **place)
+        self._output(m, tile=tile, advance=advance, go=go, scales=scales, **place)
         return m
 
     def _scale_memory(self, m, *, read, entry):
@@ -162,7 +169,7 @@ class OperandBuffer(wiring.Component):
                 m.d.sync += write.eq(0)
         return shape(memory.read_data)
 
-    def _output(self, m, *, tile, go, scales, step, word, ends_left):
+    def _output(self, m, *, tile, advance, go, scales, step, word, ends_left):
         """Register the operands of a step while its scales are read."""
         group, out = self.i.payload, self.o.payload
         held = Signal(dot_step_layout(self.parameters.index_bits))
@@ -171,19 +178,23 @@ class OperandBuffer(wiring.Component):
         # Of the segment that this step belongs to; after the end of a scale group a fresh one.
         resume, begin, first = Signal(), Signal(), Signal()
         resume_held, begin_held, ended = Signal(), Signal(), Signal()
+        ends_held, end_held = Signal(STEPS), Signal()
         m.d.comb += [
             resume.eq(Mux(step[0], group.resume, resume_held)),
             begin.eq(Mux(step[0], group.begin, begin_held)),
             first.eq(step[0] | ended),
         ]
         ends = ends_left[0]
-        with m.If(self.o.ready | ~self.o.valid):
-            m.d.sync += self.o.valid.eq(go)
         with m.If(go):
             m.d.sync += [
                 resume_held.eq(resume & ~ends),
                 begin_held.eq(begin & ~ends),
                 ended.eq(ends),
+            ]
+        # Whether there is a step or not: hundreds of registers wait for this, so it is known early.
+        with m.If(advance):
+            m.d.sync += [
+                self.o.valid.eq(go),
                 Value.cast(held.a).eq(_of_step(group.values, step)),
                 rows.eq(Cat(_of_step(column, step) for column in _by_column(tile))),
                 held.int2.eq(group.int2),
@@ -191,12 +202,14 @@ class OperandBuffer(wiring.Component):
                 held.first.eq(first),
                 held.last.eq(ends | step[-1]),
                 held.group_first.eq(~resume),
-                held.group_last.eq(ends_left != 0),
+                ends_held.eq(ends_left),
                 held.begin.eq(begin),
-                held.end.eq(group.end & ~_many(ends_left)),
+                end_held.eq(group.end),
             ]
         m.d.comb += [
             out.eq(held),
+            out.group_last.eq(ends_held != 0),
+            out.end.eq(end_held & ~_many(ends_held)),
             Value.cast(out.words).eq(_words(rows, held.index[0], held.int2)),
             *_columns(out, scales, held.int2, held.index[0]),
         ]

@@ -53,7 +53,7 @@ class CpiParameters:
     @property
     def storage_bits(self) -> int:
         """Queues, the registers before them, and those of what leaves."""
-        bits = 16 + 2 * (CREDIT_BITS + 1) + 6
+        bits = 16 + 2 * (CREDIT_BITS + 2) + 6 + _PARITY_BITS
         layouts = (m2s_req_layout(), m2s_rwd_layout())
         for layout, credits in zip(layouts, (self.req_credits, self.data_credits), strict=True):
             memory = BlockMemoryParameters(width=layout.size, depth=credits)
@@ -147,18 +147,20 @@ class Cpi(wiring.Component):
         self._receive(m, "f2a_data", rwd, self.o_rwd)
         self._send(m, "a2f_data", drs, self.i_drs)
         self._send(m, "a2f_rsp", ndr, self.i_ndr)
-        body, wrong = self.f2a_data_body, Signal(4)
+        body, wrong, odd, poison = self.f2a_data_body, Signal(4), Signal(_PARITY_BITS), Signal()
         parity = Cat(body.word_select(n, 64).xor() for n in range(_PARITY_BITS))
         m.d.sync += [
             rwd.payload.data.eq(body),
             rwd.payload.byte_enable.eq(self.f2a_data_byte_enable),
-            rwd.payload.poison.eq(self.f2a_data_poison | (parity != self.f2a_data_parity)),
+            odd.eq(parity ^ self.f2a_data_parity),
+            poison.eq(self.f2a_data_poison),
             self.f2a_rxcon_ack.eq(self.f2a_txcon_req),
             self.a2f_txcon_req.eq(1),
             wrong.eq(Cat(part.wrong for part in (req, rwd, drs, ndr))),
         ]
         sent = drs.payload.data
         m.d.comb += [
+            rwd.payload.poison.eq(poison | odd.any()),
             self.a2f_data_body.eq(sent),
             self.a2f_data_poison.eq(drs.payload.poison),
             self.a2f_data_parity.eq(Cat(sent.word_select(n, 64).xor() for n in range(8))),

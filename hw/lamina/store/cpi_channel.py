@@ -70,9 +70,10 @@ class CreditReceiver(wiring.Component):
         give = self.connected & ~self.block & (owed != 0)
         m.d.sync += [
             self.credit.eq(give),
-            given.eq(given + give - used),
             owed.eq(owed - give + back + (used & ~taken)),
         ]
+        with m.If(give ^ used):
+            m.d.sync += given.eq(Mux(used, given - 1, given + 1))
         with m.If(~self.connected):
             m.d.sync += [given.eq(0), owed.eq(self.credits - queue.level + back)]
         return m
@@ -116,18 +117,24 @@ class CreditSender(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         count, full = Signal(CREDIT_BITS), Signal()
-        more = Signal()
+        some = Signal()  # count != 0, in a register: what may be sent waits for it
+        more, counted = Signal(), Signal()
         m.d.comb += [
             full.eq(count.all()),
             more.eq(self.credit & self.connected),
+            counted.eq(more & ~full),
             self.wrong.eq(more & full),
-            self.i.ready.eq(self.connected & ~self.block & (count != 0)),
+            self.i.ready.eq(self.connected & ~self.block & some),
             self.early.eq(self.i.valid & self.i.ready),
         ]
         m.d.sync += [
             self.valid.eq(self.early),
-            count.eq(Mux(self.connected, count + (more & ~full) - self.early, 0)),
+            some.eq(self.connected & (more | (some & ~self.early) | count[1:].any())),
         ]
+        with m.If(~self.connected):
+            m.d.sync += count.eq(0)
+        with m.Elif(counted ^ self.early):
+            m.d.sync += count.eq(Mux(self.early, count - 1, count + 1))
         with m.If(self.early):
             m.d.sync += self.payload.eq(self.i.payload)
         return m

@@ -70,6 +70,7 @@ class FetchIssue(wiring.Component):
         over = Signal(signed(p.pointer_bits + 1), init=-p.buffer_beats - 1)
         margin = Signal.like(over)
         last_plane, fire = Signal(), Signal()
+        wraps = Signal()  # the next chunk is in the next row, whose place is found out before it
         ends = job.remaining < job.room
         chunk_count = Mux(ends, job.remaining, job.room)
         m.d.comb += [
@@ -90,11 +91,15 @@ class FetchIssue(wiring.Component):
                     job.eq(start.job),
                     job.unit.eq(start.job.unit + start.skip),
                     job.room.eq(start.job.limit - inside),
+                    wraps.eq(0),
                 ]
                 with m.If(start_valid):
                     m.next = "CHUNK"
             with m.State("CHUNK"):
                 m.d.comb += self.chunk.valid.eq(1)
+                m.d.sync += wraps.eq(0)
+                with m.If(wraps):
+                    m.d.sync += job.unit.eq(job.unit + job.planes)
                 m.d.sync += [count.eq(chunk_count), plane.eq(0), behind.eq(job.keep - 1)]
                 m.d.sync += margin.eq(
                     Mux(ends, over + job.remaining[: len(job.room)], over + job.room)
@@ -109,7 +114,7 @@ class FetchIssue(wiring.Component):
                 with m.If(fire):
                     m.d.sync += behind.eq(behind - 1)
                 with m.If(fire & last_plane):
-                    self._next_chunk(m, job, count)
+                    self._next_chunk(m, job, count, wraps)
                     m.next = "CHUNK"
                     with m.If(count == job.remaining):
                         m.next = "IDLE"
@@ -169,13 +174,12 @@ class FetchIssue(wiring.Component):
                 self.ar.p.burst.eq(BURST_INCR),
             ]
 
-    def _next_chunk(self, m, job, count):
+    def _next_chunk(self, m, job, count, wraps):
         following = Signal(self.parameters.column_bits + 1)
         m.d.comb += following.eq(job.column + count)
         m.d.sync += [
             job.column.eq(following),
+            wraps.eq(following[-1]),
             job.remaining.eq(job.remaining - count),
             job.room.eq(job.limit),  # only a run's first chunk starts inside
         ]
-        with m.If(following[-1]):
-            m.d.sync += job.unit.eq(job.unit + job.planes)
