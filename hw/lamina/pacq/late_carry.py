@@ -6,27 +6,18 @@ of these cut the chain, where carry-save accumulators have two flip-flops for ev
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import count
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 
 from lamina.cells import full_adder, half_adder
 
-__all__ = ["LateSum", "accumulate", "late_places"]
+__all__ = ["accumulate", "late_places"]
 
 #: Delays, in tenths of a full adder's: what the bits of rows pass before the tree, and the gate
 #: that lets a sum start anew.
 FULL_ADDER, HALF_ADDER = 10, 6
 ROW_ARRIVAL, STATE_ARRIVAL = 30, 10
-
-
-@dataclass(frozen=True)
-class LateSum:
-    """``total`` and, of the same width, the late carries ``late``: the sum is that of both."""
-
-    total: Value
-    late: Value
 
 
 def late_places(heights: Sequence[int], limit: int) -> list[int]:
@@ -45,43 +36,32 @@ def late_places(heights: Sequence[int], limit: int) -> list[int]:
 def accumulate(
     m: Module, platform, columns: Sequence[Sequence[Value]], *, first: Value, enable: Value,
     limit: int,
-) -> tuple[LateSum, LateSum]:  # fmt: skip
+) -> tuple[Value, Value]:  # fmt: skip
     """Add bits to an accumulator in every cycle with ``enable``; ``first``: it starts anew.
 
-    ``columns[c]``: bits of weight 2^c to add, at least as many columns as the sum has bits.
-    ``limit``: tenths of a full adder's delay after which a carry waits for the next cycle. Returns
-    the sum with these bits in it, on its way into the registers, and the registers.
+    ``columns[c]``: bits of weight 2^c to add, as many columns as the sum has bits. ``limit``: delay
+    in tenths of a full adder's after which a carry waits for the next cycle. Returns the sum with
+    these bits in it, combinational: its bits, and late carries, which belong in the columns
+    `late_places`.
     """
     total = Signal(len(columns))
-    late: list[tuple[int, Signal, Value]] = []
+    registers, carries = [], []
 
     def adder(kind, operands):
         cell = full_adder if kind == FULL_ADDER else half_adder
         return cell(m, platform, *operands)
 
     def wait(column, carry):
-        register = Signal(name=f"late_{column}_{len(late)}")
-        late.append((column, register, carry))
+        register = Signal(name=f"late_{column}")
+        registers.append(register)
+        carries.append(carry)
         return register & ~first
 
     given = [[(ROW_ARRIVAL, bit) for bit in column] for column in columns]
-    bits = _reduce(given, limit, adder, lambda column: total[column] & ~first, wait)
-    following = Signal(len(columns))
-    m.d.comb += following.eq(Cat(bits))
+    following = Cat(_reduce(given, limit, adder, lambda column: total[column] & ~first, wait))
     with m.If(enable):
-        m.d.sync += total.eq(following)
-        m.d.sync += [register.eq(carry) for _, register, carry in late]
-    now = _spread(len(columns), [(column, register) for column, register, _ in late])
-    then = _spread(len(columns), [(column, carry) for column, _, carry in late])
-    return LateSum(following, then), LateSum(total, now)
-
-
-def _spread(width: int, late) -> Value:
-    """Return the late carries at their columns; one each at most."""
-    bits = [Const(0, 1)] * width
-    for column, bit in late:
-        bits[column] = bit
-    return Cat(bits)
+        m.d.sync += [total.eq(following), Cat(registers).eq(Cat(carries))]
+    return following, Cat(carries)
 
 
 def _reduce(columns, limit, adder, state, wait):

@@ -61,11 +61,11 @@ class WindowArrayParameters(WindowPassesParameters):
         of the tile, and its place ``output`` in it. ``nan``, ``infinite``: of the row. ``last``
         output of the pass. The rest as in ``pass_shape``.
         """
-        total = unsigned(self.element.total_bits)
+        element = self.element
         return data.StructLayout(
             {
-                "total": total,
-                "late": total,
+                "total": unsigned(element.total_bits),
+                "late": unsigned(len(element.late_places)),
                 "row_sum": signed(self.row_sum_bits),
                 "steps": unsigned(self.steps.bit_length()),
                 "base": unsigned(FP16.exponent_bits),
@@ -93,8 +93,7 @@ class WindowArrayParameters(WindowPassesParameters):
         """Tables, codes, accumulators, and the sums that wait to leave."""
         tables = self.rows * LANES // 2 * pair_layout(self.window_bits).size
         codes = self.words * LANES * 16
-        late = self.element.late_bits
-        elements = self.outputs * 2 * (self.element.total_bits + late)
+        elements = self.outputs * 2 * self.element.storage_bits
         rows = 2 * self.rows * self.row_sum_bits
         beside = 2 * self.pass_shape.size + 3 + 2 * self.steps.bit_length() + 1
         place = (self.columns - 1).bit_length() + (self.outputs - 1).bit_length()
@@ -204,7 +203,7 @@ class WindowArray(wiring.Component):
         p, o = self.parameters, self.o
         held = []
         for number, (total, late) in enumerate(sums):
-            waiting = Signal(2 * p.element.total_bits, name=f"sum_{number}")
+            waiting = Signal(len(total) + len(late), name=f"sum_{number}")
             with m.If(ends):
                 m.d.sync += waiting.eq(Cat(total, late))
             held.append(waiting)

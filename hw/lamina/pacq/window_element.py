@@ -53,11 +53,6 @@ class WindowElementParameters:
         return LANES // 2 * ((1 << self.weight_bits) - 1)
 
     @property
-    def deficit(self) -> int:
-        """By how much a step adds more than the sum of its products, see `WindowElement`."""
-        return self.rows * ((1 << self.window_bits) - 1)
-
-    @property
     def total_bits(self) -> int:
         """Width of the accumulator, which is unsigned."""
         return (self.steps * self.rows * ((2 << self.window_bits) - 1)).bit_length()
@@ -70,9 +65,9 @@ class WindowElementParameters:
         return [LANES // 2 * sum(j <= c <= j + self.window_bits for j in rows) for c in width]
 
     @property
-    def late_bits(self) -> int:
-        """Late carries."""
-        return len(late_places(self.heights, self.carry_limit))
+    def late_places(self) -> list[int]:
+        """Columns of the late carries."""
+        return late_places(self.heights, self.carry_limit)
 
     @property
     def latency(self) -> int:
@@ -87,7 +82,7 @@ class WindowElementParameters:
     @property
     def storage_bits(self) -> int:
         """Flip-flops: the accumulator and the late carries."""
-        return self.total_bits + self.late_bits
+        return self.total_bits + len(self.late_places)
 
 
 class WindowElement(wiring.Component):
@@ -102,8 +97,8 @@ class WindowElement(wiring.Component):
     codes : In
         Stored codes, one per activation.
     total, late : Out
-        Combinational: the sum with this step in it is total + late - steps * `deficit`, all
-        unsigned.
+        Combinational: the sum with this step in it is total, and late carries in their places of
+        ``late_places``, minus steps * ``rows`` * (2^window_bits - 1).
 
     Structure: bit j of the codes of two activations selects none, one, the other or both of them:
     one AND-OR-INVERT gate per bit. As the table holds -A, the inverted select is A - 1. Sign bits
@@ -120,7 +115,7 @@ class WindowElement(wiring.Component):
                 "pairs": In(data.ArrayLayout(pair_layout(p.window_bits), LANES // 2)),
                 "codes": In(data.ArrayLayout(unsigned(p.weight_bits), LANES)),
                 "total": Out(p.total_bits),
-                "late": Out(p.total_bits),
+                "late": Out(len(p.late_places)),
             }
         )
 
@@ -141,8 +136,8 @@ class WindowElement(wiring.Component):
                 for place, bit in enumerate(selected[:-1]):
                     columns[j + place].append(bit)
                 columns[j + p.window_bits].append(~selected[-1])
-        following, _ = accumulate(
+        total, late = accumulate(
             m, platform, columns, first=self.first, enable=self.enable, limit=p.carry_limit
         )
-        m.d.comb += [self.total.eq(following.total), self.late.eq(following.late)]
+        m.d.comb += [self.total.eq(total), self.late.eq(late)]
         return m

@@ -218,7 +218,7 @@ class WindowFinish(wiring.Component):
         m.d.comb += excess.eq(entry.steps * p.element.rows)
         rows = [
             entry.total,
-            entry.late,
+            self._late(entry),
             excess,
             self._minus(m, excess),
             *(Cat(Const(0, j), Mux(offset[j], entry.row_sum, 0)).as_signed() for j in range(bits)),
@@ -266,6 +266,13 @@ class WindowFinish(wiring.Component):
                 *(joined[name].eq(one[name]) for name in ("output", "done", "tag")),
             ]
         return joined
+
+    def _late(self, entry):
+        """Return the late carries in their places."""
+        bits = [Const(0, 1)] * self.parameters.element.total_bits
+        for place, carry in zip(self.parameters.element.late_places, entry.late, strict=True):
+            bits[place] = carry
+        return Cat(bits)
 
     def _minus(self, m, excess):
         """Return minus the excess, 2^window_bits-fold."""
