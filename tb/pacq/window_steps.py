@@ -7,6 +7,7 @@ import numpy as np
 from lamina_sim.golden import pacq
 
 LANES = 4
+KINDS = ("normal", "wide", "subnormal", "extreme", "special")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,7 +44,7 @@ def accumulate(
     these bits in it, combinational: its bits, and late carries, which belong in the columns
     `late_places`.
     """
-    total = Signal(len(columns))
+    total = Signal(len(columns), reset_less=True)
     registers, carries = [], []
 
     def adder(kind, operands):
@@ -52,7 +52,7 @@ def accumulate(
         return cell(m, platform, *operands)
 
     def wait(column, carry):
-        register = Signal(name=f"late_{column}")
+        register = Signal(name=f"late_{column}", reset_less=True)
         registers.append(register)
         carries.append(carry)
         return register & ~first

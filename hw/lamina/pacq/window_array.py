@@ -21,7 +21,7 @@ class WindowArrayParameters(WindowPassesParameters):
     """As `WindowPassesParameters`, and of the elements: ``weight_bits``, ``carry_limit``."""
 
     weight_bits: int = 4
-    carry_limit: int = 180
+    carry_limit: int = 150
 
     def __post_init__(self):
         super().__post_init__()
@@ -128,9 +128,9 @@ class WindowArray(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p, i = self.parameters, self.i
-        beat = Signal(
-            data.StructLayout({"first": 1, "last": 1, "about": p.pass_shape}), name="beat"
-        )
+        # Data needs no reset: nothing looks at it before there is a step.
+        shape = data.StructLayout({"first": 1, "last": 1, "about": p.pass_shape})
+        beat = Signal(shape, reset_less=True)
         valid, works, ends, free = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             works.eq(valid & (free | ~beat.last)),
@@ -143,12 +143,13 @@ class WindowArray(wiring.Component):
         with m.If(taken):
             m.d.sync += [beat[name].eq(i.p[name]) for name in ("first", "last", "about")]
         tables = [self._table(m, row, taken) for row in range(p.rows)]
-        codes = Signal(p.words_shape, name="codes")
+        codes = Signal(p.words_shape, reset_less=True)
         with m.If(taken):
             m.d.sync += codes.eq(i.p.words)
         sums = self._elements(m, tables, codes, works, beat.first)
         row_sums = [self._row_sum(m, row, tables[row], works, beat.first) for row in range(p.rows)]
-        steps, following = Signal(p.steps.bit_length()), Signal(p.steps.bit_length())
+        steps = Signal(p.steps.bit_length(), reset_less=True)
+        following = Signal.like(steps)
         m.d.comb += following.eq(Mux(beat.first, 1, steps + 1))
         with m.If(works):
             m.d.sync += steps.eq(following)
@@ -157,8 +158,8 @@ class WindowArray(wiring.Component):
 
     def _table(self, m, row, taken):
         """Register what the weight bits of a row choose from."""
-        table = Signal(data.ArrayLayout(pair_layout(self.parameters.window_bits), LANES // 2),
-                       name=f"table_{row}")  # fmt: skip
+        shape = data.ArrayLayout(pair_layout(self.parameters.window_bits), LANES // 2)
+        table = Signal(shape, name=f"table_{row}", reset_less=True)
         terms = self.i.p.terms[row]
         with m.If(taken):
             for pair, values in enumerate(table):
@@ -190,7 +191,8 @@ class WindowArray(wiring.Component):
         return sums
 
     def _row_sum(self, m, row, table, works, first):
-        total = Signal(signed(self.parameters.row_sum_bits), name=f"row_sum_{row}")
+        shape = signed(self.parameters.row_sum_bits)
+        total = Signal(shape, name=f"row_sum_{row}", reset_less=True)
         following = Signal.like(total, name=f"next_row_sum_{row}")
         step = table[0].both.as_signed() + table[1].both.as_signed()
         m.d.comb += following.eq(Mux(first, 0, total) + step)
@@ -203,12 +205,16 @@ class WindowArray(wiring.Component):
         p, o = self.parameters, self.o
         held = []
         for number, (total, late) in enumerate(sums):
-            waiting = Signal(len(total) + len(late), name=f"sum_{number}")
+            waiting = Signal(len(total) + len(late), name=f"sum_{number}", reset_less=True)
             with m.If(ends):
                 m.d.sync += waiting.eq(Cat(total, late))
             held.append(waiting)
-        rows = [Signal.like(value, name=f"held_row_{row}") for row, value in enumerate(row_sums)]
-        held_about, held_steps = Signal(p.pass_shape), Signal.like(steps)
+        rows = [
+            Signal.like(value, name=f"held_row_{row}", reset_less=True)
+            for row, value in enumerate(row_sums)
+        ]
+        held_about = Signal(p.pass_shape, reset_less=True)
+        held_steps = Signal.like(steps, reset_less=True)
         with m.If(ends):
             m.d.sync += [held_about.eq(about), held_steps.eq(steps)]
             m.d.sync += [row.eq(value) for row, value in zip(rows, row_sums, strict=True)]

@@ -36,10 +36,10 @@ class WindowElementParameters:
         Tenths of a full adder's delay after which a carry waits for the next cycle.
     """
 
-    window_bits: int = 28
+    window_bits: int = 30
     weight_bits: int = 4
     steps: int = 32
-    carry_limit: int = 180
+    carry_limit: int = 150
 
     def __post_init__(self):
         check_range("window_bits", self.window_bits, 16, 41)

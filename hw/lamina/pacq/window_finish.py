@@ -63,7 +63,7 @@ class WindowFinishParameters(WindowArrayParameters):
         """A sum of a pass without what its codes exceed the weights by."""
         fields = {name: self.sum_shape.members[name] for name in _BESIDE}
         return data.StructLayout(
-            {"sum": signed(self.pass_sum_bits), **fields, "tag": self.tag_shape, "valid": 1}
+            {"sum": signed(self.pass_sum_bits), **fields, "tag": self.tag_shape}
         )
 
     @property
@@ -75,7 +75,7 @@ class WindowFinishParameters(WindowArrayParameters):
     @property
     def joined(self) -> data.StructLayout:
         """The same on its way."""
-        beside = {"output": self.sum_shape.members["output"], "done": 1, "valid": 1}
+        beside = {"done": 1, "output": self.sum_shape.members["output"]}
         return data.StructLayout({**self.partial.members, **beside, "tag": self.tag_shape})
 
     @property
@@ -112,7 +112,7 @@ class WindowFinishParameters(WindowArrayParameters):
     @property
     def storage_bits(self) -> int:
         """Ranks, memories, and the places in the memory of scales."""
-        ranks = self.sum_shape.size + 1 + self.multiplied.size + self.joined.size
+        ranks = self.sum_shape.size + self.multiplied.size + self.joined.size + 3
         places = 2 * self.scales.address_bits + self.scales.depth.bit_length()
         memories = self.scales.storage_bits + self.partials.storage_bits
         return ranks + self.converter.storage_bits + memories + places
@@ -159,29 +159,42 @@ class WindowFinish(wiring.Component):
             advance.eq(converter.i.ready | ~converter.i.valid),
             self.i.ready.eq(advance & there),
         ]
-        scale = self._scales(m, advance, there)
-        entry, entered = Signal(p.sum_shape), Signal()
-        with m.If(advance):
-            m.d.sync += entered.eq(self.i.valid & there)
-        with m.If(advance & self.i.valid & there):
+        scale = self._scales(m, there)
+        moves = self._valid(m, advance, self.i.valid & there)
+        entry = Signal(p.sum_shape, reset_less=True)
+        with m.If(advance & moves[0]):
             m.d.sync += entry.eq(self.i.p)
-        multiplied = self._multiply(m, platform, advance, entry, entered, scale)
+        multiplied = self._multiply(m, platform, advance & moves[1], entry, scale)
         m.submodules.partials = partials = BlockMemory(p.partials)
-        joined = self._join(
-            m, advance, multiplied, self._read(m, advance, partials, entry, entered)
-        )
         m.d.comb += [
-            partials.write_enable.eq(joined.valid & ~joined.done),
+            partials.read_enable.eq(advance & moves[1] & ~entry.start),
+            partials.read_address.eq(entry.output),
+        ]
+        before = data.View(p.partial, partials.read_data)
+        joined = self._join(m, advance & moves[2], multiplied, before)
+        m.d.comb += [
+            partials.write_enable.eq(moves[3] & ~joined.done),
             partials.write_address.eq(joined.output),
             partials.write_data.eq(Cat(joined.sum, joined.special)),
-            converter.i.valid.eq(joined.valid & joined.done),
+            converter.i.valid.eq(moves[3] & joined.done),
             converter.i.p.value.eq(joined.sum),
             converter.i.p.exponent.eq(UNIT_EXPONENT),
         ]
         round_sum(m, converter, joined.special, joined.tag.as_value(), self.o)
         return m
 
-    def _scales(self, m, advance, there):
+    @staticmethod
+    def _valid(m, advance, coming):
+        """Return whether there is a sum: coming, and in each of the three ranks."""
+        moves = [coming]
+        for rank in range(3):
+            valid = Signal(name=f"valid_{rank}")
+            with m.If(advance):
+                m.d.sync += valid.eq(moves[-1])
+            moves.append(valid)
+        return moves
+
+    def _scales(self, m, there):
         """Keep scales until their groups are done; return that of the sum in the first rank."""
         p = self.parameters
         m.submodules.scales = memory = BlockMemory(p.scales)
@@ -208,7 +221,7 @@ class WindowFinish(wiring.Component):
         m.d.sync += level.eq(level + coming - Mux(leaving, p.columns, 0))
         return data.View(window_scale_layout(), memory.read_data)
 
-    def _multiply(self, m, platform, advance, entry, entered, scale):
+    def _multiply(self, m, platform, moves, entry, scale):
         """Take out of a sum what its codes exceed the weights by, times the row's sum."""
         p = self.parameters
         bits = p.weight_bits
@@ -224,10 +237,8 @@ class WindowFinish(wiring.Component):
             *(Cat(Const(0, j), Mux(offset[j], entry.row_sum, 0)).as_signed() for j in range(bits)),
         ]
         total = compress_rows(m, platform, rows, p.pass_sum_bits)
-        multiplied = Signal(p.multiplied)
-        with m.If(advance):
-            m.d.sync += multiplied.valid.eq(entered)
-        with m.If(advance & entered):
+        multiplied = Signal(p.multiplied, reset_less=True)
+        with m.If(moves):
             m.d.sync += [
                 multiplied.sum.eq(total),
                 *(multiplied[name].eq(entry[name]) for name in _BESIDE),
@@ -237,15 +248,7 @@ class WindowFinish(wiring.Component):
             ]
         return multiplied
 
-    def _read(self, m, advance, memory, entry, entered):
-        """Return what the passes before have left in memory, as the sum of this one is there."""
-        m.d.comb += [
-            memory.read_enable.eq(advance & entered & ~entry.start),
-            memory.read_address.eq(entry.output),
-        ]
-        return data.View(self.parameters.partial, memory.read_data)
-
-    def _join(self, m, advance, one, before):
+    def _join(self, m, moves, one, before):
         """Move a sum to its place and add it to those of the passes before."""
         p = self.parameters
         own, placed = Signal(special_layout()), Signal(signed(p.group_sum_bits))
@@ -256,10 +259,8 @@ class WindowFinish(wiring.Component):
             own.plus.eq(one.infinite & ~zero & ~one.sum[-1]),
             own.minus.eq(one.infinite & one.sum[-1]),
         ]
-        joined = Signal(p.joined)
-        with m.If(advance):
-            m.d.sync += joined.valid.eq(one.valid)
-        with m.If(advance & one.valid):
+        joined = Signal(p.joined, reset_less=True)
+        with m.If(moves):
             m.d.sync += [
                 joined.sum.eq(placed + Mux(one.start, 0, before.sum)),
                 joined.special.eq(own.as_value() | Mux(one.start, 0, before.special.as_value())),

@@ -42,7 +42,7 @@ class WindowLookaheadParameters:
     """``rows`` of a step, ``window_bits``, ``steps`` of the longest group, ``index_bits``."""
 
     rows: int = 2
-    window_bits: int = 28
+    window_bits: int = 30
     steps: int = 32
     index_bits: int = 2
 

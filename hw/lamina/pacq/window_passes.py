@@ -21,7 +21,7 @@ __all__ = ["WindowPasses", "WindowPassesParameters"]
 class WindowPassesParameters(WindowLookaheadParameters):
     """As `WindowLookaheadParameters`, and the ``words`` of weights of a step."""
 
-    words: int = 4
+    words: int = 2
 
     def __post_init__(self):
         super().__post_init__()
@@ -136,7 +136,7 @@ class WindowPasses(wiring.Component):
         depth = window_depth(p.window_bits)
         rows, bases = [], []
         for number in range(p.rows):
-            later = Signal(FP16.exponent_bits, name=f"base_{number}")
+            later = Signal(FP16.exponent_bits, name=f"base_{number}", reset_less=True)
             base = Signal(FP16.exponent_bits, name=f"window_{number}")
             m.d.comb += base.eq(Mux(again, later, self.i.p.group.bases[number]))
             a = Mux(again, kept.o.p.a[number].as_value(), self.i.p.a[number].as_value())
@@ -174,7 +174,7 @@ class WindowPasses(wiring.Component):
         """Keep what the group says for its later passes."""
         about, group = self.o.p.about, self.i.p.group
         for name in ("nan", "index", "begin", "end"):
-            held = Signal(len(group[name]), name=f"held_{name}")
+            held = Signal(len(group[name]), name=f"held_{name}", reset_less=True)
             m.d.comb += about[name].eq(Mux(again, held, group[name]))
             with m.If(~again & self.i.valid & self.i.ready):
                 m.d.sync += held.eq(group[name])
