@@ -12,7 +12,7 @@ __all__ = ["window_part", "window_stimulus"]
 _LANES, _INDEX_BITS, _RANKS = 4, 2, 4
 #: Rows that share the weights, as the two DP-4 of an octet do, and columns that share the aligned
 #: activations, as those of two octets with eight trees do.
-_ROWS, _COLUMNS = 2, 16
+_ROWS, _COLUMNS = 1, 32
 _WINDOW_BITS = 30
 #: Columns of the product that are multiplied.
 _USED = 64

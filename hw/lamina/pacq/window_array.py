@@ -12,20 +12,25 @@ from lamina.formats.packed import LANES, weights_per_word
 from lamina.pacq.select import select_one
 from lamina.pacq.window_element import WindowElement, WindowElementParameters, pair_layout
 from lamina.pacq.window_passes import WindowPassesParameters
+from lamina.pacq.window_words import WindowWords, WindowWordsParameters
 
 __all__ = ["WindowArray", "WindowArrayParameters"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowArrayParameters(WindowPassesParameters):
-    """As `WindowPassesParameters`, and of the elements: ``weight_bits``, ``carry_limit``."""
+    """As `WindowPassesParameters`; ``words`` of weights of a step.
 
+    Of the elements: ``weight_bits``, ``carry_limit``.
+    """
+
+    words: int = 2
     weight_bits: int = 4
     carry_limit: int = 150
 
     def __post_init__(self):
         super().__post_init__()
-        _ = self.element  # whose own checks hold here too
+        _ = self.element, self.weights  # whose own checks hold here too
 
     @property
     def element(self) -> WindowElementParameters:
@@ -36,6 +41,11 @@ class WindowArrayParameters(WindowPassesParameters):
             steps=self.steps,
             carry_limit=self.carry_limit,
         )
+
+    @property
+    def weights(self) -> WindowWordsParameters:
+        """Parameters of what gives the steps their weights."""
+        return WindowWordsParameters(words=self.words, steps=self.steps)
 
     @property
     def columns(self) -> int:
@@ -90,16 +100,16 @@ class WindowArrayParameters(WindowPassesParameters):
 
     @property
     def storage_bits(self) -> int:
-        """Tables, codes, accumulators, and the sums that wait to leave."""
+        """Tables, accumulators, the sums that wait to leave, and weights that come again."""
         tables = self.rows * LANES // 2 * pair_layout(self.window_bits).size
-        codes = self.words * LANES * 16
         elements = self.outputs * 2 * self.element.storage_bits
         rows = 2 * self.rows * self.row_sum_bits
-        beside = 2 * self.pass_shape.size + 3 + 2 * self.steps.bit_length() + 1
+        beside = 2 * self.pass_shape.size + 5 + 2 * self.steps.bit_length() + 1
         place = (self.columns - 1).bit_length() + (self.outputs - 1).bit_length()
-        return tables + codes + elements + rows + beside + place
+        return tables + elements + rows + beside + place + self.weights.storage_bits
 
 
+_OF_STEP = ("first", "last", "again", "keeps")
 _OF_PASS = ("start", "done", "index", "begin", "end")
 
 
@@ -109,6 +119,8 @@ class WindowArray(wiring.Component):
     Members
     -------
     i : In(stream) of ``parameters.result_shape`` of the passes
+    i_words : In(stream) of `window_words_layout`
+        Of each step that no pass had before.
     o : Out(stream) of ``parameters.sum_shape``
         The sums of each pass, row by row.
 
@@ -121,6 +133,7 @@ class WindowArray(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(p.result_shape)),
+                "i_words": In(stream.Signature(p.weights.shape)),
                 "o": Out(stream.Signature(p.sum_shape)),
             }
         )
@@ -129,11 +142,16 @@ class WindowArray(wiring.Component):
         m = Module()
         p, i = self.parameters, self.i
         # Data needs no reset: nothing looks at it before there is a step.
-        shape = data.StructLayout({"first": 1, "last": 1, "about": p.pass_shape})
+        shape = data.StructLayout({**dict.fromkeys(_OF_STEP, 1), "about": p.pass_shape})
         beat = Signal(shape, reset_less=True)
         valid, works, ends, free = Signal(), Signal(), Signal(), Signal()
+        m.submodules.weights = weights = WindowWords(p.weights)
+        wiring.connect(m, wiring.flipped(self.i_words), weights.i)
         m.d.comb += [
-            works.eq(valid & (free | ~beat.last)),
+            weights.again.eq(beat.again),
+            weights.keeps.eq(beat.keeps),
+            weights.taken.eq(works),
+            works.eq(valid & weights.valid & (free | ~beat.last)),
             ends.eq(works & beat.last),
             i.ready.eq(works | ~valid),
         ]
@@ -141,12 +159,9 @@ class WindowArray(wiring.Component):
             m.d.sync += valid.eq(i.valid)
         taken = i.valid & i.ready
         with m.If(taken):
-            m.d.sync += [beat[name].eq(i.p[name]) for name in ("first", "last", "about")]
+            m.d.sync += [beat[name].eq(i.p[name]) for name in (*_OF_STEP, "about")]
         tables = [self._table(m, row, taken) for row in range(p.rows)]
-        codes = Signal(p.words_shape, reset_less=True)
-        with m.If(taken):
-            m.d.sync += codes.eq(i.p.words)
-        sums = self._elements(m, tables, codes, works, beat.first)
+        sums = self._elements(m, tables, weights.words, works, beat.first)
         row_sums = [self._row_sum(m, row, tables[row], works, beat.first) for row in range(p.rows)]
         steps = Signal(p.steps.bit_length(), reset_less=True)
         following = Signal.like(steps)

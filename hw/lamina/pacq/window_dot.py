@@ -138,7 +138,7 @@ class WindowDot(wiring.Component):
         m.submodules.array, m.submodules.finish = array, finish
         m.submodules.accumulate = accumulate = ScaleAccumulate(p.accumulate)
         wiring.connect(m, wiring.flipped(self.i), lookahead.i)
-        wiring.connect(m, wiring.flipped(self.i_words), passes.i_words)
+        wiring.connect(m, wiring.flipped(self.i_words), array.i_words)
         wiring.connect(m, wiring.flipped(self.i_scales), finish.i_scales)
         for source, sink in ((lookahead, passes), (passes, array), (array, finish)):
             wiring.connect(m, source.o, sink.i)

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.arith.compressor_tree import compress_rows
+from lamina.arith.compressor_tree import carry_save, reduce_levels
 from lamina.arith.int_to_fp32 import IntToFp32, IntToFp32Parameters
 from lamina.formats.ieee import FP16
 from lamina.formats.packed import LANES, scaled_sum_layout
@@ -229,18 +229,21 @@ class WindowFinish(wiring.Component):
         offset = Cat(scale.zero[: bits - 1], ~scale.zero[bits - 1])
         excess = Signal(range(p.steps * p.element.rows + 1))
         m.d.comb += excess.eq(entry.steps * p.element.rows)
-        rows = [
-            entry.total,
-            self._late(entry),
-            excess,
-            self._minus(m, excess),
-            *(Cat(Const(0, j), Mux(offset[j], entry.row_sum, 0)).as_signed() for j in range(bits)),
-        ]
-        total = compress_rows(m, platform, rows, p.pass_sum_bits)
+        minus = Signal(signed(len(excess) + 1))
+        m.d.comb += minus.eq(-excess)
+        columns = [[] for _ in range(p.pass_sum_bits)]
+        self._add(columns, entry.total)
+        self._add(columns, excess)
+        self._add(columns, minus, p.window_bits)
+        for place, carry in zip(p.element.late_places, entry.late, strict=True):
+            self._add(columns, carry, place)
+        for j in range(bits):
+            self._add(columns, Mux(offset[j], entry.row_sum, 0).as_signed(), j)
+        one, other = carry_save(m, platform, columns, reduce_levels)
         multiplied = Signal(p.multiplied, reset_less=True)
         with m.If(moves):
             m.d.sync += [
-                multiplied.sum.eq(total),
+                multiplied.sum.eq(one + other),
                 *(multiplied[name].eq(entry[name]) for name in _BESIDE),
                 multiplied.tag.eq(
                     Cat(scale.scale, entry.output, entry.index, entry.begin, entry.end)
@@ -268,15 +271,11 @@ class WindowFinish(wiring.Component):
             ]
         return joined
 
-    def _late(self, entry):
-        """Return the late carries in their places."""
-        bits = [Const(0, 1)] * self.parameters.element.total_bits
-        for place, carry in zip(self.parameters.element.late_places, entry.late, strict=True):
-            bits[place] = carry
-        return Cat(bits)
-
-    def _minus(self, m, excess):
-        """Return minus the excess, 2^window_bits-fold."""
-        negative = Signal(signed(len(excess) + 1))
-        m.d.comb += negative.eq(-excess)
-        return Cat(Const(0, self.parameters.window_bits), negative).as_signed()
+    @staticmethod
+    def _add(columns, value, place=0):
+        """Put the bits of ``value``, from ``place`` on, into their columns, its sign up to the top."""
+        for column in range(place, len(columns)):
+            if column - place < len(value):
+                columns[column].append(value[column - place])
+            elif value.shape().signed:
+                columns[column].append(value[-1])

@@ -8,10 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from lamina.formats.ieee import FP16
 from lamina.formats.packed import LANES
-from lamina.formats.window import window_words_layout
 from lamina.pacq.window_lookahead import WindowLookaheadParameters
 from lamina.pacq.window_rows import LOWEST, WindowRow, window_depth
-from lamina.parameters import check_power_of_two
 from lamina.stream.buffer import Queue, QueueParameters
 
 __all__ = ["WindowPasses", "WindowPassesParameters"]
@@ -19,26 +17,14 @@ __all__ = ["WindowPasses", "WindowPassesParameters"]
 
 @dataclass(frozen=True, kw_only=True)
 class WindowPassesParameters(WindowLookaheadParameters):
-    """As `WindowLookaheadParameters`, and the ``words`` of weights of a step."""
-
-    words: int = 2
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_power_of_two("words", self.words, 1, 16)
-
-    @property
-    def words_shape(self) -> data.StructLayout:
-        """Weights of a step."""
-        return window_words_layout(self.words)
+    """As `WindowLookaheadParameters`."""
 
     @property
     def kept(self) -> QueueParameters:
         """Of the steps that come again: all of a group, and one that leaves while it comes."""
         row = data.ArrayLayout(unsigned(16), LANES)
         a = data.ArrayLayout(row, self.rows)
-        shape = data.StructLayout({"a": a, **self.words_shape.members})
-        return QueueParameters(shape=shape, depth=max(4, self.steps + 1))
+        return QueueParameters(shape=a, depth=max(4, self.steps + 1))
 
     @property
     def pass_shape(self) -> data.StructLayout:
@@ -52,12 +38,17 @@ class WindowPassesParameters(WindowLookaheadParameters):
 
     @property
     def result_shape(self) -> data.StructLayout:
-        """A step of a pass: aligned ``terms``, weights, whether it is the first or the ``last``."""
+        """A step of a pass.
+
+        ``terms``: aligned. ``first``, ``last`` step of the pass. ``again``: a pass before had it
+        too; ``keeps``: the next one will.
+        """
         terms = data.ArrayLayout(signed(self.window_bits), LANES)
         return data.StructLayout(
             {
                 "terms": data.ArrayLayout(terms, self.rows),
-                **self.words_shape.members,
+                "again": unsigned(1),
+                "keeps": unsigned(1),
                 "first": unsigned(1),
                 "last": unsigned(1),
                 "about": self.pass_shape,
@@ -82,7 +73,6 @@ class WindowPasses(wiring.Component):
     Members
     -------
     i : In(stream) of ``parameters.output_shape`` of the lookahead
-    i_words : In(stream) of `window_words_layout`
     o : Out(stream) of ``parameters.result_shape``
 
     Timing: no register on the way. The first pass has all steps of the group; each further one has
@@ -96,7 +86,6 @@ class WindowPasses(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(p.output_shape)),
-                "i_words": In(stream.Signature(p.words_shape)),
                 "o": Out(stream.Signature(p.result_shape)),
             }
         )
@@ -106,20 +95,18 @@ class WindowPasses(wiring.Component):
         p, i, o = self.parameters, self.i, self.o
         m.submodules.kept = kept = Queue(p.kept)
         again, alone, starts = Signal(), Signal(), Signal(init=1)
-        fresh = i.valid & self.i_words.valid
         m.d.comb += [
-            o.valid.eq(Mux(again, kept.o.valid, fresh)),
+            o.valid.eq(Mux(again, kept.o.valid, i.valid)),
             kept.o.ready.eq(again & o.ready),
-            i.ready.eq(~again & o.ready & self.i_words.valid),
-            self.i_words.ready.eq(~again & o.ready & i.valid),
-            o.p.words.eq(Mux(again, kept.o.p.words, self.i_words.p.words)),
+            i.ready.eq(~again & o.ready),
+            o.p.again.eq(again),
             o.p.first.eq(starts),
             o.p.about.start.eq(~again),
         ]
         taken = o.valid & o.ready
         rows, bases = self._rows(m, again, alone, kept)
         keeps = Cat(row.keeps for row in rows).any()
-        m.d.comb += [kept.i.valid.eq(taken & keeps), kept.i.p.words.eq(o.p.words)]
+        m.d.comb += [kept.i.valid.eq(taken & keeps), o.p.keeps.eq(keeps)]
         left, ends = self._count(m, again, alone, keeps, taken)
         lowest = Cat(base == LOWEST for base in bases).all()
         m.d.comb += [o.p.last.eq(ends), o.p.about.done.eq(~left)]
@@ -139,11 +126,11 @@ class WindowPasses(wiring.Component):
             later = Signal(FP16.exponent_bits, name=f"base_{number}", reset_less=True)
             base = Signal(FP16.exponent_bits, name=f"window_{number}")
             m.d.comb += base.eq(Mux(again, later, self.i.p.group.bases[number]))
-            a = Mux(again, kept.o.p.a[number].as_value(), self.i.p.a[number].as_value())
+            a = Mux(again, kept.o.p[number].as_value(), self.i.p.a[number].as_value())
             row = WindowRow(m, f"row_{number}", a, base, alone, p.window_bits)
             m.d.comb += [
                 Cat(*o.p.terms[number]).eq(Cat(row.terms)),
-                kept.i.p.a[number].as_value().eq(row.kept),
+                kept.i.p[number].as_value().eq(row.kept),
                 o.p.about.bases[number].eq(base),
                 o.p.about.infinite[number].eq(row.infinite),
             ]
