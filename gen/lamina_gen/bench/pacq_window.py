@@ -1,24 +1,119 @@
-"""PacQ's dense unit against the FP16 DP-4: area and energy of a MAC, and what replays cost."""
+"""PacQ's dense unit against the FP16 DP-4: area and energy of a MAC, with what replays cost."""
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from lamina_gen.bench.contenders import Part
+from lamina_gen.bench.contenders import Contender, Part
+from lamina_gen.bench.energy import count, run_netlists
+from lamina_gen.bench.flow import Flow
 from lamina_gen.bench.operands import ROWS, Stimulus
+from lamina_gen.build import Progress
 from lamina_gen.demo import layer_operands
+from lamina_gen.synth import sta, tools
+from lamina_gen.synth.power import measure_power
 from lamina_sim.golden import pacq
+from lamina_sim.verilated.toolchain import ToolError
+from lamina_sim.workload import tinylm
 
-__all__ = ["window_part", "window_stimulus"]
+__all__ = ["WINDOW_BITS", "measure_window", "window_part", "window_replays", "window_stimulus"]
 
-_LANES, _INDEX_BITS, _RANKS = 4, 2, 4
-#: Rows that share the weights, as the two DP-4 of an octet do, and columns that share the aligned
-#: activations, as those of two octets with eight trees do.
+WINDOW_BITS = 30
+_LANES, _INDEX_BITS, _RANKS = 4, 2, 6
+#: A row of activations for as many columns as leave in the steps of a scale group: one finish
+#: serves them all and never rests.
 _ROWS, _COLUMNS = 1, 32
-_WINDOW_BITS = 30
 #: Columns of the product that are multiplied.
-_USED = 64
+_USED = 128
+_FP16 = Contender(name="FP16 DP-4", module="baseline.tree_dot")
 
 
-def window_part(bits: int, window_bits: int = _WINDOW_BITS) -> Part:
+def measure_window(liberty: Path, progress: Progress) -> dict[str, Any]:
+    """Throughput per area and per watt over the FP16 DP-4's, at the period of that, by precision.
+
+    Areas are those of the smallest mapping that meets the period. Replays are counted with all
+    activations of the bundled model, and make each MAC dearer by as many cycles as they add.
+    Raises ToolError if a tool is missing or fails, or a unit misses the clock.
+    """
+    if tools.find_sta() is None:
+        raise ToolError(sta.MISSING)
+    flow = Flow(liberty, progress)
+    clock_ps = flow.cells([_FP16.element("cells")]).choose("min_period_ps", max)
+    if clock_ps is None:
+        raise ToolError(" ".join(sorted(flow.notes)) or "The FP16 DP-4 could not be synthesized.")
+    reference = flow.cells([_FP16.element("cells")], clock_ps)
+    macs = _FP16.macs_per_cycle("cells")
+    base = {
+        "um2_per_mac_per_cycle": (reference.total("area_at_clock_um2") or 0.0) / macs,
+        "pj_per_mac": run_netlists(_FP16, reference.complete or [], clock_ps).energy_pj,
+        "min_period_ps": clock_ps,
+    }
+    replays = window_replays()
+    result: dict[str, Any] = {"dense_units": {"fp16": _rounded(base)}, "replays": replays}
+    for bits in (4, 2):
+        flow.progress(f"pacq.window_dot, INT{bits}: synthesis")
+        unit = _unit(flow, bits, clock_ps)
+        result["dense_units"][f"int{bits}"] = _rounded(unit)
+        for figure, name in (("um2_per_mac_per_cycle", "area"), ("pj_per_mac", "watt")):
+            ratio = base[figure] / unit[figure] / (1 + replays["cycles"])
+            result[f"throughput_per_{name}_int{bits}"] = float(f"{ratio:.4g}")
+    return result
+
+
+def _unit(flow: Flow, bits: int, clock_ps: float) -> dict[str, float]:
+    """Return area and energy of a MAC without replays, and the period of the netlist."""
+    parts = flow.cells([window_part(bits)], clock_ps)
+    if parts.complete is None or not parts.choose("meets_clock", all):
+        raise ToolError(f"The unit for INT{bits} must meet {clock_ps:.0f} ps, but does not.")
+    ((part, report),) = parts.complete
+    macs = part.parameters.macs_per_cycle
+    flow.progress(f"pacq.window_dot, INT{bits}: running the netlist")
+    given = window_stimulus(bits)
+    activity = count(part, report, given, 0.0)
+    return {
+        "um2_per_mac_per_cycle": report.figures["area_at_clock_um2"] / macs,
+        "pj_per_mac": measure_power(activity, clock_ps).energy_pj(given.macs),
+        "min_period_ps": report.figures["period_at_clock_ps"],
+        "macro_bits": report.figures["macro_bits"],
+    }
+
+
+def _rounded(figures: dict[str, float]) -> dict[str, float]:
+    return {name: float(f"{value:.5g}") for name, value in figures.items()}
+
+
+def window_replays(window_bits: int = WINDOW_BITS) -> dict[str, float]:
+    """What passes below the first add, over all products of all layers of the bundled model.
+
+    ``steps``, ``cycles``: as shares of those of the first passes; ``groups``: share of the groups
+    that have more than one pass. Each product counts as often as it has columns.
+    """
+    model, _ = tinylm.load()
+    names = ("steps", "cycles", "groups")
+    totals, more = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
+    outputs = _ROWS * _COLUMNS
+    for layer in range(model.config.num_hidden_layers):
+        for product in layer_operands(layer=layer):
+            columns = product["codes"].shape[1]
+            passes = pacq.window_passes(
+                product["activations"],
+                window_bits=window_bits,
+                rows=_ROWS,
+                scale_group=product["scale_group"],
+            )
+            first = sum(max(steps[0], outputs) for steps in passes.steps)
+            for name, whole, part in (
+                ("steps", passes.fresh, passes.replayed),
+                ("cycles", first, passes.cycles(outputs) - first),
+                ("groups", len(passes.steps), sum(len(steps) > 1 for steps in passes.steps)),
+            ):
+                totals[name] += columns * whole
+                more[name] += columns * part
+    return {name: more[name] / totals[name] for name in names}
+
+
+def window_part(bits: int, window_bits: int = WINDOW_BITS) -> Part:
     """Return the unit for weights of ``bits`` bits that is measured."""
     settings = {
         "rows": _ROWS,

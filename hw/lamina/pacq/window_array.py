@@ -1,6 +1,6 @@
 """All outputs of a tile: elements side by side, and their finished sums one after another."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
@@ -10,7 +10,8 @@ from lamina.cell import Cell
 from lamina.formats.ieee import FP16
 from lamina.formats.packed import LANES, weights_per_word
 from lamina.pacq.select import select_one
-from lamina.pacq.window_element import WindowElement, WindowElementParameters, pair_layout
+from lamina.pacq.window_bank import WindowBank, WindowBankParameters
+from lamina.pacq.window_element import WindowElementParameters, pair_layout
 from lamina.pacq.window_passes import WindowPassesParameters
 from lamina.pacq.window_words import WindowWords, WindowWordsParameters
 
@@ -41,6 +42,12 @@ class WindowArrayParameters(WindowPassesParameters):
             steps=self.steps,
             carry_limit=self.carry_limit,
         )
+
+    @property
+    def bank(self) -> WindowBankParameters:
+        """Parameters of elements that are synthesized together."""
+        element = {field.name: getattr(self.element, field.name) for field in fields(self.element)}
+        return WindowBankParameters(**element, columns=min(_BANK, self.columns))
 
     @property
     def weights(self) -> WindowWordsParameters:
@@ -109,6 +116,8 @@ class WindowArrayParameters(WindowPassesParameters):
         return tables + elements + rows + beside + place + self.weights.storage_bits
 
 
+#: Elements of a bank: the tables' bits then have few banks to drive.
+_BANK = 8
 _OF_STEP = ("first", "last", "again", "keeps")
 _OF_PASS = ("start", "done", "index", "begin", "end")
 
@@ -190,19 +199,16 @@ class WindowArray(wiring.Component):
         per_word = weights_per_word(p.weight_bits)
         sums = []
         for row, table in enumerate(tables):
-            for column in range(p.columns):
-                element = Cell(WindowElement, p.element)
-                m.submodules[f"element_{row}_{column}"] = element
-                word = codes.words[column // per_word]
-                places = [word[lane].word_select(column % per_word, p.weight_bits)
-                          for lane in range(LANES)]  # fmt: skip
-                m.d.comb += [
-                    element.enable.eq(works),
-                    element.first.eq(first),
-                    element.pairs.eq(table),
-                    *(element.codes[lane].eq(code) for lane, code in enumerate(places)),
-                ]
-                sums.append((element.total, element.late))
+            for start in range(0, p.columns, p.bank.columns):
+                bank = Cell(WindowBank, p.bank)
+                m.submodules[f"bank_{row}_{start}"] = bank
+                m.d.comb += [bank.enable.eq(works), bank.first.eq(first), bank.pairs.eq(table)]
+                for place in range(p.bank.columns):
+                    word, code = divmod(start + place, per_word)
+                    for lane in range(LANES):
+                        stored = codes.words[word][lane].word_select(code, p.weight_bits)
+                        m.d.comb += bank.codes[place][lane].eq(stored)
+                    sums.append((bank.totals[place], bank.lates[place]))
         return sums
 
     def _row_sum(self, m, row, table, works, first):

@@ -273,7 +273,7 @@ class WindowFinish(wiring.Component):
 
     @staticmethod
     def _add(columns, value, place=0):
-        """Put the bits of ``value``, from ``place`` on, into their columns, its sign up to the top."""
+        """Put the bits of ``value`` into columns from ``place`` on, its sign up to the top."""
         for column in range(place, len(columns)):
             if column - place < len(value):
                 columns[column].append(value[column - place])

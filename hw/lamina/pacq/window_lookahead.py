@@ -41,7 +41,7 @@ def window_group_layout(rows: int, index_bits: int) -> data.StructLayout:
 class WindowLookaheadParameters:
     """``rows`` of a step, ``window_bits``, ``steps`` of the longest group, ``index_bits``."""
 
-    rows: int = 2
+    rows: int = 1
     window_bits: int = 30
     steps: int = 32
     index_bits: int = 2

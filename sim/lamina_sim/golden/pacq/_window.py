@@ -39,7 +39,7 @@ class Passes:
 
 
 def window_passes(
-    x: Any, *, window_bits: int = 30, rows: int = 2, scale_group: int = 128
+    x: Any, *, window_bits: int = 30, rows: int = 1, scale_group: int = 128
 ) -> Passes:
     """Passes of `pacq.window_dot` over activations float16 [m, k].
 
