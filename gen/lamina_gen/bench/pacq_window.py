@@ -19,7 +19,7 @@ from lamina_sim.workload import tinylm
 
 __all__ = ["WINDOW_BITS", "measure_window", "window_part", "window_replays", "window_stimulus"]
 
-WINDOW_BITS = 30
+WINDOW_BITS = 29
 _LANES, _INDEX_BITS, _RANKS = 4, 2, 6
 #: A row of activations for as many columns as leave in the steps of a scale group: one finish
 #: serves them all and never rests.

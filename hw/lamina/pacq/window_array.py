@@ -27,7 +27,7 @@ class WindowArrayParameters(WindowPassesParameters):
 
     words: int = 2
     weight_bits: int = 4
-    carry_limit: int = 150
+    carry_limit: int = 130
 
     def __post_init__(self):
         super().__post_init__()
@@ -181,7 +181,7 @@ class WindowArray(wiring.Component):
         return m
 
     def _table(self, m, row, taken):
-        """Register what the weight bits of a row choose from."""
+        """Register what the weight bits of a row choose from, inverted, as banks take it."""
         shape = data.ArrayLayout(pair_layout(self.parameters.window_bits), LANES // 2)
         table = Signal(shape, name=f"table_{row}", reset_less=True)
         terms = self.i.p.terms[row]
@@ -189,7 +189,7 @@ class WindowArray(wiring.Component):
             for pair, values in enumerate(table):
                 one, other = terms[2 * pair], terms[2 * pair + 1]
                 m.d.sync += [
-                    values.one.eq(one), values.other.eq(other), values.both.eq(one + other),
+                    values.one.eq(~one), values.other.eq(~other), values.both.eq(~(one + other)),
                 ]  # fmt: skip
         return table
 
@@ -215,7 +215,7 @@ class WindowArray(wiring.Component):
         shape = signed(self.parameters.row_sum_bits)
         total = Signal(shape, name=f"row_sum_{row}", reset_less=True)
         following = Signal.like(total, name=f"next_row_sum_{row}")
-        step = table[0].both.as_signed() + table[1].both.as_signed()
+        step = (~table[0].both).as_signed() + (~table[1].both).as_signed()
         m.d.comb += following.eq(Mux(first, 0, total) + step)
         with m.If(works):
             m.d.sync += total.eq(following)

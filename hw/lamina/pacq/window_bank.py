@@ -47,8 +47,9 @@ class WindowBankParameters(WindowElementParameters):
 class WindowBank(wiring.Component):
     """Several `WindowElement` that share their operands of the row.
 
-    Members are those of an element, ``codes``, ``totals`` and ``lates`` by column. A bank is a cell
-    of its own: synthesis sees what the bits of a table have to drive, and puts buffers there.
+    Members are those of an element, ``codes``, ``totals`` and ``lates`` by column, and ``pairs``
+    inverted. A bank is a cell of its own. Its inverters are what synthesis can size and multiply
+    for all that the bits of a table have to drive: nothing else is between registers and selects.
     """
 
     def __init__(self, parameters: WindowBankParameters):
@@ -74,7 +75,7 @@ class WindowBank(wiring.Component):
             m.d.comb += [
                 element.enable.eq(self.enable),
                 element.first.eq(self.first),
-                element.pairs.eq(self.pairs),
+                element.pairs.eq(~self.pairs.as_value()),
                 element.codes.eq(self.codes[column]),
                 self.totals[column].eq(element.total),
                 self.lates[column].eq(element.late),

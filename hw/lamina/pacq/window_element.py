@@ -39,7 +39,7 @@ class WindowElementParameters:
     window_bits: int = 30
     weight_bits: int = 4
     steps: int = 32
-    carry_limit: int = 150
+    carry_limit: int = 130
 
     def __post_init__(self):
         check_range("window_bits", self.window_bits, 16, 41)

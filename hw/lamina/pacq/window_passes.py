@@ -130,7 +130,8 @@ class WindowPasses(wiring.Component):
             row = WindowRow(m, f"row_{number}", a, base, alone, p.window_bits)
             m.d.comb += [
                 Cat(*o.p.terms[number]).eq(Cat(row.terms)),
-                kept.i.p[number].as_value().eq(row.kept),
+                # Lane by lane: then a memory macro has one port for all of them.
+                *(kept.i.p[number][lane].eq(a) for lane, a in enumerate(row.kept)),
                 o.p.about.bases[number].eq(base),
                 o.p.about.infinite[number].eq(row.infinite),
             ]

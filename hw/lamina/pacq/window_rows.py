@@ -22,7 +22,7 @@ class WindowRow:
 
     ``alone``: instead of the window's values, the first infinity counts as 1, of its sign, in the
     unit of the window. Members, as expressions: ``terms``, minus the activations inside, others 0;
-    ``kept``, the activations, FP16, that this window leaves to later ones, others 0, and ``keeps``,
+    ``kept``, the activations, FP16, that this window leaves to later ones, others 0; ``keeps``,
     whether there are any; ``infinite``: ``alone`` found one. NaN are left out.
     """
 
@@ -60,7 +60,7 @@ class WindowRow:
             self.terms.append(term)
             kept.append(a.word_select(lane, 16) & keep.replicate(16))
             keeps.append(keep)
-        self.kept, self.keeps = Cat(kept), Cat(keeps).any()
+        self.kept, self.keeps = kept, Cat(keeps).any()
         self.infinite = chosen.any()
 
 
