@@ -77,7 +77,7 @@ def _dense(liberty: Path, report: Callable[[str, float], None]) -> dict[str, Any
     pj = {name: unit["pj_per_mac"] for name, unit in result["dense_units"].items()}
     replayed = 1 + result["replays"]["cycles"]
     # With as many trees as a word has columns: more do not shorten the flow.
-    for bits in BITS:
+    for bits in (b for b in BITS if f"int{b}" in pj):
         units = {
             (0, 0): simt.Unit(pj_per_mac=pj["fp16"]),
             (bits, 16 // bits): simt.Unit(pj_per_mac=pj[f"int{bits}"] * replayed),

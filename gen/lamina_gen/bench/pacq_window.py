@@ -34,7 +34,8 @@ def measure_window(liberty: Path, progress: Progress) -> dict[str, Any]:
 
     Areas are those of the smallest mapping that meets the period. Replays are counted with all
     activations of the bundled model, and make each MAC dearer by as many cycles as they add.
-    Raises ToolError if a tool is missing or fails, or a unit misses the clock.
+    A unit that misses the clock, or on which a tool fails, has no figures, and ``dense_missing`` says
+    why. Raises ToolError if a tool is missing or fails on the FP16 DP-4.
     """
     if tools.find_sta() is None:
         raise ToolError(sta.MISSING)
@@ -53,7 +54,11 @@ def measure_window(liberty: Path, progress: Progress) -> dict[str, Any]:
     result: dict[str, Any] = {"dense_units": {"fp16": _rounded(base)}, "replays": replays}
     for bits in (4, 2):
         flow.progress(f"pacq.window_dot, INT{bits}: synthesis")
-        unit = _unit(flow, bits, clock_ps)
+        try:
+            unit = _unit(flow, bits, clock_ps)
+        except ToolError as error:
+            result["dense_missing"] = f"{result.get('dense_missing', '')} {error}".strip()
+            continue
         result["dense_units"][f"int{bits}"] = _rounded(unit)
         for figure, name in (("um2_per_mac_per_cycle", "area"), ("pj_per_mac", "watt")):
             ratio = base[figure] / unit[figure] / (1 + replays["cycles"])
