@@ -39,8 +39,10 @@ _TREES = ("1", "2", "4", "8")
 _FLOWS = {"packed_k": "packed along k", "packed_n": "packed along n"}
 _ARITHMETICS = ("exact", "as_printed", "dequantized", "dequantized_fp32")
 #: What `measure_units` adds, and what is made of it.
-_MEASURED = ("edp_", "energy_", "units", "library", "clock_ps", "tools", "notes")
-_MEASURED += ("dense_", "replays", "throughput_")
+_MEASURED = (
+    *("edp_", "energy_", "units", "library", "clock_ps", "tools", "notes"),
+    *("dense_", "replays", "throughput_"),
+)
 _NAME = "pacq"
 _MEMORIES = {
     "operand_buffer": "operand buffers",

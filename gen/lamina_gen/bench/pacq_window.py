@@ -34,7 +34,7 @@ def measure_window(liberty: Path, progress: Progress) -> dict[str, Any]:
 
     Areas are those of the smallest mapping that meets the period. Replays are counted with all
     activations of the bundled model, and make each MAC dearer by as many cycles as they add.
-    A unit that misses the clock, or on which a tool fails, has no figures, and ``dense_missing`` says
+    A unit that misses the clock, or on which a tool fails, has no figures: ``dense_missing`` says
     why. Raises ToolError if a tool is missing or fails on the FP16 DP-4.
     """
     if tools.find_sta() is None:
