@@ -61,6 +61,7 @@ _ENTRIES: tuple[Entry, ...] = (
     Entry("anda.engine", "compute", "lamina.anda.engine:Engine"),
     Entry("pacq.multiplier", "compute", "lamina.pacq.multiplier:Multiplier"),
     Entry("pacq.dot", "compute", "lamina.pacq.dot:Dot"),
+    Entry("pacq.window_dot", "compute", "lamina.pacq.window_dot:WindowDot"),
     Entry("pacq.octet", "compute", "lamina.pacq.octet:Octet"),
     Entry("pacq.tensor_core", "compute", "lamina.pacq.tensor_core:TensorCore"),
     Entry("baseline.fp_lane", "compute", "lamina.baseline.fp_lane:FpLane"),

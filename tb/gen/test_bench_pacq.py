@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from lamina_gen.bench import pacq, pacq_accuracy, pacq_results, pacq_units
+from lamina_gen.bench import pacq, pacq_accuracy, pacq_results, pacq_units, pacq_window
 from lamina_sim.golden import pacq as golden
 from lamina_sim.perf.simt import Unit
 from tb.bench import bulk_model, parameters
@@ -14,6 +14,16 @@ from tb.golden import oracle
 UNITS = (
     {(0, 0): 20.0} | {(4, t): 8.0 / t for t in (1, 2, 4)} | {(2, t): 6.0 / t for t in pacq.TREES}
 )
+DENSE = {
+    "dense_units": {
+        name: {"um2_per_mac_per_cycle": um2, "pj_per_mac": pj, "min_period_ps": 8000.0}
+        for name, um2, pj in (("fp16", 12000.0, 20.0), ("int4", 3000.0, 5.0), ("int2", 2000.0, 2.5))
+    },
+    "throughput_per_area_int4": 4.0, "throughput_per_area_int2": 6.0,
+    "throughput_per_watt_int4": 4.0, "throughput_per_watt_int2": 8.0,
+    "edp_reduction_dense_int4": 0.9, "edp_reduction_dense_int2": 0.95,
+    "replays": {"steps": 0.001, "cycles": 0.01, "groups": 0.02},
+}  # fmt: skip
 UNITS = {key: Unit(pj_per_mac=pj) for key, pj in UNITS.items()}
 ABOUT = {
     "units": {
@@ -143,10 +153,37 @@ def test_sums_that_are_scaled():
     given.check(result["o"].values)
 
 
+@pytest.mark.parametrize("bits", [4, 2])
+def test_operands_of_the_dense_unit(bits):
+    """Each MAC of the product is there once, in the order of the unit's ports."""
+    given = pacq_window.window_stimulus(bits)
+    p = pacq_window.window_part(bits).parameters
+    steps = len(given.inputs["i"]["last"])
+    assert given.macs == steps * p.macs_per_cycle
+    assert given.inputs["i_words"]["words"].shape == (steps, p.words, 4)
+    groups = given.inputs["i"]["last"].sum()
+    assert given.inputs["i_scales"]["scale"].size == groups * p.columns
+    # The last tile by hand.
+    a = given.inputs["i"]["a"][-p.steps :, 0].astype(np.uint16).view(np.float16)
+    words = given.inputs["i_words"]["words"][-p.steps :].astype(np.uint16)
+    codes = golden.unpack(words.swapaxes(1, 2).reshape(-1, p.words), bits)
+    sums = a.ravel().astype(np.float64) @ codes
+    scales = given.inputs["i_scales"]["scale"][-p.columns :].astype(np.uint16).view(np.float16)
+    due = given.expected["value"][-p.columns :].astype(np.uint32).view(np.float32)
+    np.testing.assert_allclose(sums * scales, due, rtol=1e-5)
+
+
+def test_replays_of_the_bundled_model():
+    short, used = (pacq_window.window_replays(bits) for bits in (20, pacq_window.WINDOW_BITS))
+    assert 0.1 < short["steps"] < 1
+    assert used["cycles"] < 0.01
+    assert pacq_window.window_replays(41) == {"steps": 0, "cycles": 0, "groups": 0}
+
+
 def test_page_is_made_of_what_was_measured(measured, tmp_path):
     page = tmp_path / "results.md"
     page.write_text("# T\n<!-- pacq: made by `make bench` -->\nold\n<!-- end of pacq -->\nafter\n")
-    energies = ABOUT | pacq.edp(UNITS)
+    energies = ABOUT | pacq.edp(UNITS) | DENSE
     pacq_results.record(measured | energies, tmp_path)
     text = page.read_text()
     assert text.startswith("# T\n<!-- pacq")
@@ -157,6 +194,8 @@ def test_page_is_made_of_what_was_measured(measured, tmp_path):
     assert "none: overflow" in text
     # Throughput per watt is what an FP16 product takes over what a packed one takes.
     assert "| INT4 | 2.50 | 5.00 | 10.00 | - |" in text
+    assert "| INT2 | 2,000 | 8,000 | 6.00 | 2.50 | 8.00 | 1.80 | 95.0 % |" in text
+    assert "2.00 % of groups, 0.100 % of steps, 1.00 % of cycles." in text
     names = ["pacq-errors.svg", "pacq-my_cells_1_8v-edp.svg", "pacq-speedup.svg"]
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == names
     # Another run without a library keeps the energies.

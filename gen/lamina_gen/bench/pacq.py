@@ -61,7 +61,30 @@ def measure(
             result["edp_missing"] = str(error)
         else:
             result |= about | edp(units)
+            result |= _dense(liberty, report)
     return result | {"rows": rows}
+
+
+def _dense(liberty: Path, report: Callable[[str, float], None]) -> dict[str, Any]:
+    """Throughput per area and watt of the dense unit; why not, if it cannot be had."""
+    from lamina_gen.bench.pacq_window import measure_window
+
+    report("The dense unit", 0.9)
+    try:
+        result = measure_window(liberty, report)
+    except ToolError as error:
+        return {"dense_missing": str(error)}
+    pj = {name: unit["pj_per_mac"] for name, unit in result["dense_units"].items()}
+    replayed = 1 + result["replays"]["cycles"]
+    # With as many trees as a word has columns: more do not shorten the flow.
+    for bits in (b for b in BITS if f"int{b}" in pj):
+        units = {
+            (0, 0): simt.Unit(pj_per_mac=pj["fp16"]),
+            (bits, 16 // bits): simt.Unit(pj_per_mac=pj[f"int{bits}"] * replayed),
+        }
+        reduction = edp(units)[f"edp_reduction_int{bits}"]
+        result[f"edp_reduction_dense_int{bits}"] = reduction[str(16 // bits)]
+    return result
 
 
 def fill(trees: int) -> int:

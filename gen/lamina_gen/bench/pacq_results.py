@@ -39,7 +39,10 @@ _TREES = ("1", "2", "4", "8")
 _FLOWS = {"packed_k": "packed along k", "packed_n": "packed along n"}
 _ARITHMETICS = ("exact", "as_printed", "dequantized", "dequantized_fp32")
 #: What `measure_units` adds, and what is made of it.
-_MEASURED = ("edp_", "energy_", "units", "library", "clock_ps", "tools", "notes")
+_MEASURED = (
+    *("edp_", "energy_", "units", "library", "clock_ps", "tools", "notes"),
+    *("dense_", "replays", "throughput_"),
+)
 _NAME = "pacq"
 _MEMORIES = {
     "operand_buffer": "operand buffers",
@@ -214,10 +217,43 @@ def _energies(name: str, result: dict[str, Any]) -> Iterable[str]:
     yield ""
     ratios = tuple((f"trees = {t}", t, ".2f") for t in _TREES)
     yield from table((("", "precision", ""), *ratios), per_watt, _NONE)
+    yield from _dense(result)
     versions = ", ".join(f"{tool} {version}" for tool, version in sorted(result["tools"].items()))
     yield f"Units at {result['clock_ps']:,.0f} ps, made with {versions}."
     yield ""
     yield from (f"- {note}" for note in result["notes"])
+    yield ""
+
+
+def _dense(result: dict[str, Any]) -> Iterable[str]:
+    """Yield the dense unit against the FP16 DP-4."""
+    if "dense_units" not in result:
+        return
+    yield "The dense unit, `pacq.window_dot`, against the FP16 DP-4 at the period of that:"
+    yield ""
+    rows = []
+    for name, unit in result["dense_units"].items():
+        row = {"unit": "FP16 DP-4" if name == "fp16" else name.upper(), **unit}
+        for ratio in ("throughput_per_area", "throughput_per_watt", "edp_reduction_dense"):
+            row[ratio] = result.get(f"{ratio}_{name}")
+        row["paper"] = max(PAPER[name]["per_watt"].values()) if name in PAPER else None
+        rows.append(row)
+    columns = (
+        ("", "unit", ""),
+        ("um2 per MAC/cycle", "um2_per_mac_per_cycle", ",.0f"),
+        ("period ps", "min_period_ps", ",.0f"),
+        ("throughput per area", "throughput_per_area", ".2f"),
+        ("pJ per MAC", "pj_per_mac", ".2f"),
+        ("throughput per watt", "throughput_per_watt", ".2f"),
+        ("paper's best", "paper", ".2f"),
+        ("EDP lower by", "edp_reduction_dense", ".1%"),
+    )
+    yield from table(columns, rows, _NONE)
+    replays = result["replays"]
+    yield (
+        f"Replays on the bundled model, in all ratios: {replays['groups']:.2%} of groups, "
+        f"{replays['steps']:.3%} of steps, {replays['cycles']:.2%} of cycles."
+    )
     yield ""
 
 

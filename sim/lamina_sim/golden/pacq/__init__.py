@@ -17,12 +17,14 @@ from lamina_sim.golden.pacq._tensor import (
     tensor_core,
     tile_steps,
 )
+from lamina_sim.golden.pacq._window import Passes, window_passes
 from lamina_sim.golden.pacq._words import Products, multiply, multiply_fp16, pack, pack_k, unpack
 
 __all__ = [
     "FLOWS",
     "Counters",
     "Operation",
+    "Passes",
     "Products",
     "TileStep",
     "count",
@@ -39,4 +41,5 @@ __all__ = [
     "tensor_core",
     "tile_steps",
     "unpack",
+    "window_passes",
 ]

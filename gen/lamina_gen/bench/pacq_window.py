@@ -1,0 +1,178 @@
+"""PacQ's dense unit against the FP16 DP-4: area and energy of a MAC, with what replays cost."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lamina_gen.bench.contenders import Contender, Part
+from lamina_gen.bench.energy import count, run_netlists
+from lamina_gen.bench.flow import Flow
+from lamina_gen.bench.operands import ROWS, Stimulus
+from lamina_gen.build import Progress
+from lamina_gen.demo import layer_operands
+from lamina_gen.synth import sta, tools
+from lamina_gen.synth.power import measure_power
+from lamina_sim.golden import pacq
+from lamina_sim.verilated.toolchain import ToolError
+from lamina_sim.workload import tinylm
+
+__all__ = ["WINDOW_BITS", "measure_window", "window_part", "window_replays", "window_stimulus"]
+
+WINDOW_BITS = 29
+_LANES, _INDEX_BITS, _RANKS = 4, 2, 6
+#: A row of activations for as many columns as leave in the steps of a scale group: one finish
+#: serves them all and never rests.
+_ROWS, _COLUMNS = 1, 32
+#: Columns of the product that are multiplied.
+_USED = 128
+_FP16 = Contender(name="FP16 DP-4", module="baseline.tree_dot")
+
+
+def measure_window(liberty: Path, progress: Progress) -> dict[str, Any]:
+    """Throughput per area and per watt over the FP16 DP-4's, at the period of that, by precision.
+
+    Areas are those of the smallest mapping that meets the period. Replays are counted with all
+    activations of the bundled model, and make each MAC dearer by as many cycles as they add.
+    A unit that misses the clock, or on which a tool fails, has no figures: ``dense_missing`` says
+    why. Raises ToolError if a tool is missing or fails on the FP16 DP-4.
+    """
+    if tools.find_sta() is None:
+        raise ToolError(sta.MISSING)
+    flow = Flow(liberty, progress)
+    clock_ps = flow.cells([_FP16.element("cells")]).choose("min_period_ps", max)
+    if clock_ps is None:
+        raise ToolError(" ".join(sorted(flow.notes)) or "The FP16 DP-4 could not be synthesized.")
+    reference = flow.cells([_FP16.element("cells")], clock_ps)
+    macs = _FP16.macs_per_cycle("cells")
+    base = {
+        "um2_per_mac_per_cycle": (reference.total("area_at_clock_um2") or 0.0) / macs,
+        "pj_per_mac": run_netlists(_FP16, reference.complete or [], clock_ps).energy_pj,
+        "min_period_ps": clock_ps,
+    }
+    replays = window_replays()
+    result: dict[str, Any] = {"dense_units": {"fp16": _rounded(base)}, "replays": replays}
+    for bits in (4, 2):
+        flow.progress(f"pacq.window_dot, INT{bits}: synthesis")
+        try:
+            unit = _unit(flow, bits, clock_ps)
+        except ToolError as error:
+            result["dense_missing"] = f"{result.get('dense_missing', '')} {error}".strip()
+            continue
+        result["dense_units"][f"int{bits}"] = _rounded(unit)
+        for figure, name in (("um2_per_mac_per_cycle", "area"), ("pj_per_mac", "watt")):
+            ratio = base[figure] / unit[figure] / (1 + replays["cycles"])
+            result[f"throughput_per_{name}_int{bits}"] = float(f"{ratio:.4g}")
+    return result
+
+
+def _unit(flow: Flow, bits: int, clock_ps: float) -> dict[str, float]:
+    """Return area and energy of a MAC without replays, and the period of the netlist."""
+    parts = flow.cells([window_part(bits)], clock_ps)
+    if parts.complete is None or not parts.choose("meets_clock", all):
+        raise ToolError(f"The unit for INT{bits} must meet {clock_ps:.0f} ps, but does not.")
+    ((part, report),) = parts.complete
+    macs = part.parameters.macs_per_cycle
+    flow.progress(f"pacq.window_dot, INT{bits}: running the netlist")
+    given = window_stimulus(bits)
+    activity = count(part, report, given, 0.0)
+    return {
+        "um2_per_mac_per_cycle": report.figures["area_at_clock_um2"] / macs,
+        "pj_per_mac": measure_power(activity, clock_ps).energy_pj(given.macs),
+        "min_period_ps": report.figures["period_at_clock_ps"],
+        "macro_bits": report.figures["macro_bits"],
+    }
+
+
+def _rounded(figures: dict[str, float]) -> dict[str, float]:
+    return {name: float(f"{value:.5g}") for name, value in figures.items()}
+
+
+def window_replays(window_bits: int = WINDOW_BITS) -> dict[str, float]:
+    """What passes below the first add, over all products of all layers of the bundled model.
+
+    ``steps``, ``cycles``: as shares of those of the first passes; ``groups``: share of the groups
+    that have more than one pass. Each product counts as often as it has columns.
+    """
+    model, _ = tinylm.load()
+    names = ("steps", "cycles", "groups")
+    totals, more = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
+    outputs = _ROWS * _COLUMNS
+    for layer in range(model.config.num_hidden_layers):
+        for product in layer_operands(layer=layer):
+            columns = product["codes"].shape[1]
+            passes = pacq.window_passes(
+                product["activations"],
+                window_bits=window_bits,
+                rows=_ROWS,
+                scale_group=product["scale_group"],
+            )
+            first = sum(max(steps[0], outputs) for steps in passes.steps)
+            for name, whole, part in (
+                ("steps", passes.fresh, passes.replayed),
+                ("cycles", first, passes.cycles(outputs) - first),
+                ("groups", len(passes.steps), sum(len(steps) > 1 for steps in passes.steps)),
+            ):
+                totals[name] += columns * whole
+                more[name] += columns * part
+    return {name: more[name] / totals[name] for name in names}
+
+
+def window_part(bits: int, window_bits: int = WINDOW_BITS) -> Part:
+    """Return the unit for weights of ``bits`` bits that is measured."""
+    settings = {
+        "rows": _ROWS,
+        "words": _COLUMNS * bits // 16,
+        "weight_bits": bits,
+        "window_bits": window_bits,
+        "index_bits": _INDEX_BITS,
+        "stages_per_rank": _RANKS,
+    }
+    return Part("pacq.window_dot", settings)
+
+
+def window_stimulus(bits: int) -> Stimulus:
+    """A product of the bundled model, tile by tile; INT2 are the top planes of INT4."""
+    product = layer_operands()[0]
+    x = product["activations"][:ROWS]
+    if x.shape[1] != product["scale_group"]:
+        raise RuntimeError("A product must have one scale group here.")
+    codes = product["codes"][:, :_USED] >> np.int8(4 - bits)
+    scales = product["scales"][:, :_USED]
+    steps, tiles = x.shape[1] // _LANES, (ROWS // _ROWS, _USED // _COLUMNS)
+    a = x.view(np.uint16).reshape(tiles[0], 1, _ROWS, steps, _LANES).swapaxes(2, 3)
+    words = pacq.pack(codes, bits).reshape(1, steps, _LANES, tiles[1], -1).transpose(0, 3, 1, 4, 2)
+    shape = (*tiles, steps)
+    step = np.indices(shape)[2].ravel()
+    tile = np.arange(step.size) // steps % (1 << _INDEX_BITS)
+    ones = np.ones(step.size, np.int64)
+    own = scales.view(np.uint16).reshape(1, tiles[1], _COLUMNS)
+    inputs: dict[str, dict[str, np.ndarray]] = {
+        "i": {
+            "a": np.broadcast_to(a, (*shape, _ROWS, _LANES)).reshape(-1, _ROWS, _LANES),
+            "last": (step == steps - 1).astype(np.int64),
+            "index": tile,
+            "begin": ones,
+            "end": ones,
+        },
+        "i_words": {
+            "words": np.broadcast_to(words, (*shape, words.shape[3], _LANES)).reshape(
+                -1, words.shape[3], _LANES
+            )
+        },
+        "i_scales": {"scale": np.broadcast_to(own, (*tiles, _COLUMNS)).ravel()},
+    }
+    inputs["i_scales"]["zero"] = np.zeros(inputs["i_scales"]["scale"].shape, np.int64)
+    inputs = {
+        port: {name: value.astype(np.int64) for name, value in fields.items()}
+        for port, fields in inputs.items()
+    }
+    sums = pacq.gemm(x, codes, scales, bits=bits, scale_group=x.shape[1])
+    sums = sums.reshape(tiles[0], _ROWS, tiles[1], _COLUMNS).swapaxes(1, 2)
+    outputs = _ROWS * _COLUMNS
+    place = np.arange(sums.size)
+    due: dict[str, np.ndarray] = {
+        "value": sums.ravel().view(np.uint32).astype(np.int64),
+        "index": place // outputs % (1 << _INDEX_BITS) * outputs + place % outputs,
+    }
+    return Stimulus(inputs, due, x.size * _USED)

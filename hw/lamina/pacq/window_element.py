@@ -1,0 +1,143 @@
+"""One output of the windowed dot product: selects, compressor and accumulator."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Module, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.cells import and_or_select
+from lamina.formats.packed import LANES
+from lamina.pacq.late_carry import accumulate, late_places
+from lamina.parameters import check_choice, check_range
+
+__all__ = ["WindowElement", "WindowElementParameters", "pair_layout"]
+
+
+def pair_layout(window_bits: int) -> data.StructLayout:
+    """Return what the weight bits of two activations choose from: minus each, minus their sum."""
+    bits = unsigned(window_bits)
+    return data.StructLayout({"one": bits, "other": bits, "both": unsigned(window_bits + 1)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowElementParameters:
+    """Of one output.
+
+    Parameters
+    ----------
+    window_bits : int, 16 to 41
+        Of an aligned activation, sign included.
+    weight_bits : int, 2 or 4
+        Of a weight code.
+    steps : int, 1 to 65536
+        Most steps that are added up.
+    carry_limit : int, 40 to 1000
+        Tenths of a full adder's delay after which a carry waits for the next cycle.
+    """
+
+    window_bits: int = 30
+    weight_bits: int = 4
+    steps: int = 32
+    carry_limit: int = 130
+
+    def __post_init__(self):
+        check_range("window_bits", self.window_bits, 16, 41)
+        check_choice("weight_bits", self.weight_bits, (2, 4))
+        check_range("steps", self.steps, 1, 1 << 16)
+        check_range("carry_limit", self.carry_limit, 40, 1000)
+
+    @property
+    def rows(self) -> int:
+        """Sum of the weights 2^j of all rows of a step."""
+        return LANES // 2 * ((1 << self.weight_bits) - 1)
+
+    @property
+    def total_bits(self) -> int:
+        """Width of the accumulator, which is unsigned."""
+        return (self.steps * self.rows * ((2 << self.window_bits) - 1)).bit_length()
+
+    @property
+    def heights(self) -> list[int]:
+        """Bits of rows in each column."""
+        rows = range(self.weight_bits)
+        width = range(self.total_bits)
+        return [LANES // 2 * sum(j <= c <= j + self.window_bits for j in rows) for c in width]
+
+    @property
+    def late_places(self) -> list[int]:
+        """Columns of the late carries."""
+        return late_places(self.heights, self.carry_limit)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from operands to the registers that hold their sum."""
+        return 1
+
+    @property
+    def throughput(self) -> int:
+        """Steps per cycle."""
+        return 1
+
+    @property
+    def storage_bits(self) -> int:
+        """Flip-flops: the accumulator and the late carries."""
+        return self.total_bits + len(self.late_places)
+
+
+class WindowElement(wiring.Component):
+    """Sums four aligned activations times four stored codes a step.
+
+    Members
+    -------
+    enable, first : In
+        There is a step; it starts the sum anew.
+    pairs : In
+        Minus the activations 0, 1 and 2, 3, and minus their sums.
+    codes : In
+        Stored codes, one per activation.
+    total, late : Out
+        Combinational: the sum with this step in it is total, and late carries in their places of
+        ``late_places``, minus steps * ``rows`` * (2^window_bits - 1).
+
+    Structure: bit j of the codes of two activations selects none, one, the other or both of them:
+    one AND-OR-INVERT gate per bit. As the table holds -A, the inverted select is A - 1. Sign bits
+    are inverted, which adds 2^window_bits and makes rows unsigned: so the accumulator is one more
+    row of the same compressor and nothing is extended. What this adds is the same in every step.
+    """
+
+    def __init__(self, parameters: WindowElementParameters):
+        self.parameters = p = parameters
+        super().__init__(
+            {
+                "enable": In(1),
+                "first": In(1),
+                "pairs": In(data.ArrayLayout(pair_layout(p.window_bits), LANES // 2)),
+                "codes": In(data.ArrayLayout(unsigned(p.weight_bits), LANES)),
+                "total": Out(p.total_bits),
+                "late": Out(len(p.late_places)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+        columns = [[] for _ in range(p.total_bits)]
+        for pair, table in enumerate(self.pairs):
+            a, b = self.codes[2 * pair], self.codes[2 * pair + 1]
+            one, other = (value.as_signed() for value in (table.one, table.other))
+            values = [Signal(p.window_bits + 1) for _ in range(3)]
+            m.d.comb += [
+                values[0].eq(one), values[1].eq(other), values[2].eq(table.both),
+            ]  # fmt: skip
+            for j in range(p.weight_bits):
+                selects = (a[j] & ~b[j], ~a[j] & b[j], a[j] & b[j])
+                selected = and_or_select(m, platform, selects, values)
+                for place, bit in enumerate(selected[:-1]):
+                    columns[j + place].append(bit)
+                columns[j + p.window_bits].append(~selected[-1])
+        total, late = accumulate(
+            m, platform, columns, first=self.first, enable=self.enable, limit=p.carry_limit
+        )
+        m.d.comb += [self.total.eq(total), self.late.eq(late)]
+        return m

@@ -1,0 +1,281 @@
+"""Sums of passes become rounded sums of scale groups."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.arith.compressor_tree import carry_save, reduce_levels
+from lamina.arith.int_to_fp32 import IntToFp32, IntToFp32Parameters
+from lamina.formats.ieee import FP16
+from lamina.formats.packed import LANES, scaled_sum_layout
+from lamina.formats.window import window_scale_layout
+from lamina.pacq.finish import round_sum
+from lamina.pacq.layouts import UNIT_EXPONENT, special_layout
+from lamina.pacq.window_array import WindowArrayParameters
+from lamina.pacq.window_rows import LOWEST
+from lamina.parameters import check_range
+from lamina.stream.memory import BlockMemory, BlockMemoryParameters
+
+__all__ = ["WindowFinish", "WindowFinishParameters"]
+
+#: Scale groups whose scales fit beside each other: one at work, others sent ahead.
+_BANKS = 4
+#: Bits of the largest finite FP16 in its least unit.
+_LARGEST_BITS = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowFinishParameters(WindowArrayParameters):
+    """As `WindowArrayParameters`; ``stages_per_rank`` of the rounding."""
+
+    stages_per_rank: int = 3
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_range("stages_per_rank", self.stages_per_rank, 1, 16)
+
+    @property
+    def index_width(self) -> int:
+        """Bits of an output's number: tile * outputs + output."""
+        return self.index_bits + (self.outputs - 1).bit_length()
+
+    @property
+    def pass_sum_bits(self) -> int:
+        """Width of an output's sum over a pass, in units of its window."""
+        return self.window_bits + (LANES * self.steps).bit_length() + self.weight_bits
+
+    @property
+    def group_sum_bits(self) -> int:
+        """Width of an output's sum over a group, in units of 2^-24."""
+        return _LARGEST_BITS + (LANES * self.steps).bit_length() + self.weight_bits
+
+    @property
+    def tag_shape(self) -> data.StructLayout:
+        """What goes with a sum through the ranks."""
+        fields = dict(scaled_sum_layout(self.index_width).members)
+        names = ("scale", "index", "begin", "end")
+        return data.StructLayout({name: fields[name] for name in names})
+
+    @property
+    def multiplied(self) -> data.StructLayout:
+        """A sum of a pass without what its codes exceed the weights by."""
+        fields = {name: self.sum_shape.members[name] for name in _BESIDE}
+        return data.StructLayout(
+            {"sum": signed(self.pass_sum_bits), **fields, "tag": self.tag_shape}
+        )
+
+    @property
+    def partial(self) -> data.StructLayout:
+        """The exact sum of a group up to a pass, and what is no number in it."""
+        fields = {"sum": signed(self.group_sum_bits), "special": special_layout()}
+        return data.StructLayout(fields)
+
+    @property
+    def joined(self) -> data.StructLayout:
+        """The same on its way."""
+        beside = {"done": 1, "output": self.sum_shape.members["output"]}
+        return data.StructLayout({**self.partial.members, **beside, "tag": self.tag_shape})
+
+    @property
+    def converter(self) -> IntToFp32Parameters:
+        """Parameters of the one rounding."""
+        return IntToFp32Parameters(
+            width=self.group_sum_bits,
+            exponent_bits=6,
+            tag_bits=self.tag_shape.size + 2,
+            stages_per_rank=self.stages_per_rank,
+        )
+
+    @property
+    def scales(self) -> BlockMemoryParameters:
+        """Parameters of the memory of scales and zero points."""
+        width = window_scale_layout().size
+        return BlockMemoryParameters(width=width, depth=_BANKS * self.columns)
+
+    @property
+    def partials(self) -> BlockMemoryParameters:
+        """Parameters of the memory of partial sums."""
+        return BlockMemoryParameters(width=self.partial.size, depth=self.outputs)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from an output's sum over the last pass to its rounded sum."""
+        return 3 + self.converter.latency
+
+    @property
+    def throughput(self) -> int:
+        """Sums per cycle."""
+        return 1
+
+    @property
+    def storage_bits(self) -> int:
+        """Ranks, memories, and the places in the memory of scales."""
+        ranks = self.sum_shape.size + self.multiplied.size + self.joined.size + 3
+        places = 2 * self.scales.address_bits + self.scales.depth.bit_length()
+        memories = self.scales.storage_bits + self.partials.storage_bits
+        return ranks + self.converter.storage_bits + memories + places
+
+
+_BESIDE = ("base", "output", "nan", "infinite", "start", "done")
+
+
+class WindowFinish(wiring.Component):
+    """Turns the sums of passes into the rounded sums of scale groups.
+
+    Members
+    -------
+    i : In(stream) of ``parameters.sum_shape``
+    i_scales : In(stream) of `window_scale_layout`
+        For each group one of each column, in ascending order; up to four groups ahead.
+    o : Out(stream) of `scaled_sum_layout`
+        Behind the last pass of each group one sum of each output, row by row.
+
+    Timing: a sum a cycle; the ranks advance together. A partial sum is read two cycles before it is
+    written, and comes again a pass later: it never meets itself.
+
+    Numerics: sum(A * B) = sum(A * code) - (offset + zero point) * sum(A), exact in the unit of the
+    window; moved to its place above 2^-24, added exactly to what the passes before have, and
+    rounded once to nearest even. Inf and NaN by IEEE's rules.
+    """
+
+    def __init__(self, parameters: WindowFinishParameters):
+        self.parameters = p = parameters
+        super().__init__(
+            {
+                "i": In(stream.Signature(p.sum_shape)),
+                "i_scales": In(stream.Signature(window_scale_layout())),
+                "o": Out(stream.Signature(scaled_sum_layout(p.index_width))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+        m.submodules.converter = converter = IntToFp32(p.converter)
+        advance, there = Signal(), Signal()
+        m.d.comb += [
+            advance.eq(converter.i.ready | ~converter.i.valid),
+            self.i.ready.eq(advance & there),
+        ]
+        scale = self._scales(m, there)
+        moves = self._valid(m, advance, self.i.valid & there)
+        entry = Signal(p.sum_shape, reset_less=True)
+        with m.If(advance & moves[0]):
+            m.d.sync += entry.eq(self.i.p)
+        multiplied = self._multiply(m, platform, advance & moves[1], entry, scale)
+        m.submodules.partials = partials = BlockMemory(p.partials)
+        m.d.comb += [
+            partials.read_enable.eq(advance & moves[1] & ~entry.start),
+            partials.read_address.eq(entry.output),
+        ]
+        before = data.View(p.partial, partials.read_data)
+        joined = self._join(m, advance & moves[2], multiplied, before)
+        m.d.comb += [
+            partials.write_enable.eq(moves[3] & ~joined.done),
+            partials.write_address.eq(joined.output),
+            partials.write_data.eq(Cat(joined.sum, joined.special)),
+            converter.i.valid.eq(moves[3] & joined.done),
+            converter.i.p.value.eq(joined.sum),
+            converter.i.p.exponent.eq(UNIT_EXPONENT),
+        ]
+        round_sum(m, converter, joined.special, joined.tag.as_value(), self.o)
+        return m
+
+    @staticmethod
+    def _valid(m, advance, coming):
+        """Return whether there is a sum: coming, and in each of the three ranks."""
+        moves = [coming]
+        for rank in range(3):
+            valid = Signal(name=f"valid_{rank}")
+            with m.If(advance):
+                m.d.sync += valid.eq(moves[-1])
+            moves.append(valid)
+        return moves
+
+    def _scales(self, m, there):
+        """Keep scales until their groups are done; return that of the sum in the first rank."""
+        p = self.parameters
+        m.submodules.scales = memory = BlockMemory(p.scales)
+        level = Signal(range(p.scales.depth + 1))
+        write, start = Signal(p.scales.address_bits), Signal(p.scales.address_bits)
+        coming = self.i_scales.valid & self.i_scales.ready
+        going = self.i.valid & self.i.ready
+        leaving = going & self.i.p.last & self.i.p.done
+        place = Signal(p.scales.address_bits)
+        m.d.comb += [
+            self.i_scales.ready.eq(level != p.scales.depth),
+            there.eq(level >= p.columns),
+            place.eq(start + self.i.p.column),
+            memory.write_enable.eq(coming),
+            memory.write_address.eq(write),
+            memory.write_data.eq(self.i_scales.payload),
+            memory.read_enable.eq(going),
+            memory.read_address.eq(place),
+        ]
+        with m.If(coming):
+            m.d.sync += write.eq(Mux(write == p.scales.depth - 1, 0, write + 1))
+        with m.If(leaving):
+            m.d.sync += start.eq(Mux(start == p.scales.depth - p.columns, 0, start + p.columns))
+        m.d.sync += level.eq(level + coming - Mux(leaving, p.columns, 0))
+        return data.View(window_scale_layout(), memory.read_data)
+
+    def _multiply(self, m, platform, moves, entry, scale):
+        """Take out of a sum what its codes exceed the weights by, times the row's sum."""
+        p = self.parameters
+        bits = p.weight_bits
+        # Adding 2^(bits - 1) to a number of so many bits turns its top bit around.
+        offset = Cat(scale.zero[: bits - 1], ~scale.zero[bits - 1])
+        excess = Signal(range(p.steps * p.element.rows + 1))
+        m.d.comb += excess.eq(entry.steps * p.element.rows)
+        minus = Signal(signed(len(excess) + 1))
+        m.d.comb += minus.eq(-excess)
+        columns = [[] for _ in range(p.pass_sum_bits)]
+        self._add(columns, entry.total)
+        self._add(columns, excess)
+        self._add(columns, minus, p.window_bits)
+        for place, carry in zip(p.element.late_places, entry.late, strict=True):
+            self._add(columns, carry, place)
+        for j in range(bits):
+            self._add(columns, Mux(offset[j], entry.row_sum, 0).as_signed(), j)
+        one, other = carry_save(m, platform, columns, reduce_levels)
+        multiplied = Signal(p.multiplied, reset_less=True)
+        with m.If(moves):
+            m.d.sync += [
+                multiplied.sum.eq(one + other),
+                *(multiplied[name].eq(entry[name]) for name in _BESIDE),
+                multiplied.tag.eq(
+                    Cat(scale.scale, entry.output, entry.index, entry.begin, entry.end)
+                ),
+            ]
+        return multiplied
+
+    def _join(self, m, moves, one, before):
+        """Move a sum to its place and add it to those of the passes before."""
+        p = self.parameters
+        own, placed = Signal(special_layout()), Signal(signed(p.group_sum_bits))
+        zero = ~one.sum.any()
+        m.d.comb += [
+            placed.eq(one.sum << (one.base - LOWEST)[: FP16.exponent_bits]),
+            own.nan.eq(one.nan | (one.infinite & zero)),
+            own.plus.eq(one.infinite & ~zero & ~one.sum[-1]),
+            own.minus.eq(one.infinite & one.sum[-1]),
+        ]
+        joined = Signal(p.joined, reset_less=True)
+        with m.If(moves):
+            m.d.sync += [
+                joined.sum.eq(placed + Mux(one.start, 0, before.sum)),
+                joined.special.eq(own.as_value() | Mux(one.start, 0, before.special.as_value())),
+                *(joined[name].eq(one[name]) for name in ("output", "done", "tag")),
+            ]
+        return joined
+
+    @staticmethod
+    def _add(columns, value, place=0):
+        """Put the bits of ``value`` into columns from ``place`` on, its sign up to the top."""
+        for column in range(place, len(columns)):
+            if column - place < len(value):
+                columns[column].append(value[column - place])
+            elif value.shape().signed:
+                columns[column].append(value[-1])

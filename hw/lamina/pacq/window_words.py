@@ -1,0 +1,93 @@
+"""Weights of the steps at work: fresh ones, or those of steps that come again."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Module, Mux
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.formats.window import window_words_layout
+from lamina.parameters import check_power_of_two, check_range
+from lamina.stream.buffer import Queue, QueueParameters
+
+__all__ = ["WindowWords", "WindowWordsParameters"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowWordsParameters:
+    """``words`` of a step; ``steps`` of the longest group."""
+
+    words: int = 2
+    steps: int = 32
+
+    def __post_init__(self):
+        check_power_of_two("words", self.words, 1, 16)
+        check_range("steps", self.steps, 1, 1 << 16)
+
+    @property
+    def shape(self) -> data.StructLayout:
+        """Weights of a step."""
+        return window_words_layout(self.words)
+
+    @property
+    def kept(self) -> QueueParameters:
+        """Of the weights that come again: all of a group, and those that leave meanwhile."""
+        return QueueParameters(shape=self.shape, depth=max(4, self.steps + 1))
+
+    @property
+    def latency(self) -> int:
+        """Cycles from fresh weights to ``words``: none."""
+        return 0
+
+    @property
+    def throughput(self) -> int:
+        """Steps per cycle."""
+        return 1
+
+    @property
+    def storage_bits(self) -> int:
+        """The queue."""
+        return self.kept.storage_bits
+
+
+class WindowWords(wiring.Component):
+    """Gives each step of a pass its weights, and keeps those that a later pass needs.
+
+    Members
+    -------
+    i : In(stream) of `window_words_layout`
+    again : In
+        The step at work is one that comes again: its weights are those kept longest.
+    keeps : In
+        It comes again in the next pass.
+    words, valid : Out
+        Its weights, if they are there. Nothing is registered: ``i`` holds them.
+    taken : In
+        It has been worked on.
+    """
+
+    def __init__(self, parameters: WindowWordsParameters):
+        self.parameters = p = parameters
+        super().__init__(
+            {
+                "i": In(stream.Signature(p.shape)),
+                "again": In(1),
+                "keeps": In(1),
+                "taken": In(1),
+                "words": Out(p.shape),
+                "valid": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.kept = kept = Queue(self.parameters.kept)
+        m.d.comb += [
+            self.words.eq(Mux(self.again, kept.o.payload, self.i.payload)),
+            self.valid.eq(Mux(self.again, kept.o.valid, self.i.valid)),
+            self.i.ready.eq(self.taken & ~self.again),
+            kept.o.ready.eq(self.taken & self.again),
+            kept.i.valid.eq(self.taken & self.keeps),
+            kept.i.payload.eq(self.words),
+        ]
+        return m
