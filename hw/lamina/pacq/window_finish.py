@@ -113,6 +113,8 @@ class WindowFinishParameters(WindowArrayParameters):
     def storage_bits(self) -> int:
         """Ranks, memories, and the places in the memory of scales."""
         ranks = self.sum_shape.size + self.multiplied.size + self.joined.size + 3
+        # In place of the steps what they add in excess.
+        ranks += (self.steps * self.element.rows).bit_length() - self.steps.bit_length()
         places = 2 * self.scales.address_bits + self.scales.depth.bit_length()
         memories = self.scales.storage_bits + self.partials.storage_bits
         return ranks + self.converter.storage_bits + memories + places
@@ -162,9 +164,11 @@ class WindowFinish(wiring.Component):
         scale = self._scales(m, there)
         moves = self._valid(m, advance, self.i.valid & there)
         entry = Signal(p.sum_shape, reset_less=True)
+        # What steps add in excess, found a rank early: the same for all sums of a pass.
+        excess = Signal(range(p.steps * p.element.rows + 1), reset_less=True)
         with m.If(advance & moves[0]):
-            m.d.sync += entry.eq(self.i.p)
-        multiplied = self._multiply(m, platform, advance & moves[1], entry, scale)
+            m.d.sync += [entry.eq(self.i.p), excess.eq(self.i.p.steps * p.element.rows)]
+        multiplied = self._multiply(m, platform, advance & moves[1], entry, excess, scale)
         m.submodules.partials = partials = BlockMemory(p.partials)
         m.d.comb += [
             partials.read_enable.eq(advance & moves[1] & ~entry.start),
@@ -221,14 +225,12 @@ class WindowFinish(wiring.Component):
         m.d.sync += level.eq(level + coming - Mux(leaving, p.columns, 0))
         return data.View(window_scale_layout(), memory.read_data)
 
-    def _multiply(self, m, platform, moves, entry, scale):
+    def _multiply(self, m, platform, moves, entry, excess, scale):
         """Take out of a sum what its codes exceed the weights by, times the row's sum."""
         p = self.parameters
         bits = p.weight_bits
         # Adding 2^(bits - 1) to a number of so many bits turns its top bit around.
         offset = Cat(scale.zero[: bits - 1], ~scale.zero[bits - 1])
-        excess = Signal(range(p.steps * p.element.rows + 1))
-        m.d.comb += excess.eq(entry.steps * p.element.rows)
         minus = Signal(signed(len(excess) + 1))
         m.d.comb += minus.eq(-excess)
         columns = [[] for _ in range(p.pass_sum_bits)]
