@@ -47,8 +47,9 @@ def test_widths(rng, planes, weight_bits):
 
 @pytest.mark.slow
 def test_bf16(rng):
-    """Sums that overflow, and subnormal ones."""
-    check(CELLS | {"format": "bf16"}, rng, 600, 0.2)
+    """Sums that overflow, and subnormal ones; each alone in its ring."""
+    alone = {"rows": 1, "columns": 2, "block_columns": 1, "sharing": 3, "slots": 1}
+    check(CELLS | alone | {"format": "bf16"}, rng, 1_500, 0.2)
 
 
 @pytest.mark.slow

@@ -248,8 +248,9 @@ class SumUnit(wiring.Component):
         if self.parameters.add.latency == 1:
             landing, head = adds[0], places[0]
         else:
-            # While the sum before is still in the adder, the ring is one place behind.
-            landing, head = adds[1], Mux(adds[1], places[1], places[0])
+            # While the sum before is still in the adder, the ring is one place behind; that of a
+            # single sum never is, as its additions are further apart.
+            landing, head = adds[1], Mux(adds[1], places[min(1, len(words))], places[0])
         m.d.comb += augend.eq(head)
         with m.If(self.advance & landing):
             m.d.sync += [word.eq(behind) for word, behind in zip(words, places[1:], strict=True)]
