@@ -20,7 +20,7 @@ _UNDER_WAY = 3
 class ArrayDrainParameters:
     """``blocks`` of the array; ``units``, ``columns`` of a block; ``sharing``: steps of a unit.
 
-    ``slots``: as of the array; each queue has room for what all of them put out.
+    ``slots``: as of the array.
     """
 
     blocks: int
@@ -42,12 +42,21 @@ class ArrayDrainParameters:
         return array_output_layout(self.units, self.columns, self.blocks, self.sharing)
 
     @property
+    def room(self) -> int:
+        """Beats that wait in a queue before all stops.
+
+        What all slots put out; and not less than come to block 0 until the last block has its first
+        beat, or its turn would never come.
+        """
+        return max(self.slots * self.sharing, self.blocks)
+
+    @property
     def queue(self) -> QueueParameters:
         """Parameters of each block's queue: values and step."""
         shape = data.StructLayout(
             {"values": self.layout["values"].shape, "step": range(self.sharing)}
         )
-        return QueueParameters(shape=shape, depth=self.slots * self.sharing + _UNDER_WAY)
+        return QueueParameters(shape=shape, depth=self.room + _UNDER_WAY)
 
     @property
     def latency(self) -> int:
@@ -111,7 +120,7 @@ class ArrayDrain(wiring.Component):
                 queue.i.valid.eq(fresh & ends.any()),
                 queue.i.p["values"].eq(self.values[block]),
                 queue.i.p.step.eq(_place(ends)),
-                full[block].eq(queue.level > p.queue.depth - _UNDER_WAY),
+                full[block].eq(queue.level > p.room),
                 queue.o.ready.eq(mine & self.o.ready),
             ]
             values |= Mux(mine, queue.o.p["values"].as_value(), 0)

@@ -71,7 +71,8 @@ class ResultPort(wiring.Component):
         for unit in range(units):
             for place in range(columns):
                 inside = (row + unit < tile.rows) & (column + place < tile.columns)
-                m.d.comb += keep[unit][place].eq(inside)
+                # A step without rows comes when its tile has been left already.
+                m.d.comb += keep[unit][place].eq(inside & (coming.step < p.steps))
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(self.i.ready):

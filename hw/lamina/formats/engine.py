@@ -74,7 +74,7 @@ def job_layout() -> data.StructLayout:
 def plane_words_layout(rows: int, planes: int) -> data.StructLayout:
     """Return one beat of activations: ``words[r][p]`` of row r's group, in the order in which they
     are stored: signs, then the mantissa, most significant plane first; the last beat of a group is
-    filled up with words of any content. ``exponents`` belong to the group's first beat.
+    filled up with words of zeros. ``exponents`` belong to the group's first beat.
     """
     words = data.ArrayLayout(data.ArrayLayout(unsigned(GROUP), planes), rows)
     exponents = data.ArrayLayout(unsigned(EXPONENT_BITS), rows)

@@ -28,7 +28,7 @@ def drained(engine: Engine, ends: np.ndarray) -> tuple[int, int]:
     left = (begins[:, None] + engine.blocks * steps).ravel() + _QUEUE_LATENCY
     # As many wait in a queue when its next beat has entered; they enter in order, and leave so.
     waiting = np.arange(1, len(left) + 1) - np.searchsorted(left, entered, side="right")
-    if waiting.max() > engine.slots * engine.sharing:
+    if waiting.max() > engine.room:
         return _Drain(engine, ends).run()
     return int(begins[-1]) + engine.blocks * engine.steps - 1, 0
 
@@ -54,8 +54,7 @@ class _Drain:
         level, valid, given = [0] * engine.blocks, [False] * engine.blocks, [0] * engine.blocks
         sent, turn, fresh, leaves = 0, 0, False, 0
         while sent < self.beats:
-            limit = engine.slots * engine.sharing
-            moves_next = all(held <= limit for held in level)
+            moves_next = all(held <= engine.room for held in level)
             taken = turn if valid[turn] else None
             for block in range(engine.blocks):
                 enters = fresh and given[block] < len(self.due[block])

@@ -34,6 +34,11 @@ class Engine:
         return self.columns // self.block_columns
 
     @property
+    def room(self) -> int:
+        """Beats of results of a block that wait for their turn before the array stops."""
+        return max(self.slots * self.sharing, self.blocks)
+
+    @property
     def units(self) -> int:
         """Rows of a beat of results."""
         return -(-self.rows // self.sharing)
