@@ -116,7 +116,7 @@ def test_matrix_product(rng):
 
 
 @pytest.mark.parametrize(
-    "setting", [{"planes": 3}, {"columns": 6}, {"slots": 1}, {"format": "fp8"}, {"sharing": 0}]
+    "setting", [{"planes": 3}, {"columns": 5}, {"slots": 1}, {"format": "fp8"}, {"sharing": 0}]
 )
 def test_parameters_are_checked(setting):
     with pytest.raises(
