@@ -17,7 +17,11 @@ _STREAMS = {"o_req": "i_req", "o_rwd": "i_rwd", "i_drs": "o_drs", "i_ndr": "o_nd
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointParameters(DeviceParameters):
-    """Those of `DeviceParameters`, and those of `CpiParameters`."""
+    """Those of `DeviceParameters`, and of the channels, as of `CpiParameters`.
+
+    ``req_credits``, ``data_credits``: of the two channels to the device. ``protocol_id``: the
+    protocol that messages must name.
+    """
 
     req_credits: int = CpiParameters.req_credits
     data_credits: int = CpiParameters.data_credits
