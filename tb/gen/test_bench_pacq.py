@@ -85,7 +85,7 @@ def test_reference_sums_are_right(rng):
             acc = oracle.scaled_accumulate(acc, total, int(scales.view(np.uint16)[g, j]))
         assert found.view(np.uint32)[i, j] == acc
     with pytest.raises(ValueError, match="small enough"):
-        pacq_accuracy.right_sums(np.full((1, 4096), 6e4, np.float16), codes[:1].repeat(4096, 0),
+        pacq_accuracy.right_sums(np.full((1, 4096), 6e4, np.float16), np.full((4096, 2), -8, np.int8),
                                  scales[:1], 4096)  # fmt: skip
 
 

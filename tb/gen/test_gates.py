@@ -41,8 +41,8 @@ SETTINGS = {
 #: nothing unless a host programs it; its own tests have one. Of the memory there is nothing but a
 #: macro.
 LEFT_OUT = {"anda.engine", "pacq.octet", "pacq.tensor_core", "stream.memory", "system"}
-# And PacQ's window unit reads memories in every cycle, which no macro of the netlists does.
-LEFT_OUT |= {"pacq.window_dot", "store.device", "store.endpoint"}
+# And CPI's queues read memories in every cycle, which no macro of the netlists does.
+LEFT_OUT |= {"store.cpi", "store.device", "store.endpoint"}
 
 
 def random_inputs(model, rng, beats):
