@@ -84,9 +84,9 @@ def test_reference_sums_are_right(rng):
             total = sum(terms[4 * g : 4 * g + 4])
             acc = oracle.scaled_accumulate(acc, total, int(scales.view(np.uint16)[g, j]))
         assert found.view(np.uint32)[i, j] == acc
+    large = np.full((1, 4096), 6e4, np.float16)
     with pytest.raises(ValueError, match="small enough"):
-        pacq_accuracy.right_sums(np.full((1, 4096), 6e4, np.float16), np.full((4096, 2), -8, np.int8),
-                                 scales[:1], 4096)  # fmt: skip
+        pacq_accuracy.right_sums(large, np.full((4096, 2), -8, np.int8), scales[:1], 4096)
 
 
 def test_exhaustive_count_sees_errors(monkeypatch):
