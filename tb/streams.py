@@ -25,6 +25,25 @@ async def reset(dut, cycles: int = 2):
     dut.rst.value = 0
 
 
+class Simulator:
+    """cocotb's simulator, as our hosts step it."""
+
+    def __init__(self, dut):
+        self.clock = dut.clk
+
+    async def settle(self):
+        await ReadOnly()
+
+    async def tick(self):
+        await FallingEdge(self.clock)
+
+
+def payloads(layout, columns) -> list[int]:
+    """Pack fields, given as arrays over the beats by name, into one integer a beat."""
+    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+    return [layout.const(dict(zip(columns, row, strict=True))).as_bits() for row in rows]
+
+
 class Source:
     """Drives the stream ``name`` of ``dut`` with payloads, idle in a share of the cycles."""
 
@@ -88,3 +107,12 @@ class Sink:
         raise AssertionError(
             f"only {len(self.received)} of {wanted} beats came in {timeout} cycles"
         )
+
+
+async def exchange(dut, given, due, idle: float, stall: float, rng: random.Random):
+    """Send ``given`` to ``i`` and check that ``due`` comes from ``o``."""
+    source, sink = Source(dut, "i", idle, rng), Sink(dut, "o", stall, rng)
+    sending = cocotb.start_soon(source.send(given))
+    received = await sink.receive(len(due))
+    await sending
+    assert received == due

@@ -16,6 +16,9 @@ from lamina_gen.registry import Entry
 
 __all__ = ["describe", "describe_figures", "describe_ports", "describe_shape"]
 
+_AXI_STREAM_PIN = re.compile(
+    r"(?P<prefix>[ms]_axis(_[a-z]+)?)_t(?P<pin>data|keep|last|valid|ready)"
+)
 _AXI_PIN = re.compile(r"(?P<prefix>[ms]_axil?)_(?P<pin>(ar|r|aw|w|b)[a-z]+)")
 
 
@@ -92,7 +95,11 @@ def describe_shape(shape: object) -> dict:
 
 def describe_ports(component: wiring.Component) -> list[dict]:
     """List the ports of ``component``: streams, AXI interfaces, plain signals."""
-    return list(_streams_and_signals(component)) + list(_axi_interfaces(component))
+    return [
+        *_streams_and_signals(component),
+        *_axi_streams(component),
+        *_axi_interfaces(component),
+    ]
 
 
 def _direction(member: wiring.Member) -> str:
@@ -101,7 +108,7 @@ def _direction(member: wiring.Member) -> str:
 
 def _streams_and_signals(component: wiring.Component) -> Iterator[dict]:
     for name, member in component.signature.members.items():
-        if member.is_port and _AXI_PIN.fullmatch(name):
+        if member.is_port and (_AXI_PIN.fullmatch(name) or _AXI_STREAM_PIN.fullmatch(name)):
             continue
         port = {"name": name, "direction": _direction(member)}
         if member.is_port:
@@ -114,6 +121,23 @@ def _streams_and_signals(component: wiring.Component) -> Iterator[dict]:
             yield {**port, "kind": "stream", "shape": shape, "signals": signals}
         else:
             raise TypeError(f"Port {name} must be a signal, a stream or an AXI pin.")
+
+
+def _axi_streams(component: wiring.Component) -> Iterator[dict]:
+    """AXI4-Stream is a stream by other names: TKEEP and TLAST are not in its payload."""
+    interfaces: dict[str, dict[str, wiring.Member]] = {}
+    for name, member in component.signature.members.items():
+        if member.is_port and (match := _AXI_STREAM_PIN.fullmatch(name)):
+            interfaces.setdefault(match["prefix"], {})[match["pin"]] = member
+    for prefix, pins in interfaces.items():
+        names = {"payload" if pin == "data" else pin: f"{prefix}_t{pin}" for pin in pins}
+        yield {
+            "name": prefix,
+            "direction": _direction(pins["data"]),
+            "kind": "stream",
+            "shape": describe_shape(pins["data"].shape),
+            "signals": names,
+        }
 
 
 def _axi_interfaces(component: wiring.Component) -> Iterator[dict]:

@@ -16,9 +16,11 @@ from lamina_gen.registry import Entry
 
 __all__ = ["Emission", "emit"]
 
-#: Verilator copies a definition into each of its instances. Where the copies of one come to more
-#: text than this it is built once, by itself; below that a block costs more calls than it saves.
-HIER_BLOCK_BYTES = 1 << 20
+#: Verilator copies a definition into each of its instances. Where a design's copies come to more
+#: text than this, those worth it are built once, by themselves: faster to build, slower to run.
+HIER_BYTES = 3 << 19
+#: Copies of a definition that are worth it: below that a block costs more calls than it saves.
+_BLOCK_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,11 @@ class Emission:
         return paths
 
 
-def emit(entry: Entry, parameters: object) -> Emission:
-    """Generate ``entry`` with ``parameters``; the same input gives the same bytes."""
+def emit(entry: Entry, parameters: object, hier_bytes: int = HIER_BYTES) -> Emission:
+    """Generate ``entry`` with ``parameters``; the same input gives the same bytes.
+
+    Verilator builds repeated definitions once if their copies are more text than ``hier_bytes``.
+    """
     platform = VerilogPlatform()
     component = entry.component(parameters)
     top = platform.convert(component, entry.top)
@@ -55,7 +60,7 @@ def emit(entry: Entry, parameters: object) -> Emission:
         "v": verilog,
         "json": _sidecar(entry, parameters, component, clocked),
         "core": _core(entry),
-        "vlt": _verilator_configuration(platform),
+        "vlt": _verilator_configuration(platform, hier_bytes),
     }
     return Emission(entry, files)
 
@@ -118,11 +123,13 @@ def _core(entry: Entry) -> str:
     )
 
 
-def _verilator_configuration(platform: VerilogPlatform) -> str:
+def _verilator_configuration(platform: VerilogPlatform, hier_bytes: int) -> str:
     text = (resources.files("lamina_gen") / "waivers.vlt").read_text()
-    blocks = [
-        f'hier_block -module "{name}"\n'
-        for name, count in platform.instances.items()
-        if count * len(platform.cells[name]) > HIER_BLOCK_BYTES
-    ]
-    return text + "".join(blocks)
+    copies = {
+        name: (count - 1) * len(platform.cells[name])
+        for name, count in platform.instances().items()
+    }
+    if sum(copies.values()) <= hier_bytes:
+        return text
+    blocks = [name for name, size in copies.items() if size > _BLOCK_BYTES]
+    return text + "".join(f'hier_block -module "{name}"\n' for name in blocks)

@@ -50,8 +50,7 @@ def _settle_constants(text: str) -> str:
 class VerilogPlatform:
     """Collects the definitions that `lamina.cell.Cell` shares among its instances.
 
-    ``cells`` maps the name of each definition to its Verilog; ``instances`` counts how often each
-    is instantiated, a cell within a cell once per instance of the outer definition's text.
+    ``cells`` maps the name of each definition to its Verilog.
     """
 
     #: Technology cells become instances of the wrapper modules under ``cells/``.
@@ -59,7 +58,20 @@ class VerilogPlatform:
 
     def __init__(self) -> None:
         self.cells: dict[str, str] = {}
-        self.instances: dict[str, int] = {}
+        #: How often a definition names another: of each, and of the top module ("").
+        self._inside: dict[str, dict[str, int]] = {"": {}}
+        self._defining = ""
+
+    def instances(self) -> dict[str, int]:
+        """Return how many instances of each definition the whole design has."""
+        total = dict.fromkeys(self.cells, 0)
+        waiting = [("", 1)]
+        while waiting:
+            outer, times = waiting.pop()
+            for name, count in self._inside[outer].items():
+                total[name] += times * count
+                waiting.append((name, times * count))
+        return total
 
     def define_cell(self, kind: type, parameters: object) -> tuple[str, bool]:
         """Return the name of the one definition of this cell, and whether it has a clock."""
@@ -68,8 +80,12 @@ class VerilogPlatform:
         digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
         name = f"lamina_{_snake(kind.__name__)}_{digest}"
         if name not in self.cells:
+            outer, self._defining = self._defining, name
+            self._inside[name] = {}
             self.cells[name] = self.convert(kind(parameters), name)
-        self.instances[name] = self.instances.get(name, 0) + 1
+            self._defining = outer
+        inside = self._inside[self._defining]
+        inside[name] = inside.get(name, 0) + 1
         return name, "input clk;" in module_text(self.cells[name], name)
 
     def convert(self, component: object, name: str) -> str:

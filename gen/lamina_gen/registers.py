@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from lamina.anda import register_map as engine
+from lamina.bus.registers import Field, Register
 from lamina.store import register_map as store
-from lamina.store.register_map import Field, Register
 
 __all__ = ["FILES", "MAPS", "RegisterMap", "main"]
 

@@ -64,6 +64,8 @@ _ENTRIES: tuple[Entry, ...] = (
     Entry("pacq.window_dot", "compute", "lamina.pacq.window_dot:WindowDot"),
     Entry("pacq.octet", "compute", "lamina.pacq.octet:Octet"),
     Entry("pacq.tensor_core", "compute", "lamina.pacq.tensor_core:TensorCore"),
+    Entry("pacq.tensor_stream", "compute", "lamina.pacq.tensor_stream:TensorStream"),
+    Entry("baseline.fp16_multiply", "compute", "lamina.baseline.fp16_multiply:Fp16Multiply"),
     Entry("baseline.fp_lane", "compute", "lamina.baseline.fp_lane:FpLane"),
     Entry("baseline.fp_dot", "compute", "lamina.baseline.fp_dot:FpDot"),
     Entry("baseline.tree_dot", "compute", "lamina.baseline.tree_dot:TreeDot"),

@@ -1,6 +1,11 @@
-"""Checks that parameter classes share: each failure is one full sentence."""
+"""What parameter classes share: checks, each failure of which is one full sentence, and parts."""
 
-__all__ = ["check_choice", "check_flag", "check_power_of_two", "check_range"]
+from dataclasses import fields
+from typing import Any, TypeVar
+
+__all__ = ["check_choice", "check_flag", "check_power_of_two", "check_range", "narrowed"]
+
+_Kind = TypeVar("_Kind")
 
 
 def check_range(name: str, value: int, low: int, high: int) -> None:
@@ -29,3 +34,12 @@ def check_flag(name: str, value: object) -> None:
     """Raise TypeError unless ``value`` is True or False."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be true or false, not {value!r}.")
+
+
+def narrowed(kind: type[_Kind], parameters: Any, **more: object) -> _Kind:
+    """Return the dataclass ``kind`` of a part, built from ``parameters`` of the whole.
+
+    It gets the fields that both have by the same name; ``more`` comes beside or in place of these.
+    """
+    shared = {field.name for field in fields(kind)} & {field.name for field in fields(parameters)}
+    return kind(**{name: getattr(parameters, name) for name in shared} | more)

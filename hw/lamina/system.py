@@ -15,7 +15,6 @@ from lamina.formats.packed import (
     WORD_COLUMNS_MAX,
     dot_step_layout,
     row_group_layout,
-    scaled_sum_layout,
 )
 from lamina.formats.planes import (
     TILE_COLUMNS,
@@ -126,11 +125,6 @@ class SystemParameters:
         return DotParameters(trees=self.trees, index_bits=self.operand_buffer.index_bits)
 
     @property
-    def products(self) -> SkidBufferParameters:
-        """Parameters of the register slice between that and its accumulator."""
-        return SkidBufferParameters(shape=scaled_sum_layout(self.dot.finish.output_bits))
-
-    @property
     def scale_accumulate(self) -> ScaleAccumulateParameters:
         """Parameters of the accumulator behind the dot product unit."""
         outputs = WORD_COLUMNS_MAX << self.operand_buffer.index_bits
@@ -143,8 +137,7 @@ class SystemParameters:
         if self.has_anda:
             parts["anda"] = (self.element, self.sums, self.accumulator)
         if self.has_pacq:
-            dot = (self.operand_buffer, self.steps, self.dot)
-            parts["pacq"] = (*dot, self.products, self.scale_accumulate)
+            parts["pacq"] = (self.operand_buffer, self.steps, self.dot, self.scale_accumulate)
         return parts
 
     @property
@@ -268,8 +261,8 @@ class System(wiring.Component):
             weights.p.scales.eq(scales.p.scales),
             weights.p.zeros.eq(scales.p.zeros),
             weights.valid.eq(tile.valid & scales.valid),
-            tile.ready.eq(weights.ready),
-            scales.ready.eq(weights.ready),
+            tile.ready.eq(weights.ready & scales.valid),
+            scales.ready.eq(weights.ready & tile.valid),
         ]
         return tile, scales
 
@@ -281,7 +274,7 @@ class System(wiring.Component):
         m.submodules.scale_accumulate = accumulate = ScaleAccumulate(p.scale_accumulate)
         connect(m, flipped(self.i_pacq), operands.i)
         connect(m, sliced(m, "steps", operands.o, p.steps), dot.i)
-        connect(m, sliced(m, "products", dot.o, p.products), accumulate.i)
+        connect(m, dot.o, accumulate.i)
         connect(m, accumulate.o, flipped(self.o_pacq))
         return operands.i_tile, operands.i_scales
 

@@ -9,22 +9,16 @@ from amaranth.lib import data
 from lamina.formats.anda import group_sum_layout, output_layout
 from tb.anda.test_accumulator import draw, expected
 from tb.bench import bench_parameters
-from tb.streams import Sink, Source, reset, start
+from tb.streams import Sink, Source, payloads, reset, start
 
 PARAMETERS = bench_parameters()
 SUMS = group_sum_layout(PARAMETERS.columns, PARAMETERS.weight_bits, PARAMETERS.index_bits)
 OUTPUT = output_layout(PARAMETERS.output_index_bits)
 
 
-def payloads(beats):
-    count = len(beats["index"])
-    rows = [{name: values[n].tolist() for name, values in beats.items()} for n in range(count)]
-    return [SUMS.const(row).as_value().value for row in rows]
-
-
 async def run(source, sink, beats):
     values, indices = expected(beats, 15, 31)
-    task = cocotb.start_soon(source.send(payloads(beats)))
+    task = cocotb.start_soon(source.send(payloads(SUMS, beats)))
     received = [data.Const(OUTPUT, payload) for payload in await sink.receive(len(values))]
     assert [beat.value for beat in received] == values.tolist()
     assert [beat.index for beat in received] == indices.tolist()
@@ -57,7 +51,8 @@ async def reset_in_mid_stream(dut):
     rng = generator()
     source, sink = Source(dut, "i", 0.2, random), Sink(dut, "o", 0.2, random)
     for _ in range(5):
-        task = cocotb.start_soon(source.send(payloads(draw(rng, 8, 4, PARAMETERS.columns))))
+        beats = draw(rng, 8, 4, PARAMETERS.columns)
+        task = cocotb.start_soon(source.send(payloads(SUMS, beats)))
         await sink.receive(int(rng.integers(1, 8)))
         task.cancel()
         source.valid.value = 0

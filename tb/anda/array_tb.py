@@ -10,7 +10,7 @@ from cocotb.triggers import FallingEdge
 from lamina.formats.anda import array_output_layout, array_words_layout, column_weights_layout
 from tb.anda.array_groups import outputs_of, random_array_groups, received_outputs
 from tb.bench import bench_parameters
-from tb.streams import Sink, Source, reset, start
+from tb.streams import Sink, Source, payloads, reset, start
 
 PARAMETERS = bench_parameters()
 WORDS = array_words_layout(PARAMETERS.rows, PARAMETERS.planes)
@@ -18,13 +18,6 @@ WEIGHTS = column_weights_layout(PARAMETERS.block_columns, PARAMETERS.weight_bits
 OUTPUTS = array_output_layout(
     PARAMETERS.block.units, PARAMETERS.block_columns, PARAMETERS.blocks, PARAMETERS.sharing
 )
-
-
-def payloads(layout, fields):
-    """Pack a mapping of arrays over the beats into one integer a beat."""
-    count = len(next(iter(fields.values())))
-    rows = [{name: values[n].tolist() for name, values in fields.items()} for n in range(count)]
-    return [layout.const(row).as_value().value for row in rows]
 
 
 def fields_of(received):

@@ -9,22 +9,16 @@ from amaranth.lib import data
 from lamina.formats.anda import compressed_plane_layout, group_values_layout
 from tb.anda.test_compressor import draw, expected
 from tb.bench import bench_parameters
-from tb.streams import Sink, Source, reset, start
+from tb.streams import Sink, Source, payloads, reset, start
 
 FORMAT = bench_parameters().format
 VALUES = group_values_layout()
 PLANE = compressed_plane_layout()
 
 
-def payloads(groups):
-    count = len(groups["values"])
-    rows = [{name: field[n].tolist() for name, field in groups.items()} for n in range(count)]
-    return [VALUES.const(row).as_value().value for row in rows]
-
-
 async def run(source, sink, groups):
     wanted = expected(groups, FORMAT)
-    task = cocotb.start_soon(source.send(payloads(groups)))
+    task = cocotb.start_soon(source.send(payloads(VALUES, groups)))
     received = [data.Const(PLANE, beat) for beat in await sink.receive(len(wanted["plane"]))]
     for name, values in wanted.items():
         assert [beat[name] for beat in received] == values.tolist(), name
@@ -56,7 +50,7 @@ async def reset_in_mid_stream(dut):
     rng = generator()
     source, sink = Source(dut, "i", 0.2, random), Sink(dut, "o", 0.2, random)
     for _ in range(6):
-        task = cocotb.start_soon(source.send(payloads(draw(rng, 20, FORMAT))))
+        task = cocotb.start_soon(source.send(payloads(VALUES, draw(rng, 20, FORMAT))))
         await sink.receive(int(rng.integers(1, 19)))
         task.cancel()
         source.valid.value = 0

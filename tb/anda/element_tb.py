@@ -10,19 +10,12 @@ from cocotb.triggers import FallingEdge
 from lamina.formats.anda import column_weights_layout, group_sum_layout, group_word_layout
 from tb.anda.groups import exact_sums, random_groups, random_weights
 from tb.bench import bench_parameters
-from tb.streams import Sink, Source, reset, start
+from tb.streams import Sink, Source, payloads, reset, start
 
 PARAMETERS = bench_parameters()
 WORD = group_word_layout(PARAMETERS.index_bits)
 WEIGHTS = column_weights_layout(PARAMETERS.columns, PARAMETERS.weight_bits)
 SUMS = group_sum_layout(PARAMETERS.columns, PARAMETERS.weight_bits, PARAMETERS.index_bits)
-
-
-def payloads(layout, fields):
-    """Pack a mapping of arrays over the beats into one integer a beat."""
-    count = len(next(iter(fields.values())))
-    rows = [{name: values[n].tolist() for name, values in fields.items()} for n in range(count)]
-    return [layout.const(row).as_value().value for row in rows]
 
 
 def sums_of(payload):

@@ -3,33 +3,19 @@
 import random
 
 import cocotb
-from cocotb.triggers import FallingEdge, ReadOnly
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
 from lamina.anda.register_map import ID, offset
 from tb.anda import engine_host as scenarios
 from tb.bench import bench_parameters
-from tb.streams import reset, start
+from tb.streams import Simulator, reset, start
 
 PARAMETERS = bench_parameters()
 
 
-class Cocotb:
-    """cocotb's simulator, as the host steps it."""
-
-    def __init__(self, dut):
-        self.clock = dut.clk
-
-    async def settle(self):
-        await ReadOnly()
-
-    async def tick(self):
-        await FallingEdge(self.clock)
-
-
 def host_of(dut, **options):
     rng = random.Random(cocotb.RANDOM_SEED)
-    return scenarios.Host(dut, Cocotb(dut), PARAMETERS, rng, **options)
+    return scenarios.Host(dut, Simulator(dut), PARAMETERS, rng, **options)
 
 
 @cocotb.test()

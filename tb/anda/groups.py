@@ -95,9 +95,10 @@ def random_weights(rng, sets, columns, weight_bits, zero_points=True):
 
 
 def random_scales(rng, shape):
-    """Draw finite FP16 patterns of any sign, zeros and subnormals included."""
+    """Draw finite FP16 patterns of any sign, subnormals included; one in sixteen is a zero."""
     scales = rng.integers(0, 1 << 16, shape)
-    return np.where((scales & 0x7C00) == 0x7C00, scales & 0x83FF, scales)
+    scales = np.where((scales & 0x7C00) == 0x7C00, scales & 0x83FF, scales)
+    return np.where(rng.integers(0, 16, shape) == 0, scales & 0x8000, scales)
 
 
 def exact_sums(groups, weights):

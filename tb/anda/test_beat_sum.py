@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from amaranth.hdl import Cat, Elaboratable, Module, Signal
+from amaranth.hdl import Elaboratable, Module, Signal
 from amaranth.sim import Simulator
 
 from lamina.anda.array import ArrayParameters
 from lamina.anda.beat_sum import BeatSum, BeatSumParameters
+from lamina.anda.pairs import decode_pairs
 from lamina.anda.row_head import RowHead, RowHeadParameters
-from lamina.formats.anda import PAIRS
 from tb.anda.array_groups import random_array_groups
 
 WEIGHT_BITS = 4
@@ -30,9 +30,8 @@ class Lane(Elaboratable):
         planes = Signal.like(self.head.planes)
         m.d.sync += [planes.eq(self.head.planes), self.sum.first.eq(self.opening)]
         for plane, selects in zip(planes, self.sum.selects, strict=True):
-            for pair in range(PAIRS):
-                even, odd = plane[2 * pair], plane[2 * pair + 1]
-                m.d.comb += selects[pair].eq(Cat(even & ~odd, ~even & odd, even & odd))
+            for select, decoded in zip(selects, decode_pairs(plane), strict=True):
+                m.d.comb += select.eq(decoded)
         m.d.comb += self.sum.advance.eq(1)
         return m
 

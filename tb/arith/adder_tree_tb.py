@@ -19,12 +19,5 @@ def golden(x, parameters):
 
 bench = PipelineBench(operands, golden)
 
-
-@cocotb.test()
-async def grid(dut):
-    await bench.grid(dut)
-
-
-@cocotb.test()
-async def reset_in_mid_stream(dut):
-    await bench.reset_in_mid_stream(dut)
+grid = cocotb.test()(bench.grid)
+reset_in_mid_stream = cocotb.test()(bench.reset_in_mid_stream)

@@ -16,12 +16,5 @@ def operands(parameters, rng, count):
 
 bench = PipelineBench(operands, lambda x, parameters: {"value": ieee.fp32_add(x["a"], x["b"])})
 
-
-@cocotb.test()
-async def grid(dut):
-    await bench.grid(dut)
-
-
-@cocotb.test()
-async def reset_in_mid_stream(dut):
-    await bench.reset_in_mid_stream(dut)
+grid = cocotb.test()(bench.grid)
+reset_in_mid_stream = cocotb.test()(bench.reset_in_mid_stream)

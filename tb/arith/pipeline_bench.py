@@ -7,7 +7,7 @@ import cocotb
 import numpy as np
 
 from tb.bench import bench_parameters
-from tb.streams import Sink, Source, reset, start
+from tb.streams import Sink, Source, exchange, payloads, reset, start
 
 
 class PipelineBench:
@@ -37,12 +37,7 @@ class PipelineBench:
     async def stream(self, dut, count: int, idle: float = 0.0, stall: float = 0.0):
         """Send ``count`` beats and check the answers."""
         given, due = self.vectors(count)
-        rng = random.Random(random.getrandbits(32))
-        source, sink = Source(dut, "i", idle, rng), Sink(dut, "o", stall, rng)
-        sending = cocotb.start_soon(source.send(given))
-        received = await sink.receive(count)
-        await sending
-        assert received == due
+        await exchange(dut, given, due, idle, stall, random.Random(random.getrandbits(32)))
 
     async def grid(self, dut):
         """Every mix of idle input and back-pressure."""
@@ -64,9 +59,3 @@ class PipelineBench:
             await reset(dut)
             assert not dut.o__valid.value
             await self.stream(dut, 50)
-
-
-def payloads(layout, columns: dict[str, np.ndarray]) -> list[int]:
-    """Pack fields given as arrays into one integer per beat."""
-    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
-    return [layout.const(dict(zip(columns, row, strict=True))).as_bits() for row in rows]

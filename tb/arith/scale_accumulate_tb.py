@@ -8,9 +8,8 @@ import numpy as np
 from cocotb.triggers import FallingEdge
 
 from tb.arith import sums
-from tb.arith.pipeline_bench import payloads
 from tb.bench import bench_parameters
-from tb.streams import Sink, Source, reset, start
+from tb.streams import Sink, Source, exchange, payloads, reset, start
 
 
 def draw(count):
@@ -27,11 +26,7 @@ def draw(count):
 
 async def stream(dut, count, idle=0.0, stall=0.0):
     given, due = draw(count)
-    rng = random.Random(random.getrandbits(32))
-    source, sink = Source(dut, "i", idle, rng), Sink(dut, "o", stall, rng)
-    sending = cocotb.start_soon(source.send(given))
-    assert await sink.receive(len(due)) == due
-    await sending
+    await exchange(dut, given, due, idle, stall, random.Random(random.getrandbits(32)))
 
 
 @cocotb.test()

@@ -15,12 +15,5 @@ bench = LaneBench(
     functools.partial(baseline.fp_dot, lanes=LANES, window_bits=WINDOW), two_halves, LANES
 )
 
-
-@cocotb.test()
-async def grid(dut):
-    await bench.grid(dut)
-
-
-@cocotb.test()
-async def reset_in_mid_stream(dut):
-    await bench.reset_in_mid_stream(dut)
+grid = cocotb.test()(bench.grid)
+reset_in_mid_stream = cocotb.test()(bench.reset_in_mid_stream)

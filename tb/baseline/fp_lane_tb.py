@@ -8,12 +8,5 @@ from tb.baseline.steps import two_halves
 
 bench = LaneBench(baseline.fp_fp, two_halves)
 
-
-@cocotb.test()
-async def grid(dut):
-    await bench.grid(dut)
-
-
-@cocotb.test()
-async def reset_in_mid_stream(dut):
-    await bench.reset_in_mid_stream(dut)
+grid = cocotb.test()(bench.grid)
+reset_in_mid_stream = cocotb.test()(bench.reset_in_mid_stream)

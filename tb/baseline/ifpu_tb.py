@@ -7,17 +7,6 @@ from tb.baseline.integer_bench import IntegerBench
 
 bench = IntegerBench(baseline.figna)  # the exact sum, by another way than planes
 
-
-@cocotb.test()
-async def grid(dut):
-    await bench.grid(dut)
-
-
-@cocotb.test()
-async def waits_for_weights(dut):
-    await bench.waits_for_weights(dut)
-
-
-@cocotb.test()
-async def reset_in_mid_stream(dut):
-    await bench.reset_in_mid_stream(dut)
+grid = cocotb.test()(bench.grid)
+waits_for_weights = cocotb.test()(bench.waits_for_weights)
+reset_in_mid_stream = cocotb.test()(bench.reset_in_mid_stream)

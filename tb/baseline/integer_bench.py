@@ -10,10 +10,9 @@ from cocotb.triggers import FallingEdge
 
 from lamina.formats.anda import column_weights_layout, group_sum_layout
 from lamina.formats.baseline import aligned_integers_layout
-from tb.arith.pipeline_bench import payloads
 from tb.baseline.groups import draw, expected
 from tb.bench import bench_parameters
-from tb.streams import Sink, Source, reset, start
+from tb.streams import Sink, Source, payloads, reset, start
 
 
 class IntegerBench:

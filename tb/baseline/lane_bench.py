@@ -7,10 +7,9 @@ import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge
 
-from tb.arith.pipeline_bench import payloads
 from tb.baseline.steps import interleave
 from tb.bench import bench_parameters
-from tb.streams import Sink, Source, reset, start
+from tb.streams import Sink, Source, payloads, reset, start
 
 
 class LaneBench:

@@ -14,12 +14,5 @@ bench = LaneBench(
     functools.partial(baseline.tree_dot, lanes=P.lanes, sums=P.sums), two_halves, P.lanes
 )
 
-
-@cocotb.test()
-async def grid(dut):
-    await bench.grid(dut)
-
-
-@cocotb.test()
-async def reset_in_mid_stream(dut):
-    await bench.reset_in_mid_stream(dut)
+grid = cocotb.test()(bench.grid)
+reset_in_mid_stream = cocotb.test()(bench.reset_in_mid_stream)

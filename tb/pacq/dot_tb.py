@@ -7,20 +7,14 @@ import numpy as np
 
 from lamina.formats.packed import dot_step_layout, scaled_sum_layout
 from tb.bench import bench_parameters
+from tb.pacq.operands import KINDS
 from tb.pacq.steps import random_product
-from tb.streams import Sink, Source, reset, start
-
-KINDS = ("normal", "wide", "subnormal", "extreme", "special")
+from tb.streams import Sink, Source, payloads, reset, start
 
 
-def payloads(product):
+def beats_of(product):
     """The product's steps as integers."""
-    layout = dot_step_layout(bench_parameters().index_bits)
-    steps = product.steps()
-    return [
-        layout.const({name: values[n].tolist() for name, values in steps.items()}).as_bits()
-        for n in range(len(steps["a"]))
-    ]
+    return payloads(dot_step_layout(bench_parameters().index_bits), product.steps())
 
 
 def fields(beats):
@@ -33,7 +27,7 @@ def fields(beats):
 async def run(dut, product, idle, stall):
     rng = random.Random(random.getrandbits(32))
     source, sink = Source(dut, "i", idle, rng), Sink(dut, "o", stall, rng)
-    sending = cocotb.start_soon(source.send(payloads(product)))
+    sending = cocotb.start_soon(source.send(beats_of(product)))
     groups = len(product.scales)
     received = await sink.receive(product.x.shape[0] * product.codes.shape[1] * groups)
     await sending
@@ -63,7 +57,7 @@ async def test_reset_in_mid_stream(dut):
     for cut in (1, 7, 30):
         source, sink = Source(dut, "i"), Sink(dut, "o", 0.2)
         cut_short = random_product(rng, bits=2, m=4, kind="special")
-        sending = cocotb.start_soon(source.send(payloads(cut_short)))
+        sending = cocotb.start_soon(source.send(beats_of(cut_short)))
         await sink.receive(cut)
         sending.cancel()
         source.valid.value = 0

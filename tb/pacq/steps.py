@@ -6,24 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from lamina_sim.golden import pacq
+from tb.pacq.operands import Operands, random_operands
 
 LANES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Product:
-    """x float16 [m, k] times codes int8 [k, n], as `golden.pacq.gemm` takes them.
+class Product(Operands):
+    """As `Operands`, in steps.
 
     ``segment``: steps after which a run of steps is cut; ``order``: "depth" finishes an output
     before the next begins, "breadth" takes one segment of every output in turn.
     """
 
-    x: np.ndarray
-    codes: np.ndarray
-    scales: np.ndarray
-    zero_points: np.ndarray
-    bits: int
-    scale_group: int
     segment: int
     order: str = "depth"
 
@@ -34,12 +29,6 @@ class Product:
     @property
     def words(self):
         return self.codes.shape[1] // self.per_word
-
-    def golden(self):
-        return pacq.gemm(
-            self.x, self.codes, self.scales,
-            bits=self.bits, zero_points=self.zero_points, scale_group=self.scale_group,
-        )  # fmt: skip
 
     def segments(self):
         """(row, word column, first step, last step) of every segment, in order."""
@@ -106,33 +95,7 @@ def _padded(values):
 
 def random_product(rng, *, bits, m=2, k=64, words=2, scale_group=16, segment=4, order="depth",
                    kind="normal"):  # fmt: skip
-    """A product with activations of one ``kind``: normal, wide, subnormal, extreme or special."""
+    """A product with activations of one ``kind``, as of `random_operands`."""
     n = words * 16 // bits
-    low = -(1 << (bits - 1))
-    groups = -(-k // scale_group)
-    finite = rng.integers(0, 0x7C00, (m, k)) | rng.integers(0, 2, (m, k)) << 15
-    x = finite.astype(np.uint16).view(np.float16)
-    if kind == "normal":
-        x = rng.normal(size=(m, k)).astype(np.float16)
-    elif kind == "subnormal":
-        x = (finite & 0x83FF).astype(np.uint16).view(np.float16)
-    elif kind == "extreme":
-        x = np.full((m, k), 65504.0, np.float16) * np.float16(rng.choice([-1, 1]))
-    elif kind == "special":
-        places = rng.random((m, k)) < 1.2 / k  # about one a row: some stay numbers
-        odd = rng.choice(np.array([np.inf, -np.inf, np.inf, -np.inf, np.nan], np.float16), (m, k))
-        x = np.where(places, odd, x)
-    codes = rng.integers(low, -low, (k, n)).astype(np.int8)
-    zero_points = rng.integers(low, -low, (groups, n)).astype(np.int8)
-    if kind == "extreme":
-        codes[:], zero_points[:] = -low - 1, low
-    return Product(
-        x=x,
-        codes=codes,
-        scales=rng.normal(size=(groups, n)).astype(np.float16),
-        zero_points=zero_points,
-        bits=bits,
-        scale_group=scale_group,
-        segment=segment,
-        order=order,
-    )
+    drawn = random_operands(rng, bits=bits, m=m, k=k, n=n, scale_group=scale_group, kind=kind)
+    return Product(**drawn, segment=segment, order=order)

@@ -5,9 +5,9 @@ import pytest
 
 from lamina_sim import verilated
 from tb.bench import BUILD, bulk_model, generate, parameters, run_bench
+from tb.pacq.operands import KINDS
 from tb.pacq.steps import random_product
 
-KINDS = ("normal", "wide", "subnormal", "extreme", "special")
 SETTINGS = {"trees": 2, "index_bits": 4}
 SHAPES = [{"trees": 1}, {"trees": 2}, {"trees": 4, "stages_per_rank": 3}, {"trees": 8}]
 

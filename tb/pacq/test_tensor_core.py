@@ -7,11 +7,10 @@ from lamina.formats.tensor import Flow
 from lamina_sim import verilated
 from lamina_sim.golden import pacq
 from tb.bench import BUILD, generate, parameters, run_bench
+from tb.pacq.operands import KINDS
 from tb.pacq.steps import random_product
 from tb.pacq.test_octet import counters
 from tb.pacq.warps import Warps
-
-KINDS = ("normal", "wide", "subnormal", "extreme", "special")
 
 SETTINGS = {"fp16": True}
 
@@ -21,16 +20,17 @@ PRODUCTS = int(os.environ.get("LAMINA_TENSOR_PRODUCTS", "40"))
 
 @functools.cache
 def model():
-    """Registers start at random values, in all tests: one build is enough."""
-    _, paths = generate("pacq.tensor_core", SETTINGS)
+    """Behind AXI4-Stream, as `lamina gemm` has it, registers at random values; built once."""
+    _, paths = generate("pacq.tensor_stream", SETTINGS)
     return verilated.build(paths["json"], cache=BUILD / "verilated", random_initial=True)
 
 
 def run(warps, **options):
     """Run a product; compare it with golden; return the run."""
-    ports = [f"o_{n}" for n in range(parameters("pacq.tensor_core", **SETTINGS).ports)]
-    result = model().run(warps.inputs(), drain=3000, **options)
-    warps.assert_golden([result[port].values for port in ports])
+    result = model().run(warps.stream_inputs(), drain=5000, **options)
+    elements = warps.stream_elements(result["m_axis_c"].values)
+    assert len(elements["value"]) == warps.elements
+    warps.assert_golden([elements])
     return result
 
 

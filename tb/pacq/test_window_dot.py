@@ -14,8 +14,8 @@ TAGS = 2
 #: All sizes that are measured: LAMINA_WINDOW=all.
 SETTINGS = {
     4: {"rows": 2, "words": 1, "weight_bits": 4, "window_bits": 24, "steps": 16, "index_bits": 1},
-    2: {"rows": 1, "words": 1, "weight_bits": 2, "window_bits": 16, "steps": 8, "index_bits": 1,
-        "stages_per_rank": 1, "carry_limit": 90},
+    2: {"rows": 1, "words": 1, "weight_bits": 2, "window_bits": 16, "lanes": 8, "steps": 8,
+        "index_bits": 1, "stages_per_rank": 1, "carry_limit": 90},
 }  # fmt: skip
 LARGE = [(bits, window) for bits in (4, 2) for window in (24, 30, 41)]
 
@@ -31,7 +31,8 @@ def model(bits):
 
 def random_product(rng, bits, **options):
     p = parameters("pacq.window_dot", **SETTINGS[bits])
-    options = {"scale_group": 4 * p.steps, "k": 8 * p.steps, "m": 4 * p.rows} | options
+    group = p.lanes * p.steps
+    options = {"scale_group": group, "k": 2 * group, "m": 4 * p.rows, "lanes": p.lanes} | options
     return random_window_product(rng, bits=bits, rows=p.rows, columns=p.columns, **options)
 
 
@@ -67,7 +68,8 @@ def test_products(bits, kind, rng):
 @pytest.mark.parametrize("group", [1, 2, 7])
 def test_short_groups(bits, group, rng):
     for kind in KINDS:
-        product = random_product(rng, bits, kind=kind, k=4 * group * 5, scale_group=4 * group)
+        k = parameters("pacq.window_dot", **SETTINGS[bits]).lanes * group
+        product = random_product(rng, bits, kind=kind, k=5 * k, scale_group=k)
         assert_golden(product, run(bits, product)["o"].values)
 
 
@@ -85,7 +87,7 @@ def test_longest_group_of_largest_values(bits, rng):
 def test_sums_over_all_exponents_that_cancel(bits, rng):
     """Passes leave +0, or one unit in the last of them."""
     product = random_product(rng, bits, kind="wide")
-    half = 2 * parameters("pacq.window_dot", **SETTINGS[bits]).steps
+    half = product.scale_group // 2
     x, codes = product.x.reshape(-1, half), product.codes.reshape(-1, half, product.columns)
     x[1::2], codes[1::2] = -x[::2], codes[::2]
     product.zero_points[:] = 0
@@ -124,9 +126,13 @@ def test_passes_take_what_golden_counts(bits, rng):
     """No bubble within or between passes, and the promised latency."""
     p = parameters("pacq.window_dot", **SETTINGS[bits])
     for kind in KINDS:
-        product = random_product(rng, bits, kind=kind, m=60 * p.rows, k=4 * p.steps)
+        product = random_product(rng, bits, kind=kind, m=60 * p.rows, k=p.lanes * p.steps)
         passes = pacq.window_passes(
-            product.x, window_bits=p.window_bits, rows=p.rows, scale_group=product.scale_group
+            product.x,
+            window_bits=p.window_bits,
+            rows=p.rows,
+            lanes=p.lanes,
+            scale_group=product.scale_group,
         )
         result = run(bits, product)
         firsts = result["o"].cycles[:: p.outputs]
@@ -140,7 +146,7 @@ def test_passes_take_what_golden_counts(bits, rng):
 @pytest.mark.parametrize("bits", [4, 2])
 def test_latency(bits, rng):
     p = parameters("pacq.window_dot", **SETTINGS[bits])
-    product = random_product(rng, bits, kind="extreme", m=p.rows, k=4, scale_group=4)
+    product = random_product(rng, bits, kind="extreme", m=p.rows, k=p.lanes, scale_group=p.lanes)
     # Scales first: only the step is waited for.
     result = run(bits, product)
     late = max(result.accepted["i_scales"][-1] + 1 - result.accepted["i"][0] - p.latency, 0)

@@ -10,7 +10,7 @@ from lamina_sim.golden.pacq import FLOWS
 from tb.bench import bench_parameters
 from tb.pacq.steps import random_product
 from tb.pacq.warps import Warps
-from tb.streams import Sink, Source, reset
+from tb.streams import Sink, Source, payloads, reset
 
 __all__ = ["FLOWS", "cut_short", "run"]
 
@@ -32,17 +32,6 @@ def random_warps(flow, octet):
     return Warps(product, flow, octet=octet)
 
 
-def payloads(warps):
-    """Payloads of the input streams, as integers."""
-    return {
-        stream: [
-            LAYOUTS[stream].const(dict(zip(values, beat, strict=True))).as_bits()
-            for beat in zip(*(value.tolist() for value in values.values()), strict=True)
-        ]
-        for stream, values in warps.inputs().items()
-    }
-
-
 def fields(beats, row_bits):
     """Payloads of a write port as arrays by field."""
     layout = tensor.element_layout(row_bits)
@@ -50,11 +39,16 @@ def fields(beats, row_bits):
     return {name: np.array([beat[name] for beat in beats]) for name in layout.members}
 
 
+def beats_of(warps):
+    """Payloads of the input streams, as integers."""
+    return {stream: payloads(LAYOUTS[stream], values) for stream, values in warps.inputs().items()}
+
+
 def begin(dut, warps, idle, rng):
     """Send a product; return the sending."""
     return [
         cocotb.start_soon(Source(dut, stream, idle, rng).send(beats))
-        for stream, beats in payloads(warps).items()
+        for stream, beats in beats_of(warps).items()
     ]
 
 

@@ -8,30 +8,25 @@ import numpy as np
 from lamina.formats.window import window_scale_layout, window_step_layout, window_words_layout
 from tb.bench import bench_parameters
 from tb.pacq.window_steps import KINDS, random_window_product
-from tb.streams import Sink, Source, reset, start
+from tb.streams import Sink, Source, payloads, reset, start
 
 
-def payloads(product):
+def beats_of(product):
     """The three input streams as integers, by port."""
     p = bench_parameters()
     layouts = {
-        "i": window_step_layout(p.rows, p.index_bits),
-        "i_words": window_words_layout(p.words),
+        "i": window_step_layout(p.rows, p.index_bits, p.lanes),
+        "i_words": window_words_layout(p.words, p.lanes),
         "i_scales": window_scale_layout(),
     }
-    streams = {}
-    for port, fields in product.streams(1 << p.index_bits).items():
-        beats = zip(*(value.tolist() for value in fields.values()), strict=True)
-        streams[port] = [
-            layouts[port].const(dict(zip(fields, beat, strict=True))).as_bits() for beat in beats
-        ]
-    return streams
+    streams = product.streams(1 << p.index_bits)
+    return {port: payloads(layouts[port], fields) for port, fields in streams.items()}
 
 
 def drive(dut, product, idle, rng):
     return [
         cocotb.start_soon(Source(dut, port, idle, random.Random(rng.getrandbits(32))).send(beats))
-        for port, beats in payloads(product).items()
+        for port, beats in beats_of(product).items()
     ]
 
 
@@ -55,8 +50,8 @@ def products():
     p = bench_parameters()
     for kind in KINDS:
         yield random_window_product(
-            rng, bits=p.weight_bits, rows=p.rows, columns=p.columns, m=2 * p.rows, k=64,
-            scale_group=32, kind=kind,
+            rng, bits=p.weight_bits, rows=p.rows, columns=p.columns, lanes=p.lanes, m=2 * p.rows,
+            k=64, scale_group=32, kind=kind,
         )  # fmt: skip
 
 

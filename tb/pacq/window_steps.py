@@ -5,33 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from lamina_sim.golden import pacq
+from tb.pacq.operands import KINDS, Operands, random_operands
 
-LANES = 4
-KINDS = ("normal", "wide", "subnormal", "extreme", "special")
+__all__ = ["KINDS", "WindowProduct", "random_window_product"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class WindowProduct:
-    """x float16 [m, k] times codes int8 [k, n], as `golden.pacq.gemm` takes them.
+class WindowProduct(Operands):
+    """As `Operands`: m, n are multiples of ``rows``, ``columns`` of a tile, k of ``lanes``."""
 
-    m and n are multiples of ``rows`` and ``columns`` of a tile, k of 4.
-    """
-
-    x: np.ndarray
-    codes: np.ndarray
-    scales: np.ndarray
-    zero_points: np.ndarray
-    bits: int
-    scale_group: int
     rows: int
     columns: int
-
-    def golden(self):
-        """float32 [m, n]."""
-        return pacq.gemm(
-            self.x, self.codes, self.scales,
-            bits=self.bits, zero_points=self.zero_points, scale_group=self.scale_group,
-        )  # fmt: skip
+    lanes: int = 4
 
     @property
     def tiles(self):
@@ -42,16 +27,16 @@ class WindowProduct:
     def streams(self, tags):
         """Payloads of the three input streams; tiles take turns in so many indices."""
         k = self.x.shape[1]
-        steps, per_group = k // LANES, min(self.scale_group, k) // LANES
+        steps, per_group = k // self.lanes, min(self.scale_group, k) // self.lanes
         step = np.arange(steps)
         a, words, index, scales, zeros = [], [], [], [], []
         packed = pacq.pack(self.codes, self.bits)
         per_word = 16 // self.bits
         for number, (row, column) in enumerate(self.tiles):
             own = self.x[row : row + self.rows].view(np.uint16)
-            a.append(own.reshape(self.rows, steps, LANES).transpose(1, 0, 2))
+            a.append(own.reshape(self.rows, steps, self.lanes).transpose(1, 0, 2))
             block = packed[:, column // per_word : (column + self.columns) // per_word]
-            words.append(block.reshape(steps, LANES, -1).transpose(0, 2, 1))
+            words.append(block.reshape(steps, self.lanes, -1).transpose(0, 2, 1))
             index.append(np.full(steps, number % tags))
             places = slice(column, column + self.columns)
             scales.append(self.scales[:, places].view(np.uint16).ravel())
@@ -79,28 +64,9 @@ class WindowProduct:
         return {"value": np.concatenate(values).view(np.uint32), "index": np.concatenate(index)}
 
 
-def random_window_product(rng, *, bits, rows, columns, m=None, n=None, k=256, scale_group=128,
-                          kind="normal"):  # fmt: skip
-    """A product with activations of one ``kind``: normal, wide, subnormal, extreme, special."""
+def random_window_product(rng, *, bits, rows, columns, lanes=4, m=None, n=None, k=256,
+                          scale_group=128, kind="normal"):  # fmt: skip
+    """A product with activations of one ``kind``, as of `random_operands`."""
     m, n = m or rows, n or columns
-    low, groups = -(1 << (bits - 1)), -(-k // scale_group)
-    finite = rng.integers(0, 0x7C00, (m, k)) | rng.integers(0, 2, (m, k)) << 15
-    x = finite.astype(np.uint16).view(np.float16)
-    if kind in ("normal", "special"):
-        x = rng.normal(size=(m, k)).astype(np.float16)
-    elif kind == "subnormal":
-        x = (finite & 0x83FF).astype(np.uint16).view(np.float16)
-    elif kind == "extreme":
-        x = np.full((m, k), 65504.0, np.float16) * np.float16(rng.choice([-1, 1]))
-    if kind == "special":
-        places = rng.random((m, k)) < 1.5 / k  # some rows stay numbers
-        odd = rng.choice(np.array([np.inf, -np.inf, np.inf, -np.inf, np.nan], np.float16), (m, k))
-        x = np.where(places, odd, x)
-    codes = rng.integers(low, -low, (k, n)).astype(np.int8)
-    zero_points = rng.integers(low, -low, (groups, n)).astype(np.int8)
-    if kind == "extreme":
-        codes[:], zero_points[:] = -low - 1, low
-    return WindowProduct(
-        x=x, codes=codes, scales=rng.normal(size=(groups, n)).astype(np.float16),
-        zero_points=zero_points, bits=bits, scale_group=scale_group, rows=rows, columns=columns,
-    )  # fmt: skip
+    drawn = random_operands(rng, bits=bits, m=m, k=k, n=n, scale_group=scale_group, kind=kind)
+    return WindowProduct(**drawn, rows=rows, columns=columns, lanes=lanes)

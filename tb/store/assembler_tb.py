@@ -7,7 +7,7 @@ from cocotb.triggers import FallingEdge
 
 from lamina.formats.planes import plane_beat_layout, tile_layout
 from tb.bench import bench_parameters
-from tb.streams import Sink, Source, reset, start
+from tb.streams import Source, exchange, reset, start
 
 BLOCKS = 8
 
@@ -27,14 +27,6 @@ def stimulus(bits, planes, rng):
         tile = tile_layout(bits).const({"codes": operands, "error": 0})
         expected.append(tile.as_value().value)
     return given, expected
-
-
-async def exchange(dut, given, expected, idle, stall, rng):
-    source, sink = Source(dut, "i", idle, rng), Sink(dut, "o", stall, rng)
-    sending = cocotb.start_soon(source.send(given))
-    received = await sink.receive(len(expected))
-    await sending
-    assert received == expected
 
 
 @cocotb.test()

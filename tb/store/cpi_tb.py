@@ -5,12 +5,11 @@ import random
 import cocotb
 
 from tb.store import cpi_peers as peers
-from tb.store.device_tb import Cocotb
-from tb.streams import start
+from tb.streams import Simulator, start
 
 
 @cocotb.test()
 async def traffic_on_all_channels(dut):
     await start(dut)
-    link = peers.Link(dut, Cocotb(dut), random.Random(cocotb.RANDOM_SEED), idle=0.3, stall=0.3)
+    link = peers.Link(dut, Simulator(dut), random.Random(cocotb.RANDOM_SEED), idle=0.3, stall=0.3)
     assert await peers.traffic(link, 100) == (32, 16)

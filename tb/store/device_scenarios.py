@@ -42,6 +42,7 @@ async def isolated_reads(host, count=40):
 
 async def always_waited_for(host, blocks=220):
     """One block that reads wait for without a pause, while others come and go."""
+    await host.write_register("prefetch", 0)  # none beyond the last
     window = host.windows[1]
     for block in range(1, blocks):
         for _ in range(3):

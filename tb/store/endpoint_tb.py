@@ -8,8 +8,7 @@ import cocotb
 from lamina_gen.device.traffic import random_traffic
 from tb.store import device_scenarios as scenarios
 from tb.store.cpi_link import CpiLink
-from tb.store.device_tb import Cocotb
-from tb.streams import start
+from tb.streams import Simulator, start
 
 
 @cocotb.test()
@@ -17,7 +16,7 @@ async def traffic_of_all_kinds(dut):
     rng, link = random.Random(cocotb.RANDOM_SEED), CpiLink(wrong=0.05)
     await start(dut)
     host = await scenarios.begin(
-        dut, Cocotb(dut), rng, link=link, stall=0.2, idle=0.2, latency=(1, 20)
+        dut, Simulator(dut), rng, link=link, stall=0.2, idle=0.2, latency=(1, 20)
     )
     await random_traffic(host, int(os.environ.get("LAMINA_COCOTB_MESSAGES", "300")))
     assert await host.read_register("link") & 0xFFFF == min(link.sent_wrong, 0xFFFF)

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from lamina_gen.bench import store as bench
-from lamina_gen.device import measure
+from lamina_gen.device import litedram, measure
 from lamina_gen.device.ends import ByHand, run
 from lamina_gen.device.host import DRS, line_at, pack
 from lamina_gen.device.traffic import random_traffic
@@ -212,6 +212,40 @@ def test_what_is_wrong_is_counted(device, seeded):
         assert host.wrong == {"corrupted": 1, "duplicated": 1, "lost": 1}
 
     play(device, seeded, lambda host: scenario(host), setup=measure.plain_setup("packed", 3))
+
+
+def on_litedram(device, rng, scenario, setup, **options):
+    """Let a scenario happen to a device on LiteDRAM, which its host has filled."""
+
+    async def all_of_it():
+        host = await litedram.begin(device, memory, rng, setup, **options)
+        return await scenario(host)
+
+    with litedram.build().stepped() as memory:
+        memory.reset()
+        return run(all_of_it())
+
+
+def test_random_traffic_on_litedram(device, seeded):
+    """Refresh, turns from reads to writes, and banks that are busy are LiteDRAM's own."""
+
+    async def scenario(host):
+        return await random_traffic(host, 1500, failing=0)
+
+    setup = scenarios.random_setup(seeded, blocks=12, views_each=3)
+    counted = on_litedram(device, seeded, scenario, setup, idle=0.2, stall=0.2)
+    assert counted["joined_reads"]
+    assert counted["partial_writes"]
+
+
+def test_streams_on_litedram():
+    """`lamina bench store`: bytes and rows are k / N, while LiteDRAM refreshes."""
+    found = bench.on_litedram(model(), (1, 3, 8))
+    assert found["bytes_ratio"] == {"1": 1 / 8, "3": 3 / 8, "8": 1}
+    assert found["row_activation_ratio"] == found["bytes_ratio"]
+    assert any(found["refreshed_rows"].values())
+    added = found["read_latency_cycles"]["first_line_added"]
+    assert set(added.values()) == {parameters("store.device").latency}
 
 
 def test_figures():

@@ -7,7 +7,7 @@ from cocotb.triggers import FallingEdge
 
 from lamina.formats.planes import formatted_beat_layout
 from tb.bench import bench_parameters
-from tb.streams import Sink, Source, reset, start
+from tb.streams import Source, exchange, reset, start
 
 LAYOUT = formatted_beat_layout()
 BLOCKS = 6
@@ -52,14 +52,6 @@ def stimulus(parameters, rng):
         lines += a
         planes += b
     return (lines, planes) if parameters.direction == "to_planes" else (planes, lines)
-
-
-async def exchange(dut, given, expected, idle, stall, rng):
-    source, sink = Source(dut, "i", idle, rng), Sink(dut, "o", stall, rng)
-    sending = cocotb.start_soon(source.send(given))
-    received = await sink.receive(len(expected))
-    await sending
-    assert received == expected
 
 
 @cocotb.test()

@@ -61,8 +61,19 @@ def measure(
             result["edp_missing"] = str(error)
         else:
             result |= about | edp(units)
-            result |= _dense(liberty, report)
+            result |= _multiplier(liberty, report) | _dense(liberty, report)
     return result | {"rows": rows}
+
+
+def _multiplier(liberty: Path, report: Callable[[str, float], None]) -> dict[str, Any]:
+    """Throughput per area and watt of the multiplier alone; why not, if it cannot be had."""
+    from lamina_gen.bench.pacq_multiplier import measure_multiplier
+
+    report("The multiplier", 0.85)
+    try:
+        return measure_multiplier(liberty, report)
+    except ToolError as error:
+        return {"multiplier_missing": str(error)}
 
 
 def _dense(liberty: Path, report: Callable[[str, float], None]) -> dict[str, Any]:

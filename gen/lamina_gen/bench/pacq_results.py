@@ -10,13 +10,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lamina_gen import plots
+from lamina_gen.bench.pacq_plots import plot_edp, plot_errors, plot_speedup
 from lamina_gen.bench.results import DATA, PAGE, PLOTS, replaced, table
 
 __all__ = ["PAPER", "record", "render", "write"]
 
 #: The paper's figures by precision: 7a (k-packed, n-packed: A, B, C), 7b, 10 (EDP over that of
-#: dequantization; of the k-packed flow), 11 (throughput per watt over the FP16 DP-4, by trees).
+#: dequantization; of the k-packed flow), 11 (throughput per watt over the FP16 DP-4, by trees), 8
+#: (of the multiplier alone).
 PAPER: dict[str, Any] = {
     "int4": {
         "accesses": ((16, 2, 1), (4, 4, 4)),
@@ -25,6 +26,7 @@ PAPER: dict[str, Any] = {
         "edp": 0.704,
         "edp_packed_k": 1 - 0.934,
         "per_watt": {"1": 1.04, "2": 1.39, "4": 1.54},
+        "multiplier_per_watt": 3.38,
     },
     "int2": {
         "accesses": ((32, 2, 1), (4, 4, 8)),
@@ -33,15 +35,17 @@ PAPER: dict[str, Any] = {
         "edp": 0.814,
         "edp_packed_k": 1 - 0.858,
         "per_watt": {"1": 1.09, "2": 1.51, "4": 1.79, "8": 1.80},
+        "multiplier_per_watt": 6.75,
     },
 }
+#: Figure 12a: throughput per watt of the DP-8 over that of FP16, its precision not said.
+_PAPER_DP8 = 1.443
 _TREES = ("1", "2", "4", "8")
 _FLOWS = {"packed_k": "packed along k", "packed_n": "packed along n"}
-_ARITHMETICS = ("exact", "as_printed", "dequantized", "dequantized_fp32")
 #: What `measure_units` adds, and what is made of it.
 _MEASURED = (
     *("edp_", "energy_", "units", "library", "clock_ps", "tools", "notes"),
-    *("dense_", "replays", "throughput_"),
+    *("dense_", "replays", "dp8_", "throughput_", "multiplier_"),
 )
 _NAME = "pacq"
 _MEMORIES = {
@@ -81,11 +85,11 @@ def write(docs: Path) -> None:
     page.write_text(render(page.read_text(), results))
     (docs / PLOTS).mkdir(exist_ok=True)
     if _NAME in results:
-        _plot_speedup(results[_NAME], docs / PLOTS / "pacq-speedup.svg")
-        _plot_errors(results[_NAME], docs / PLOTS / "pacq-errors.svg")
+        plot_speedup(results[_NAME], docs / PLOTS / "pacq-speedup.svg", PAPER)
+        plot_errors(results[_NAME], docs / PLOTS / "pacq-errors.svg")
     for name, result in results.items():
         if name != _NAME:
-            _plot_edp(result, docs / PLOTS / f"{name}-edp.svg")
+            plot_edp(result, docs / PLOTS / f"{name}-edp.svg", PAPER)
 
 
 def render(page: str, results: dict[str, dict[str, Any]]) -> str:
@@ -217,6 +221,7 @@ def _energies(name: str, result: dict[str, Any]) -> Iterable[str]:
     yield ""
     ratios = tuple((f"trees = {t}", t, ".2f") for t in _TREES)
     yield from table((("", "precision", ""), *ratios), per_watt, _NONE)
+    yield from _multiplier(result)
     yield from _dense(result)
     versions = ", ".join(f"{tool} {version}" for tool, version in sorted(result["tools"].items()))
     yield f"Units at {result['clock_ps']:,.0f} ps, made with {versions}."
@@ -225,18 +230,51 @@ def _energies(name: str, result: dict[str, Any]) -> Iterable[str]:
     yield ""
 
 
+def _multiplier(result: dict[str, Any]) -> Iterable[str]:
+    """Yield figure 8."""
+    if "multiplier_units" not in result:
+        return
+    yield "The multiplier alone against an FP16 multiplier at the period of that (figure 8):"
+    yield ""
+    rows = []
+    for name, unit in result["multiplier_units"].items():
+        row = {"unit": "FP16" if name == "fp16" else name.upper(), **unit}
+        for ratio in ("multiplier_throughput_per_area", "multiplier_throughput_per_watt"):
+            row[ratio] = result.get(f"{ratio}_{name}")
+        row["paper"] = PAPER[name]["multiplier_per_watt"] if name in PAPER else None
+        rows.append(row)
+    columns = (
+        ("", "unit", ""),
+        ("um2", "um2", ",.0f"),
+        ("period ps", "min_period_ps", ",.0f"),
+        ("throughput per area", "multiplier_throughput_per_area", ".2f"),
+        ("pJ per product", "pj_per_product", ".2f"),
+        ("throughput per watt", "multiplier_throughput_per_watt", ".2f"),
+        ("paper", "paper", ".2f"),
+    )
+    yield from table(columns, rows, _NONE)
+
+
 def _dense(result: dict[str, Any]) -> Iterable[str]:
     """Yield the dense unit against the FP16 DP-4."""
     if "dense_units" not in result:
         return
-    yield "The dense unit, `pacq.window_dot`, against the FP16 DP-4 at the period of that:"
+    yield (
+        "The dense unit, `pacq.window_dot`, against the FP16 DP-4 at the period of that; DP-8 "
+        "(figure 12a) has eight activations a step and half as many columns:"
+    )
     yield ""
     rows = []
     for name, unit in result["dense_units"].items():
-        row = {"unit": "FP16 DP-4" if name == "fp16" else name.upper(), **unit}
+        precision = name.rpartition("_")[2]
+        width = "DP-8" if name.startswith("dp8_") else "DP-4"
+        row = {"unit": f"{precision.upper()} {width}", **unit}
         for ratio in ("throughput_per_area", "throughput_per_watt", "edp_reduction_dense"):
             row[ratio] = result.get(f"{ratio}_{name}")
-        row["paper"] = max(PAPER[name]["per_watt"].values()) if name in PAPER else None
+        if name in PAPER:
+            row["paper"] = max(PAPER[name]["per_watt"].values())
+        elif name != "fp16":
+            row["paper"] = _PAPER_DP8
         rows.append(row)
     columns = (
         ("", "unit", ""),
@@ -272,47 +310,3 @@ def _moved(result: dict[str, Any]) -> list[dict[str, Any]]:
             row["tenfold"] = f"{by_memory['all']['10.0']:.1%}"
             rows.append(row)
     return rows
-
-
-def _plot_speedup(result: dict[str, Any], path: Path) -> None:
-    chart, axes = plots.figure()
-    for precision, paper in PAPER.items():
-        points = [(int(t), result[f"speedup_{precision}"][t]) for t in _TREES]
-        axes.plot(*zip(*points, strict=True), marker="o", label=precision.upper())
-        axes.plot(2, paper["speedup"], "x", color="0.3", label=f"{precision.upper()}, paper")
-    axes.set(xlabel="trees", ylabel="speedup against the k-packed flow", xscale="log", yscale="log")
-    ticks = [int(t) for t in _TREES]
-    axes.set_xticks(ticks, _TREES)
-    axes.set_yticks(ticks, _TREES)
-    axes.minorticks_off()
-    axes.legend(fontsize=7)
-    plots.save(chart, path)
-
-
-def _plot_errors(result: dict[str, Any], path: Path) -> None:
-    chart, axes = plots.figure()
-    for ending, style in (("", "-"), ("_int2", "--")):
-        for number, name in enumerate(_ARITHMETICS[1:]):
-            by_k = result[f"rel_rms_error{ending}"][name]
-            points = [(int(k), error) for k, error in by_k.items() if error]
-            label = f"{name.replace('_', ' ')}, {'INT2' if ending else 'INT4'}"
-            axes.plot(
-                *zip(*points, strict=True), style, marker="o", color=f"C{number}", label=label
-            )
-    axes.set(xlabel="k", ylabel="relative RMS error (exact: 0)", xscale="log", yscale="log")
-    axes.legend(fontsize=7)
-    plots.save(chart, path)
-
-
-def _plot_edp(result: dict[str, Any], path: Path) -> None:
-    chart, axes = plots.figure()
-    for number, (precision, paper) in enumerate(PAPER.items()):
-        reduction = result[f"edp_reduction_{precision}"]
-        points = sorted((int(t), 1 - value) for t, value in reduction.items())
-        color = f"C{number}"
-        axes.plot(*zip(*points, strict=True), marker="o", color=color, label=precision.upper())
-        axes.plot(2, 1 - paper["edp"], "x", color=color, label=f"{precision.upper()}, paper")
-    axes.set(xlabel="trees", ylabel="EDP over that of dequantization")
-    axes.set_ylim(bottom=0)
-    axes.legend(fontsize=7)
-    plots.save(chart, path)

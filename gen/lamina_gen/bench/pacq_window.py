@@ -20,17 +20,23 @@ from lamina_sim.workload import tinylm
 __all__ = ["WINDOW_BITS", "measure_window", "window_part", "window_replays", "window_stimulus"]
 
 WINDOW_BITS = 29
-_LANES, _INDEX_BITS, _RANKS = 4, 2, 6
+_INDEX_BITS, _RANKS = 2, 6
 #: A row of activations for as many columns as leave in the steps of a scale group: one finish
 #: serves them all and never rests.
 _ROWS, _COLUMNS = 1, 32
-#: Columns of the product that are multiplied.
-_USED = 128
+#: Activations of a step: of the DP-4 and, with half as many columns, of the DP-8.
+_LANES = 4
+_UNITS = {4: "", 8: "dp8_"}
+#: k of a scale group, and columns of the product that are multiplied.
+_GROUP, _USED = 128, 128
 _FP16 = Contender(name="FP16 DP-4", module="baseline.tree_dot")
 
 
 def measure_window(liberty: Path, progress: Progress) -> dict[str, Any]:
     """Throughput per area and per watt over the FP16 DP-4's, at the period of that, by precision.
+
+    The DP-8, with half as many columns and as many products a cycle, has its figures beside the
+    DP-4's, with ``dp8`` in their names.
 
     Areas are those of the smallest mapping that meets the period. Replays are counted with all
     activations of the bundled model, and make each MAC dearer by as many cycles as they add.
@@ -50,31 +56,34 @@ def measure_window(liberty: Path, progress: Progress) -> dict[str, Any]:
         "pj_per_mac": run_netlists(_FP16, reference.complete or [], clock_ps).energy_pj,
         "min_period_ps": clock_ps,
     }
-    replays = window_replays()
-    result: dict[str, Any] = {"dense_units": {"fp16": _rounded(base)}, "replays": replays}
-    for bits in (4, 2):
-        flow.progress(f"pacq.window_dot, INT{bits}: synthesis")
-        try:
-            unit = _unit(flow, bits, clock_ps)
-        except ToolError as error:
-            result["dense_missing"] = f"{result.get('dense_missing', '')} {error}".strip()
-            continue
-        result["dense_units"][f"int{bits}"] = _rounded(unit)
-        for figure, name in (("um2_per_mac_per_cycle", "area"), ("pj_per_mac", "watt")):
-            ratio = base[figure] / unit[figure] / (1 + replays["cycles"])
-            result[f"throughput_per_{name}_int{bits}"] = float(f"{ratio:.4g}")
+    result: dict[str, Any] = {"dense_units": {"fp16": _rounded(base)}}
+    for lanes, prefix in _UNITS.items():
+        result[f"{prefix}replays"] = replays = window_replays(lanes=lanes)
+        for bits in (4, 2):
+            name = f"{prefix}int{bits}"
+            flow.progress(f"pacq.window_dot, {name.upper()}: synthesis")
+            try:
+                unit = _unit(flow, window_part(bits, lanes=lanes), clock_ps)
+            except ToolError as error:
+                result["dense_missing"] = f"{result.get('dense_missing', '')} {error}".strip()
+                continue
+            result["dense_units"][name] = _rounded(unit)
+            for figure, per in (("um2_per_mac_per_cycle", "area"), ("pj_per_mac", "watt")):
+                ratio = base[figure] / unit[figure] / (1 + replays["cycles"])
+                result[f"throughput_per_{per}_{name}"] = float(f"{ratio:.4g}")
     return result
 
 
-def _unit(flow: Flow, bits: int, clock_ps: float) -> dict[str, float]:
+def _unit(flow: Flow, part: Part, clock_ps: float) -> dict[str, float]:
     """Return area and energy of a MAC without replays, and the period of the netlist."""
-    parts = flow.cells([window_part(bits)], clock_ps)
+    bits, lanes = part.settings["weight_bits"], part.settings["lanes"]
+    parts = flow.cells([part], clock_ps)
     if parts.complete is None or not parts.choose("meets_clock", all):
-        raise ToolError(f"The unit for INT{bits} must meet {clock_ps:.0f} ps, but does not.")
-    ((part, report),) = parts.complete
+        raise ToolError(f"The DP-{lanes} for INT{bits} must meet {clock_ps:.0f} ps, but does not.")
+    ((_, report),) = parts.complete
     macs = part.parameters.macs_per_cycle
-    flow.progress(f"pacq.window_dot, INT{bits}: running the netlist")
-    given = window_stimulus(bits)
+    flow.progress(f"pacq.window_dot, DP-{lanes}, INT{bits}: running the netlist")
+    given = window_stimulus(bits, lanes)
     activity = count(part, report, given, 0.0)
     return {
         "um2_per_mac_per_cycle": report.figures["area_at_clock_um2"] / macs,
@@ -88,7 +97,7 @@ def _rounded(figures: dict[str, float]) -> dict[str, float]:
     return {name: float(f"{value:.5g}") for name, value in figures.items()}
 
 
-def window_replays(window_bits: int = WINDOW_BITS) -> dict[str, float]:
+def window_replays(window_bits: int = WINDOW_BITS, lanes: int = _LANES) -> dict[str, float]:
     """What passes below the first add, over all products of all layers of the bundled model.
 
     ``steps``, ``cycles``: as shares of those of the first passes; ``groups``: share of the groups
@@ -97,7 +106,7 @@ def window_replays(window_bits: int = WINDOW_BITS) -> dict[str, float]:
     model, _ = tinylm.load()
     names = ("steps", "cycles", "groups")
     totals, more = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
-    outputs = _ROWS * _COLUMNS
+    outputs = _ROWS * _columns(lanes)
     for layer in range(model.config.num_hidden_layers):
         for product in layer_operands(layer=layer):
             columns = product["codes"].shape[1]
@@ -105,6 +114,7 @@ def window_replays(window_bits: int = WINDOW_BITS) -> dict[str, float]:
                 product["activations"],
                 window_bits=window_bits,
                 rows=_ROWS,
+                lanes=lanes,
                 scale_group=product["scale_group"],
             )
             first = sum(max(steps[0], outputs) for steps in passes.steps)
@@ -118,11 +128,18 @@ def window_replays(window_bits: int = WINDOW_BITS) -> dict[str, float]:
     return {name: more[name] / totals[name] for name in names}
 
 
-def window_part(bits: int, window_bits: int = WINDOW_BITS) -> Part:
+def _columns(lanes: int) -> int:
+    """Columns of a unit of 128 products a cycle: its steps last as long as its outputs leave."""
+    return _COLUMNS * _LANES // lanes
+
+
+def window_part(bits: int, window_bits: int = WINDOW_BITS, lanes: int = _LANES) -> Part:
     """Return the unit for weights of ``bits`` bits that is measured."""
     settings = {
         "rows": _ROWS,
-        "words": _COLUMNS * bits // 16,
+        "words": _columns(lanes) * bits // 16,
+        "lanes": lanes,
+        "steps": _GROUP // lanes,
         "weight_bits": bits,
         "window_bits": window_bits,
         "index_bits": _INDEX_BITS,
@@ -131,7 +148,7 @@ def window_part(bits: int, window_bits: int = WINDOW_BITS) -> Part:
     return Part("pacq.window_dot", settings)
 
 
-def window_stimulus(bits: int) -> Stimulus:
+def window_stimulus(bits: int, lanes: int = _LANES) -> Stimulus:
     """A product of the bundled model, tile by tile; INT2 are the top planes of INT4."""
     product = layer_operands()[0]
     x = product["activations"][:ROWS]
@@ -139,28 +156,29 @@ def window_stimulus(bits: int) -> Stimulus:
         raise RuntimeError("A product must have one scale group here.")
     codes = product["codes"][:, :_USED] >> np.int8(4 - bits)
     scales = product["scales"][:, :_USED]
-    steps, tiles = x.shape[1] // _LANES, (ROWS // _ROWS, _USED // _COLUMNS)
-    a = x.view(np.uint16).reshape(tiles[0], 1, _ROWS, steps, _LANES).swapaxes(2, 3)
-    words = pacq.pack(codes, bits).reshape(1, steps, _LANES, tiles[1], -1).transpose(0, 3, 1, 4, 2)
+    columns = _columns(lanes)
+    steps, tiles = x.shape[1] // lanes, (ROWS // _ROWS, _USED // columns)
+    a = x.view(np.uint16).reshape(tiles[0], 1, _ROWS, steps, lanes).swapaxes(2, 3)
+    words = pacq.pack(codes, bits).reshape(1, steps, lanes, tiles[1], -1).transpose(0, 3, 1, 4, 2)
     shape = (*tiles, steps)
     step = np.indices(shape)[2].ravel()
     tile = np.arange(step.size) // steps % (1 << _INDEX_BITS)
     ones = np.ones(step.size, np.int64)
-    own = scales.view(np.uint16).reshape(1, tiles[1], _COLUMNS)
+    own = scales.view(np.uint16).reshape(1, tiles[1], columns)
     inputs: dict[str, dict[str, np.ndarray]] = {
         "i": {
-            "a": np.broadcast_to(a, (*shape, _ROWS, _LANES)).reshape(-1, _ROWS, _LANES),
+            "a": np.broadcast_to(a, (*shape, _ROWS, lanes)).reshape(-1, _ROWS, lanes),
             "last": (step == steps - 1).astype(np.int64),
             "index": tile,
             "begin": ones,
             "end": ones,
         },
         "i_words": {
-            "words": np.broadcast_to(words, (*shape, words.shape[3], _LANES)).reshape(
-                -1, words.shape[3], _LANES
+            "words": np.broadcast_to(words, (*shape, words.shape[3], lanes)).reshape(
+                -1, words.shape[3], lanes
             )
         },
-        "i_scales": {"scale": np.broadcast_to(own, (*tiles, _COLUMNS)).ravel()},
+        "i_scales": {"scale": np.broadcast_to(own, (*tiles, columns)).ravel()},
     }
     inputs["i_scales"]["zero"] = np.zeros(inputs["i_scales"]["scale"].shape, np.int64)
     inputs = {
@@ -168,8 +186,8 @@ def window_stimulus(bits: int) -> Stimulus:
         for port, fields in inputs.items()
     }
     sums = pacq.gemm(x, codes, scales, bits=bits, scale_group=x.shape[1])
-    sums = sums.reshape(tiles[0], _ROWS, tiles[1], _COLUMNS).swapaxes(1, 2)
-    outputs = _ROWS * _COLUMNS
+    sums = sums.reshape(tiles[0], _ROWS, tiles[1], columns).swapaxes(1, 2)
+    outputs = _ROWS * columns
     place = np.arange(sums.size)
     due: dict[str, np.ndarray] = {
         "value": sums.ravel().view(np.uint32).astype(np.int64),

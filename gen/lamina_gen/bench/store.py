@@ -1,5 +1,6 @@
 """What the store's device does to memory and link, counted in Verilator."""
 
+import importlib.util
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -7,6 +8,7 @@ from typing import Any
 
 from lamina_gen.bench import Progress
 from lamina_gen.build import build_model
+from lamina_gen.device import litedram
 from lamina_gen.device import measure as device
 from lamina_gen.device.ends import ByHand, run
 from lamina_gen.device.host import Host, Setup, random_setup
@@ -38,6 +40,9 @@ _SLOW, _FEW, _DEPTHS = 60, (16, 32), (0, 8)
 _FEW_BLOCKS = 96
 _FEW_VIEWS = (("planes", 4), ("packed", 4), ("container", 4), ("full", 8))
 
+#: A device whose bursts are longer, as more blocks wait: LiteDRAM pays for every change of bank.
+_WIDE = {"blocks": 64, "reads": 512}
+
 #: Messages of random kinds; memory answers after 1 to 60 cycles, and now and then with an error.
 _MESSAGES = 100_000
 
@@ -47,7 +52,11 @@ def measure(progress: Progress | None = None) -> dict[str, Any]:
     report = progress or (lambda text, fraction: None)
     model = build_model("store.device", {}, progress=lambda text, part: report(text, part / 4))
     keeps = {name: range(f.least_planes, f.bits + 1) for name, f in _FORMATS.items()}
-    return figures(model, keeps, _MESSAGES, lambda text, part: report(text, 0.25 + 0.75 * part))
+    found = figures(model, keeps, _MESSAGES, lambda text, part: report(text, 0.25 + 0.7 * part))
+    report("LiteDRAM", 0.95)
+    found["litedram"] = on_litedram(model, keeps["int8"])
+    found["litedram_wide"] = on_litedram(build_model("store.device", _WIDE), keeps["int8"])
+    return found
 
 
 def figures(
@@ -113,6 +122,50 @@ def _view(model: Model, name: str, form: store.Format, kind: str, keep: int) -> 
         "link_lines_per_block": stream.lines // _BLOCKS,
         "isolated_read_beats": _play(model, device.isolated_beats, setup, **even),
     }
+
+
+def on_litedram(model: Model, keeps: Sequence[int]) -> dict[str, Any] | None:
+    """Measure views `planes` of INT8 on LiteDRAM, which counts the rows; None if there is none.
+
+    Figures by k. ``bus_utilization``: beats a cycle; ``of_sequential``: the same over what LiteDRAM
+    gives to bursts of 4 KiB from one end of the memory to the other. ``refreshed_rows``: opened
+    again because a refresh had closed them, and not counted in ``row_activation_ratio``.
+    """
+    if importlib.util.find_spec("litedram") is None:
+        return None
+    views = [store.View(kind="planes", format=store.INT8, keep=keep) for keep in keeps]
+    whole = dram.stream(store.INT8.bits, _BLOCKS)
+    latencies: dict[str, Any] = {figure: {} for figure in ("first_line", *_LATENCIES)}
+    found: dict[str, Any] = {"read_latency_cycles": latencies}
+
+    async def all_of_it() -> None:
+        setup = device.setup_of(views, _BLOCKS)
+        host = await litedram.begin(stepped, memory, random.Random(1), setup)
+        _, sequential = host.memory.sequential()
+        found["sequential"] = sequential
+        for number, keep in enumerate(keeps, 1):
+            before = host.memory.rows.reopened
+            stream = await device.streaming(host, _BLOCKS, number=number)
+            row = {
+                "bytes_ratio": stream.beats / whole.bursts,
+                "row_activation_ratio": stream.activations / whole.activations,
+                "refreshed_rows": host.memory.rows.reopened - before,
+                "bus_utilization": stream.beats_per_cycle,
+                "of_sequential": stream.beats_per_cycle / sequential,
+            }
+            for figure, value in row.items():
+                found.setdefault(figure, {})[str(keep)] = value
+            latencies["streaming_per_line"][str(keep)] = 1 / stream.lines_per_cycle
+        for number, keep in enumerate(keeps, 1):  # apart: it leaves rows open
+            cycles, wait = await device.first_line(host, number)
+            latencies["first_line"][str(keep)] = cycles
+            latencies["first_line_added"][str(keep)] = cycles - wait
+
+    with model.stepped() as stepped, litedram.build().stepped() as memory:
+        stepped.reset()
+        memory.reset()
+        run(all_of_it())
+    return found
 
 
 def _few(model: Model, kind: str, keep: int, reads: int) -> dict[str, Any]:

@@ -134,7 +134,7 @@ class Memory:
         self.data, self.rng, self.latency, self.stall = data, rng, latency, stall
         self.read_fails: Callable[[int], bool] = lambda _address: False
         self.write_fails = self.read_fails
-        self.reads: deque[tuple[int, int, bytes | None]] = deque()
+        self.reads: deque[tuple[int, int, bytes | None, bool]] = deque()
         self.addresses: deque[int] = deque()
         self.writes: deque[tuple[bytes, int]] = deque()
         self.answers: deque[tuple[_Write, int]] = deque()
@@ -161,12 +161,12 @@ class Memory:
         if not self.r_held:
             self.r_held = bool(self.reads) and self.reads[0][1] <= cycle and self._go()
             if self.r_held:
-                address, _, seen = self.reads[0]
+                address, _, seen, last = self.reads[0]
                 fails = self.read_fails(address)
                 line = self.rng.randbytes(64) if fails else seen or self._look(address)
                 self.pins["rdata"].value = int.from_bytes(line, "little")
                 self.pins["rresp"].value = self.rng.choice((2, 3)) if fails else 0
-                self.pins["rlast"].value = 1
+                self.pins["rlast"].value = int(last)
             self.pins["rvalid"].value = int(self.r_held)
         if not self.b_held:
             self.b_held = bool(self.answers) and self.answers[0][1] <= cycle and self._go()
@@ -198,14 +198,7 @@ class Memory:
             self.b_held = False
             self.answers.popleft()
         if pins["arvalid"].value and pins["arready"].value:
-            address = int(pins["araddr"].value)
-            assert int(pins["arlen"].value) == 0
-            assert int(pins["arsize"].value) == 6
-            assert address % 64 == 0
-            assert address + 64 <= len(self.data)
-            seen = self._look(address) if self.rng.random() < 0.5 else None
-            self.reads.append((address, self._due(cycle), seen))
-            self.rows.access(address)
+            self._burst(int(pins["araddr"].value), int(pins["arlen"].value), self._due(cycle))
             self.on_address(cycle)
         if pins["awvalid"].value and pins["awready"].value:
             assert int(pins["awlen"].value) == 0
@@ -221,6 +214,17 @@ class Memory:
             if self.rng.random() < 0.5:
                 self._apply(write)
             self.answers.append((write, self._due(cycle)))
+
+    def _burst(self, start: int, more: int, due: int) -> None:
+        end = start + 64 * (more + 1)
+        assert int(self.pins["arsize"].value) == 6
+        assert start % 64 == 0
+        assert end <= len(self.data)
+        assert start // 4096 == (end - 1) // 4096
+        for address in range(start, end, 64):
+            seen = self._look(address) if self.rng.random() < 0.5 else None
+            self.reads.append((address, due, seen, address + 64 == end))
+            self.rows.access(address)
 
     @property
     def idle(self) -> bool:

@@ -78,7 +78,10 @@ def _streams(
 
 
 class Host:
-    """Programs a device, sends messages, and checks what comes back against golden."""
+    """Programs a device, sends messages, and checks what comes back against golden.
+
+    ``memory``: in the place of our own, of which ``latency`` is.
+    """
 
     def __init__(
         self,
@@ -91,10 +94,13 @@ class Host:
         stall: float = 0.0,
         latency: tuple[int, int] = (1, 1),
         link: "Link | None" = None,
+        memory: Any = None,
     ) -> None:
         windows, decoders, data = setup
         self.dut, self.rng, self.windows, self.decoders = dut, rng, windows, decoders
-        self.memory = Memory(dut, bytearray(data), rng, latency=latency, stall=stall)
+        self.memory: Any = memory
+        if memory is None:
+            self.memory = Memory(dut, bytearray(data), rng, latency=latency, stall=stall)
         self.golden = golden.Device(np.frombuffer(bytearray(data), np.uint8), windows, decoders)
         self.lite = Lite(dut)
         channels = (link or _streams)(dut, rng, idle, stall, self._data, self._done)

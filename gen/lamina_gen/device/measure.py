@@ -1,12 +1,22 @@
 """How fast the device is: single reads, streams of reads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lamina_gen.device.host import GRANULE, Host, Setup, line_at
 from lamina_sim.golden import store
 from lamina_sim.golden.store import device
 
-__all__ = ["Stream", "first_line", "isolated_beats", "lines_of_a_block", "plain_setup", "streaming"]
+__all__ = [
+    "Stream",
+    "fill",
+    "first_line",
+    "isolated_beats",
+    "lines_of_a_block",
+    "plain_setup",
+    "setup_of",
+    "streaming",
+]
 
 
 def plain_setup(
@@ -18,13 +28,15 @@ def plain_setup(
     rounding: str = "truncate",
 ) -> Setup:
     """One region of one format: its full view and one other."""
-    views = [
-        store.View(kind="full", format=form),
-        store.View(kind=kind, format=form, keep=keep, rounding=rounding),
-    ]
+    return setup_of([store.View(kind=kind, format=form, keep=keep, rounding=rounding)], blocks)
+
+
+def setup_of(views: Sequence[store.View], blocks: int = 256) -> Setup:
+    """One region: its full view, and others of it."""
+    form = views[0].format
     windows = [
         device.Window(view=view, base=(n + 1) * 16 * GRANULE, blocks=blocks, store=0)
-        for n, view in enumerate(views)
+        for n, view in enumerate([store.View(kind="full", format=form), *views])
     ]
     rows = -(-blocks // windows[0].blocks_per_row) * windows[0].blocks_per_row
     data = bytes(range(256)) * (rows * form.bits // 4)
@@ -36,7 +48,17 @@ def lines_of_a_block(view: store.View) -> int:
     return view.k if view.kind in ("planes", "packed") else view.lines
 
 
-async def first_line(host: Host) -> tuple[int, int]:
+async def fill(host: Host) -> None:
+    """Write random codes through all full views."""
+    for window in host.windows:
+        if window.view.kind == "full":
+            for block in range(window.blocks):
+                for line in range(window.view.lines):
+                    host.write(line_at(host, window, block, line), host.rng.randbytes(64))
+    await host.drain(100 * len(host.expected))
+
+
+async def first_line(host: Host, window: int = 1) -> tuple[int, int]:
     """Cycles from a read taken to its line, and from its first address taken to its beat."""
     seen: dict[str, int] = {}
     host.req.on_taken = lambda cycle: seen.setdefault("taken", cycle)
@@ -44,7 +66,7 @@ async def first_line(host: Host) -> tuple[int, int]:
     host.memory.on_beat = lambda cycle: seen.setdefault("beat", cycle)
     for _ in range(20):
         await host.stepper.step()
-    tag = host.read(line_at(host, host.windows[1], 3, 0))
+    tag = host.read(line_at(host, host.windows[window], 3, 0))
     await host.drain()
     return host.answered[tag] - seen["taken"], seen["beat"] - seen["address"]
 
@@ -76,9 +98,11 @@ class Stream:
         return self.lines_per_cycle * self.beats / self.lines
 
 
-async def streaming(host: Host, blocks: int = 160, outstanding: int = 1 << 15) -> Stream:
-    """Read block after block, all lines of each, up to ``outstanding`` lines at a time."""
-    window, rows = host.windows[1], host.memory.rows
+async def streaming(
+    host: Host, blocks: int = 160, outstanding: int = 1 << 15, number: int = 1
+) -> Stream:
+    """Read window ``number`` block by block, all lines, up to ``outstanding`` of them at a time."""
+    window, rows = host.windows[number], host.memory.rows
     before, opened = host.memory.beats, rows.activations
     tags = []
     for block in range(blocks):
@@ -87,8 +111,9 @@ async def streaming(host: Host, blocks: int = 160, outstanding: int = 1 << 15) -
                 await host.stepper.step()
             tags.append(host.read(line_at(host, window, block, line)))
     await host.drain()
+    beats, activations = host.memory.beats - before, rows.activations - opened
     await host.check()
     cycles = sorted(host.answered[tag] for tag in tags)
     skip = len(cycles) // 4
     rate = (len(cycles) - skip) / (cycles[-1] - cycles[skip] + 1)
-    return Stream(len(cycles), host.memory.beats - before, rows.activations - opened, rate)
+    return Stream(len(cycles), beats, activations, rate)

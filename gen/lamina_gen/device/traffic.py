@@ -164,13 +164,13 @@ class Traffic:
 
 
 async def random_traffic(
-    host: Host, messages: int, finish: bool = True, depth: int = 40
+    host: Host, messages: int, finish: bool = True, depth: int = 40, failing: int = 4
 ) -> dict[str, int]:
     """Random messages of all kinds, up to ``depth`` waiting at a time; returns the counters.
 
-    Not ``finish``: stops with messages under way.
+    Not ``finish``: stops with messages under way. ``failing``: as in `Traffic`.
     """
-    traffic = Traffic(host)
+    traffic = Traffic(host, failing=failing)
     timeout = 0
     while host.answers < messages:
         while len(host.expected) < depth and host.rng.random() < 0.9:

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lamina.formats.tensor import counters_layout
+from lamina.formats.tensor import Flow, counters_layout
 from lamina_gen.build import BUILD, Progress, build_model
 from lamina_gen.gemm.outcome import Outcome
 from lamina_gen.gemm.problem import Problem
@@ -15,7 +15,7 @@ from lamina_sim.golden import pacq
 
 __all__ = ["TensorMachine", "TensorOutcome", "read_counters"]
 
-_MODULE = "pacq.tensor_core"
+_MODULE = "pacq.tensor_stream"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,7 +34,8 @@ class TensorOutcome(Outcome):
 class TensorMachine:
     """A tensor core, built once, that runs products in one ``flow``, see `pacq.FLOWS`.
 
-    ``settings`` are those of the module ``pacq.tensor_core``; the flow "fp16" sets its own.
+    It is ``pacq.tensor_stream``, and ``settings`` are those of the ``pacq.tensor_core`` in it; the
+    flow "fp16" sets its own.
     ``folder`` and ``progress`` as of `Machine`.
     """
 
@@ -80,11 +81,14 @@ class TensorMachine:
         )
         self.progress("Running", 0.0)
         waves = {"trace": trace} if trace else {}
-        run = self.model.run(warps.inputs(), **waves, **driver)
+        # How many beats leave is not known before; two operations may pass without one.
+        operation = self.parameters.cycles(problem.weight_bits, Flow[self.flow.upper()])
+        driver = {"drain": 4 * operation + self.parameters.latency} | driver
+        run = self.model.run(warps.stream_inputs(), **waves, **driver)
         counters = read_counters(run.signals["counters"])
         return TensorOutcome(
             problem=problem,
-            result=warps.matrix([run[f"o_{n}"].values for n in range(self.parameters.ports)]),
+            result=warps.matrix([warps.stream_elements(run["m_axis_c"].values)]),
             cycles=counters["cycles"],
             bytes_fetched=0,
             error=False,

@@ -84,6 +84,14 @@ class Warps:
             "i_scales": {"scales": np.concatenate(scales), "zeros": np.concatenate(zeros)},
         }
 
+    def stream_inputs(self) -> dict[str, dict[str, np.ndarray]]:
+        """Return the payloads of the input streams of `pacq.tensor_stream`, one product."""
+        inputs = self.inputs()
+        last = np.arange(len(self.operations)) == len(self.operations) - 1
+        names = {"operation": "i", "a": "i_a", "b": "i_b", "scales": "i_scales"}
+        inputs["i"]["last"] = last.astype(np.int64)
+        return {f"s_axis_{name}": inputs[port] for name, port in names.items()}
+
     def tiles(self, ports: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Return what left the write ports, of each of ``ends``: float32 [ends, rows, columns].
 
@@ -101,6 +109,12 @@ class Warps:
         values = value[np.argsort(place, kind="stable")].astype(np.uint32).view(np.float32)
         tiles = values.reshape(self.extent, self.extent * self.per_word, len(self.ends))
         return tiles.transpose(2, 0, 1)
+
+    @staticmethod
+    def stream_elements(beats: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Return the elements in what left `pacq.tensor_stream`, for `tiles` and `matrix`."""
+        there = np.asarray(beats["there"]) == 1
+        return {name: np.asarray(values)[there] for name, values in beats.items()}
 
     def matrix(self, ports: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Return C, float32 [m, n], of what left the write ports of a tensor core."""

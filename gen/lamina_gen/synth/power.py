@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lamina_gen.synth.boundary import registered_inputs
 from lamina_gen.synth.cells import unpacked
 from lamina_gen.synth.flat import FlatNetlist
 from lamina_gen.synth.gates import Description, gate_model
-from lamina_gen.synth.liberty import read_liberty
+from lamina_gen.synth.liberty import Library, read_liberty
 from lamina_gen.synth.sta import run_sta
 from lamina_sim.verilated import Result
 
@@ -108,20 +109,22 @@ def measure_power(activity: Activity, clock_ps: float) -> Power:
     if clock_ps <= 0:
         raise ValueError(f"The clock must be a period above 0 ps, not {clock_ps}.")
     what = f"Power of {activity.flat.top}"
-    gated = dict(_gated_cells(activity))
-    script = _script(activity, clock_ps, gated)
-    # Without the memory macros: OpenSTA would make black boxes of them, on which, beside clock
-    # gates, version 2.0.17 crashes.
-    cells = [cell for cell in activity.flat.instances if cell.kind not in activity.flat.macros]
-    verilog = replace(activity.flat, instances=cells).verilog()
-    output = run_sta(script, what, {"netlist.v": verilog})
+    library = read_liberty(activity.liberty)
+    gated = dict(_gated_cells(activity, library))
+    activity, entries = _behind_registers(activity, library)
+    script = _script(activity, clock_ps, gated, entries)
+    output = run_sta(script, what, {"netlist.v": activity.flat.verilog()})
     match = re.search(r"^Total\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)", output, re.M)
     if match is None:
         raise ValueError(f"{what}: OpenSTA must report a total, but wrote:\n{output[-1000:]}")
     internal, switching, leakage, _ = map(float, match.groups())
-    for cell in re.finditer(r"^ *(\S+) +(\S+) +\S+ +\S+ (\S+)$", output[match.end() :], re.M):
-        if cell[3] in gated:
-            share, is_gate = gated[cell[3]]
+    for cell in re.finditer(r"^ *(\S+) +(\S+) +(\S+) +\S+ (\S+)$", output[match.end() :], re.M):
+        if cell[4] in entries:
+            internal -= float(cell[1])
+            switching -= float(cell[2])
+            leakage -= float(cell[3])
+        elif cell[4] in gated:
+            share, is_gate = gated[cell[4]]
             internal -= (1 - share) * float(cell[1]) * (not is_gate)
             switching -= (1 - share) * float(cell[2])
     return Power(
@@ -134,10 +137,29 @@ def measure_power(activity: Activity, clock_ps: float) -> Power:
     )
 
 
-def _script(activity: Activity, clock_ps: float, gated: Iterable[str]) -> str:
-    """Tcl that sets every pin, and reports; then again ``gated`` cells, with nothing but clocks.
+def _behind_registers(activity: Activity, library: Library) -> tuple[Activity, set[str]]:
+    """Leave out memory macros, and put registers where inputs and they drive cells.
 
-    Units of power are set last, so that they hold for the reports.
+    OpenSTA would make black boxes of macros, on which, beside clock gates, version 2.0.17 crashes.
+    The registers do what the inputs do, and do not count.
+    """
+    flat, entries = registered_inputs(activity.flat, library, activity.clock)
+    places = {wire: place for place, wire in enumerate(activity.flat.wires)}
+    same = [places[wire] for wire in entries.values()]
+    rates, duties = (
+        np.concatenate([values, np.asarray(values)[same]])
+        for values in (activity.rates, activity.duties)
+    )
+    return replace(activity, flat=flat, rates=rates, duties=duties), set(entries)
+
+
+def _script(
+    activity: Activity, clock_ps: float, gated: Iterable[str], entries: Iterable[str]
+) -> str:
+    """Tcl that sets every pin, and reports; then again cells that do not count as they are.
+
+    These are ``entries``, and ``gated`` cells with nothing but clocks. Units of power are set last,
+    so that they hold for the reports.
     """
     lines = [
         f"read_liberty {{{unpacked(activity.liberty)}}}",
@@ -152,8 +174,6 @@ def _script(activity: Activity, clock_ps: float, gated: Iterable[str]) -> str:
     clocks = {w for name, _, wires in activity.flat.ports if name == activity.clock for w in wires}
     still, gated = [], set(gated)
     for instance in activity.flat.instances:
-        if instance.kind in activity.flat.macros:
-            continue
         for pin, wire in instance.pins.items():
             # Constants are known to OpenSTA, and so is the clock, behind clock gates too.
             if wire in facts and wire not in clocks:
@@ -162,19 +182,19 @@ def _script(activity: Activity, clock_ps: float, gated: Iterable[str]) -> str:
                 if instance.name in gated:
                     still.append(f"a {instance.name}/{pin} 0 {duty:.5g}")
     lines += ["set_cmd_units -power W", "report_power -digits 9"]
-    if gated:
-        cells = " ".join(sorted(gated))
+    if gated or entries:
+        cells = " ".join(sorted({*gated, *entries}))
         lines += [*still, f"report_power -instances [get_cells {{{cells}}}] -digits 9"]
     return "\n".join([_PROCEDURES, *lines, "exit\n"])
 
 
-def _gated_cells(activity: Activity) -> Iterator[tuple[str, tuple[float, bool]]]:
+def _gated_cells(activity: Activity, library: Library) -> Iterator[tuple[str, tuple[float, bool]]]:
     """Clock gates and the registers behind them: name, share of cycles with a clock, if a gate.
 
     To OpenSTA a gated clock never rests: what it takes while it does is subtracted afterwards. Of
     the gates themselves that is only the load that they drive.
     """
-    cells = read_liberty(activity.liberty).cells
+    cells = library.cells
     rates = dict(zip(activity.flat.wires, activity.rates, strict=True))
     shares: dict[str, float] = {}
     for instance in activity.flat.instances:

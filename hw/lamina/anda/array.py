@@ -19,7 +19,7 @@ from lamina.formats.anda import (
     array_words_layout,
     column_weights_layout,
 )
-from lamina.parameters import check_choice, check_flag, check_range
+from lamina.parameters import check_choice, check_flag, check_range, narrowed
 
 __all__ = ["Array", "ArrayParameters"]
 
@@ -87,36 +87,22 @@ class ArrayParameters:
     @property
     def block(self) -> BlockParameters:
         """Parameters of each block."""
-        return BlockParameters(
-            rows=self.rows,
-            columns=self.block_columns,
-            planes=self.planes,
-            sharing=self.sharing,
-            slots=self.slots,
-            entry_bits=self.weight_bits + self.zero_points,
-            format=self.format,
-            stages_per_rank=self.stages_per_rank,
-        )
+        entry_bits = self.weight_bits + self.zero_points
+        return narrowed(BlockParameters, self, columns=self.block_columns, entry_bits=entry_bits)
 
     @property
     def head(self) -> ArrayHeadParameters:
         """Parameters of the head."""
-        block = self.block
-        return ArrayHeadParameters(
-            rows=self.rows,
-            planes=self.planes,
-            sharing=self.sharing,
-            blocks=self.blocks,
-            finish_delay=block.ranks,
-        )
+        delay = self.block.ranks
+        return narrowed(ArrayHeadParameters, self, blocks=self.blocks, finish_delay=delay)
 
     @property
     def weight_port(self) -> WeightPortParameters:
         """Parameters of the weight port."""
-        return WeightPortParameters(
+        return narrowed(
+            WeightPortParameters,
+            self,
             columns=self.block_columns,
-            weight_bits=self.weight_bits,
-            zero_points=self.zero_points,
             correction_delay=self.block.correction_delay,
             scale_delay=self.block.scale_delay,
         )
@@ -124,12 +110,9 @@ class ArrayParameters:
     @property
     def drain(self) -> ArrayDrainParameters:
         """Parameters of the drain."""
-        return ArrayDrainParameters(
-            blocks=self.blocks,
-            units=self.block.units,
-            columns=self.block_columns,
-            sharing=self.sharing,
-            slots=self.slots,
+        units, columns = self.block.units, self.block_columns
+        return narrowed(
+            ArrayDrainParameters, self, blocks=self.blocks, units=units, columns=columns
         )
 
     @property

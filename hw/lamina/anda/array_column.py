@@ -89,7 +89,7 @@ class ArrayColumn(wiring.Component):
                 end.exponent.eq(self.exponents[number]),
                 end.scale.eq(self.scale),
                 end.add.eq(adds[: len(turns)].any()),
-                end.begin.eq(begin),
+                end.anew.eq(begin),
                 self.values[number].eq(end.value),
             ]
             for step, turn in enumerate(turns):

@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.row_head import RowHead, RowHeadParameters
+from lamina.arith.pipeline import delayed
 from lamina.cell import Cell
 from lamina.formats.anda import (
     EXPONENT_BITS,
@@ -213,9 +214,5 @@ class ArrayHead(wiring.Component):
             for step, row in enumerate(range(unit, p.rows, p.units)):
                 chosen |= Mux(steps[step], leaving.exponents[row], 0)
             m.d.comb += finish.exponents[unit].eq(chosen)
-        for rank in range(p.finish_delay):
-            before = finish
-            finish = Signal(before.shape(), name=f"finish_{rank}")
-            with m.If(self.advance):
-                m.d.sync += finish.eq(before)
-        m.d.comb += self.o_finish.eq(finish)
+        later = delayed(m, finish, self.advance, p.finish_delay, "finish", reset_less=False)
+        m.d.comb += self.o_finish.eq(later)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Fragment, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.arith.compressor_tree import carry_save, compress, reduce_columns
-from lamina.cells import and_or_select
+from lamina.anda.pairs import PairTree, select_entries
+from lamina.arith.compressor_tree import reduce_columns
 from lamina.formats.anda import MANTISSA_BITS_MAX, PAIRS, pair_table_layout
 from lamina.parameters import check_choice, check_range
 
@@ -42,6 +42,11 @@ class BeatSumParameters:
     def rank_rows(self) -> tuple[int, ...]:
         """Bits of each weight in the ranks of registers, first to last."""
         return _STAGE_ROWS[self.stages_per_rank - 1 :: self.stages_per_rank]
+
+    @property
+    def tree(self) -> PairTree:
+        """What adds the entries up."""
+        return PairTree(self.rank_rows, reduce_columns)
 
     @property
     def constant(self) -> int:
@@ -78,14 +83,7 @@ class BeatSumParameters:
         """Running sum, its low bits, the snapshot, and the ranks."""
         snapshot = self.high_bits if self.step else 0
         sums = self.running_bits + self.low_bits + self.planes * self.step + snapshot
-        # Found by building the trees, so that it cannot go stale.
-        m = Module()
-        columns, bits = self.columns(), 0
-        for rows in self.rank_rows:
-            columns = reduce_columns(m, None, columns, rows)
-            bits += sum(map(len, columns))
-        Fragment.get(m, None)  # or Amaranth warns of a module that goes nowhere
-        return sums + bits
+        return sums + self.tree.storage_bits(self.columns())
 
     def columns(self, selected: Sequence[Sequence[Value]] | None = None) -> list[list[Value]]:
         """Sort the bits of the ``selected`` entries of each plane by weight."""
@@ -154,8 +152,10 @@ class BeatSum(wiring.Component):
             self.low.eq(shifted),
             self.high.eq(running),
         ]
-        selected = [self._selected(m, platform, plane) for plane in self.selects]
-        total = self._add(m, platform, p.columns(selected), addend)
+        selected = [
+            select_entries(m, platform, plane, self.tables, p.entry_bits) for plane in self.selects
+        ]
+        total = p.tree.add(m, platform, p.columns(selected), addend, self.advance)
         with m.If(self.advance):
             m.d.sync += [
                 running.eq(total),
@@ -167,37 +167,3 @@ class BeatSum(wiring.Component):
             with m.If(self.advance & self.take):
                 m.d.sync += snapshot.eq(running)
         return m
-
-    def _selected(self, m, platform, selects):
-        """Return the selected table entries of a plane, all but their top bit inverted."""
-        entry_bits = self.parameters.entry_bits + 1
-        selected = []
-        for select, table in zip(selects, self.tables, strict=True):
-            entries = [Signal(signed(entry_bits)) for _ in range(3)]
-            for entry, value in zip(entries, (table.w0, table.w1, table.both), strict=True):
-                m.d.comb += entry.eq(value)
-            inverted = and_or_select(m, platform, list(select), entries)
-            selected.append(Cat(inverted[:-1], ~inverted[-1]))
-        return selected
-
-    def _add(self, m, platform, columns, addend):
-        """Return the sum of the bits in ``columns`` and ``addend``, rank by rank or in one tree."""
-        rank_rows = self.parameters.rank_rows
-        for rank, rows in enumerate(rank_rows):
-            with m.If(self.advance):
-                columns = [
-                    self._registered(m, bits, f"rank_{rank}_{weight}")
-                    for weight, bits in enumerate(reduce_columns(m, platform, columns, rows))
-                ]
-        columns = [bits + list(addend[place : place + 1]) for place, bits in enumerate(columns)]
-        if not rank_rows:
-            return compress(m, platform, columns)
-        # An FPGA adds two rows in a carry chain, which is faster than any tree down to one.
-        sums, carries = carry_save(m, platform, columns)
-        return sums + carries
-
-    def _registered(self, m, bits, name):
-        """Return a register that takes ``bits``, bit by bit."""
-        register = Signal(len(bits), name=name, reset_less=True)
-        m.d.sync += register.eq(Cat(bits))
-        return list(register)

@@ -6,6 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from lamina.anda.array_column import ArrayColumn
 from lamina.anda.block_parameters import BlockParameters
+from lamina.anda.pairs import decode_pairs
+from lamina.arith.pipeline import delayed
 from lamina.cell import Cell
 from lamina.formats.anda import (
     PAIRS,
@@ -128,9 +130,8 @@ class Block(wiring.Component):
             decoded = Signal(data.ArrayLayout(plane, p.planes), name=f"selects_{row}")
             selects.append(decoded)
             for bits, pairs in zip(self.o_planes.planes[row], decoded, strict=True):
-                for pair in range(PAIRS):
-                    even, odd = bits[2 * pair], bits[2 * pair + 1]
-                    m.d.comb += pairs[pair].eq(Cat(even & ~odd, ~even & odd, even & odd))
+                for select, pair in zip(pairs, decode_pairs(bits), strict=True):
+                    m.d.comb += select.eq(pair)
         return selects
 
     def _mask(self, m, advance):
@@ -144,9 +145,5 @@ class Block(wiring.Component):
         return mask
 
     def _delayed(self, m, advance, value, cycles, name):
-        """Return ``value`` so many advances later."""
-        for rank in range(cycles):
-            before, value = value, Signal(len(value), name=f"{name}_{rank}")
-            with m.If(advance):
-                m.d.sync += value.eq(before)
-        return value
+        """Return ``value``, which makes something happen, so many advances later."""
+        return delayed(m, value, advance, cycles, name, reset_less=False)

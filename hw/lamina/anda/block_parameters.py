@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lamina.anda.beat_sum import BeatSumParameters
 from lamina.anda.sum_unit import SumUnitParameters
 from lamina.formats.anda import array_finish_layout, array_planes_layout, array_weights_layout
-from lamina.parameters import check_choice, check_range
+from lamina.parameters import check_choice, check_range, narrowed
 
 __all__ = ["BlockParameters"]
 
@@ -39,23 +39,12 @@ class BlockParameters:
 
     def beat_sum(self, row: int) -> BeatSumParameters:
         """Parameters of a row's beat sums."""
-        return BeatSumParameters(
-            entry_bits=self.entry_bits,
-            planes=self.planes,
-            step=row // self.units,
-            stages_per_rank=self.stages_per_rank,
-        )
+        return narrowed(BeatSumParameters, self, step=row // self.units)
 
     def sum_unit(self, unit: int) -> SumUnitParameters:
         """Parameters of a unit: the last ones may have a row less."""
-        return SumUnitParameters(
-            entry_bits=self.entry_bits,
-            planes=self.planes,
-            elements=len(range(unit, self.rows, self.units)),
-            slots=self.slots,
-            format=self.format,
-            stages_per_rank=self.stages_per_rank,
-        )
+        elements = len(range(unit, self.rows, self.units))
+        return narrowed(SumUnitParameters, self, elements=elements)
 
     @property
     def ranks(self) -> int:

@@ -14,14 +14,19 @@ __all__ = ["Column", "ColumnParameters"]
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnParameters:
-    """``weight_bits`` of a code; ``zero_points``: whether zero points are taken off the codes."""
+    """``weight_bits`` of a code; ``zero_points``: whether zero points are taken off the codes.
+
+    ``rank``: whether weights wait in a register before their pairs are added.
+    """
 
     weight_bits: int
     zero_points: bool
+    rank: bool = False
 
     def __post_init__(self):
         check_range("weight_bits", self.weight_bits, 2, 8)
         check_flag("zero_points", self.zero_points)
+        check_flag("rank", self.rank)
 
     @property
     def entry_bits(self) -> int:
@@ -30,8 +35,8 @@ class ColumnParameters:
 
     @property
     def latency(self) -> int:
-        """Cycles from ``load`` to the new tables."""
-        return 1
+        """Cycles from ``codes`` to the new tables."""
+        return 1 + self.rank
 
     @property
     def throughput(self) -> str:
@@ -40,8 +45,9 @@ class ColumnParameters:
 
     @property
     def storage_bits(self) -> int:
-        """The tables."""
-        return PAIRS * pair_table_layout(self.entry_bits).size
+        """The tables, and the weights that wait."""
+        waiting = GROUP * self.entry_bits if self.rank else 0
+        return PAIRS * pair_table_layout(self.entry_bits).size + waiting
 
 
 class Column(wiring.Component):
@@ -55,8 +61,10 @@ class Column(wiring.Component):
     codes : In(ArrayLayout(signed(weight_bits), GROUP))
     zero : In(signed(weight_bits))
         Ignored without ``zero_points``.
+    take : In(1), if there is a rank
+        It takes them at this clock edge.
     load : In(1)
-        Take them in at this clock edge.
+        The tables take them, from the rank if there is one, at this clock edge.
     tables : Out(ArrayLayout(pair_table_layout(entry_bits), PAIRS))
         Of B = code - zero, for elements 2p and 2p + 1.
     """
@@ -64,7 +72,8 @@ class Column(wiring.Component):
     def __init__(self, parameters: ColumnParameters):
         self.parameters = p = parameters
         super().__init__(
-            {
+            ({"take": In(1)} if p.rank else {})
+            | {
                 "codes": In(data.ArrayLayout(signed(p.weight_bits), GROUP)),
                 "zero": In(signed(p.weight_bits)),
                 "load": In(1),
@@ -77,6 +86,12 @@ class Column(wiring.Component):
         weights = [Signal(signed(self.parameters.entry_bits)) for _ in range(GROUP)]
         for weight, code in zip(weights, self.codes, strict=True):
             m.d.comb += weight.eq(code - self.zero if self.parameters.zero_points else code)
+        if self.parameters.rank:
+            # A zero point has 64 codes to reach: too far to add pairs in the same cycle.
+            for number, coming in enumerate(weights):
+                weights[number] = Signal.like(coming, name=f"weight_{number}", reset_less=True)
+                with m.If(self.take):
+                    m.d.sync += weights[number].eq(coming)
         tables = Signal(self.tables.shape(), reset_less=True)
         m.d.comb += self.tables.eq(tables)
         with m.If(self.load):

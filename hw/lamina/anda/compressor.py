@@ -155,26 +155,28 @@ class Compressor(wiring.Component):
             ]
         with m.If(load | shift):
             m.d.sync += self.o.payload.first.eq(load)
+        self._align(m, found, first.rounding, advance, load, shift)
+        return m
+
+    def _align(self, m, found, rounding, advance, load, shift):
+        """Shift the significands to the group's exponent, and put a plane of them out."""
+        p = self.parameters.aligner
         # Taken from M before it goes to all aligners.
-        half_place = Signal(self.parameters.aligner.half_place_shape, reset_less=True)
+        half_place = Signal(p.half_place_shape, reset_less=True)
         with m.If(advance):
-            precision = self.parameters.aligner.form.precision
-            m.d.sync += half_place.eq(precision - 1 - found.group.mantissa_bits)
+            m.d.sync += half_place.eq(p.form.precision - 1 - found.group.mantissa_bits)
         for index, value in enumerate(found.group.values):
-            m.submodules[f"aligner_{index}"] = aligner = Cell(
-                SerialAligner, self.parameters.aligner
-            )
+            m.submodules[f"aligner_{index}"] = aligner = Cell(SerialAligner, p)
             m.d.comb += [
                 aligner.value.eq(value),
                 aligner.exponent.eq(found.exponent),
                 aligner.take.eq(advance),
                 aligner.half_place.eq(half_place),
-                aligner.rounding.eq(first.rounding),
+                aligner.rounding.eq(rounding),
                 aligner.load.eq(load),
                 aligner.shift.eq(shift),
                 self.o.payload.plane[index].eq(aligner.plane_bit),
             ]
-        return m
 
     def _delayed(self, m, found, advance):
         """Delay what is beside the significands as the aligners' ranks do.

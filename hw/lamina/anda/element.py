@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,6 +10,7 @@ from lamina.anda.column import Column, ColumnParameters
 from lamina.anda.operand import OperandBuffer, OperandBufferParameters
 from lamina.anda.plane_sum import PlaneSum, PlaneSumParameters
 from lamina.anda.row import Row, RowParameters
+from lamina.arith.pipeline import delayed
 from lamina.cell import Cell
 from lamina.copies import COPIES_MAX, copies
 from lamina.formats.anda import (
@@ -101,13 +102,15 @@ class ElementParameters:
     @property
     def column(self) -> ColumnParameters:
         """Parameters of each column."""
-        return ColumnParameters(weight_bits=self.weight_bits, zero_points=self.zero_points)
+        return ColumnParameters(
+            weight_bits=self.weight_bits, zero_points=self.zero_points, rank=self.ranked
+        )
 
     @property
     def plane_sum(self) -> PlaneSumParameters:
         """Parameters of each plane sum."""
         return PlaneSumParameters(
-            entry_bits=self.column.entry_bits, stages_per_rank=self.stages_per_rank
+            entry_bits=self.weight_bits + self.zero_points, stages_per_rank=self.stages_per_rank
         )
 
     def group_latency(self, mantissa_bits: int) -> int:
@@ -131,8 +134,9 @@ class ElementParameters:
         """Of all parts, the scales and fields of each group under way, and the valid flags."""
         ranks = self.plane_sum.latency
         column = self.column.storage_bits + self.plane_sum.storage_bits + (1 + ranks) * 16
+        column += 16 if self.ranked else 0
         fields = ranks * group_descriptor_layout(self.index_bits).size + 2 * sum(self.ends) + 1
-        fields += 2 + 2 * self.loads + self.planes.storage_bits if self.ranked else 0
+        fields += 4 + 3 * self.loads + self.planes.storage_bits if self.ranked else 0
         shared = self.operands.storage_bits + self.row.storage_bits + fields
         return shared + self.columns * column
 
@@ -189,7 +193,7 @@ class Element(wiring.Component):
             advances = copies(m, "advance", [going], 1, self.parameters.loads)
         # A plane may wait for weights.
         planes = sliced(m, "planes", operands.o, self.parameters.planes)
-        loads = self._admit(m, planes, row, going)
+        takes, loads = self._admit(m, planes, row, going)
         coming, group, valid, ends = self._delayed(m, row, advance)
         blocked = Signal()
         m.d.comb += [
@@ -208,8 +212,9 @@ class Element(wiring.Component):
         self._describe(m, group, finish)
         for index in range(self.parameters.columns):
             selects = row.selects[index * self.parameters.copies // self.parameters.columns]
-            load, own = loads[index % len(loads)], advances[index % len(advances)]
-            plane_sum, scale = self._add_column(m, index, selects, load, own)
+            take, load = takes[index % len(takes)], loads[index % len(loads)]
+            own = advances[index % len(advances)]
+            plane_sum, scale = self._add_column(m, index, selects, take, load, own)
             m.d.comb += [
                 Cat(plane_sum.first, plane_sum.last).eq(ends[index % len(ends)]),
                 plane_sum.enable.eq(valid & own),
@@ -220,30 +225,37 @@ class Element(wiring.Component):
     def _admit(self, m, planes, row, going):
         """Pass planes to the row; one that begins a group with ``load`` brings its weights.
 
-        Return what loads the columns, in copies. It reaches every bit of their tables: so a plane
-        waits a rank before the row, and a register says that it moves on.
+        Return what lets weights into the columns' ranks, and what loads the tables, in copies. That
+        reaches every bit of them: so a plane waits a rank before the row, and a register says that
+        it moves on.
         """
-        plane = planes.payload
-        wants, admitted, brings = Signal(), Signal(), Signal()
-        load = self.i_weights.ready
+        plane, weights = planes.payload, self.i_weights
+        wants, there, admitted, brings = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             wants.eq(plane.first & plane.group.load),
-            admitted.eq(~wants | self.i_weights.valid),
+            admitted.eq(~wants | there),
             row.i.payload.eq(plane),
             row.i.valid.eq(planes.valid & admitted),
             planes.ready.eq(row.i.ready & admitted),
             brings.eq(row.i.valid & wants),
         ]
         if not self.parameters.ranked:
-            m.d.comb += load.eq(brings & row.i.ready)
-            return [load]
+            load = weights.ready
+            m.d.comb += [there.eq(weights.valid), load.eq(brings & row.i.ready)]
+            return [Const(0)], [load]
         # A group has two planes at least: its weights are gone before the next one asks for some.
-        waits, moves = Signal(), Signal()
+        waits, moves, load = Signal(), Signal(), Signal()
         with m.If(row.i.ready):
             m.d.sync += waits.eq(brings)
         m.d.comb += moves.eq(going & Mux(row.i.ready, brings, waits))
         m.d.sync += load.eq(moves)
-        return copies(m, "load", [moves], 1, self.parameters.loads)
+        # Weights wait in the columns until they are loaded, while which the next ones come.
+        stays = Signal()
+        m.d.comb += stays.eq((weights.valid & weights.ready) | (there & ~load))
+        m.d.sync += [there.eq(stays), weights.ready.eq(moves | ~stays)]
+        loads = copies(m, "load", [moves], 1, self.parameters.loads)
+        full = copies(m, "there", [stays], 1, self.parameters.loads)
+        return [load | ~there for load, there in zip(loads, full, strict=True)], loads
 
     def _delayed(self, m, row, advance):
         """Delay planes as the ranks in the plane sums do.
@@ -271,7 +283,7 @@ class Element(wiring.Component):
         for field in ("exponent", "index", "begin", "end"):
             m.d.comb += self.o.payload[field].eq(kept[field])
 
-    def _add_column(self, m, index, selects, load, advance):
+    def _add_column(self, m, index, selects, take, load, advance):
         """Add one column's tables and plane sum; return that and its scale."""
         weights = self.i_weights.payload
         column = Cell(Column, self.parameters.column)
@@ -285,17 +297,16 @@ class Element(wiring.Component):
             plane_sum.tables.eq(column.tables),
             plane_sum.selects.eq(selects),
         ]
-        scale = Signal(16, reset_less=True)
-        with m.If(load):
-            m.d.sync += scale.eq(weights.scales[index])
+        scale, coming = Signal(16, reset_less=True), weights.scales[index]
         ranks = self.parameters.plane_sum.rank_rows
         if ranks:
-            m.d.comb += plane_sum.advance.eq(advance)
-        for rank in range(len(ranks)):
-            before, scale = scale, Signal(16, name=f"scale_{rank}", reset_less=True)
-            with m.If(advance):
-                m.d.sync += scale.eq(before)
-        return plane_sum, scale
+            m.d.comb += [plane_sum.advance.eq(advance), column.take.eq(take)]
+            given, coming = coming, Signal(16, name="coming_scale", reset_less=True)
+            with m.If(take):
+                m.d.sync += coming.eq(given)
+        with m.If(load):
+            m.d.sync += scale.eq(coming)
+        return plane_sum, delayed(m, scale, advance, len(ranks), "scale")
 
     def _put_out(self, m, index, plane_sum, scale, finish):
         """Put a column's sum and scale where the contract has them."""

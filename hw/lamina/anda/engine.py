@@ -1,6 +1,6 @@
 """Engine: GEMMs of any size on an array of Anda, told by registers or by a stream."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
@@ -10,7 +10,7 @@ from lamina.anda.array import ArrayParameters
 from lamina.anda.engine_core import EngineCore, data_ports
 from lamina.anda.engine_registers import EngineRegisters
 from lamina.anda.register_map import ADDRESS_BITS
-from lamina.bus.axi4_lite import AxiLitePort, lite_pins
+from lamina.bus.axi4_lite import add_registers, lite_pins
 from lamina.formats.anda import GROUP
 from lamina.formats.engine import (
     counters_layout,
@@ -21,7 +21,7 @@ from lamina.formats.engine import (
     result_layout,
     tile_layout,
 )
-from lamina.parameters import check_flag, check_power_of_two, check_range
+from lamina.parameters import check_flag, check_power_of_two, check_range, narrowed
 from lamina.stream.buffer import Queue, QueueParameters
 
 __all__ = ["Engine", "EngineParameters"]
@@ -41,7 +41,7 @@ class EngineParameters(ArrayParameters):
     registers: bool = True
 
     def __post_init__(self):
-        # Between the turns of a GEMM and the next one nothing may take longer than a turn.
+        # Turns of one cycle and rounds of one turn are left out: nothing is tested with them.
         check_range("sharing", self.sharing, 2, 16)
         check_range("slots", self.slots, 2, 64)
         super().__post_init__()
@@ -52,8 +52,7 @@ class EngineParameters(ArrayParameters):
     @property
     def array(self) -> ArrayParameters:
         """Parameters of the array."""
-        own = {field.name: getattr(self, field.name) for field in fields(ArrayParameters)}
-        return ArrayParameters(**own)
+        return narrowed(ArrayParameters, self)
 
     @property
     def address_bits(self) -> int:
@@ -117,7 +116,8 @@ class Engine(wiring.Component):
     Timing
     ------
     A round of ``slots`` groups in each row takes slots * `ArrayParameters.cycles`; or as many
-    cycles as there are beats of weights in it. Nothing is lost between rounds, tiles and GEMMs.
+    cycles as there are beats of weights in it. Nothing is lost between rounds, tiles and GEMMs of
+    four cycles or more: so long a descriptor is checked.
     Activations of the next tile come in while this one is worked on, of the next GEMM as well.
 
     Numerics
@@ -158,8 +158,7 @@ class Engine(wiring.Component):
         return m
 
     def _registers(self, m, core, queue):
-        m.submodules.port = port = AxiLitePort(ADDRESS_BITS)
-        m.submodules.registers = registers = EngineRegisters(self.parameters)
+        registers = EngineRegisters(self.parameters)
         wiring.connect(m, registers.gemm, queue.i)
         wiring.connect(m, core.o_done, registers.completed)
         m.d.comb += [
@@ -167,10 +166,4 @@ class Engine(wiring.Component):
             registers.counters.eq(core.counters),
             core.clear.eq(registers.clear),
         ]
-        for name, member in lite_pins("s_axil", ADDRESS_BITS).items():
-            pin, own = getattr(port, name), getattr(self, name)
-            m.d.comb += pin.eq(own) if member.flow == In else own.eq(pin)
-        for name in ("address", "write", "write_data", "read"):
-            m.d.comb += getattr(registers, name).eq(getattr(port, name))
-        for name in ("done", "error", "read_data"):
-            m.d.comb += getattr(port, name).eq(getattr(registers, name))
+        add_registers(m, self, registers)

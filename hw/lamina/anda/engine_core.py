@@ -116,6 +116,7 @@ class EngineCore(wiring.Component):
 
     def _complete(self, m, check, results):
         """Report GEMMs that are over; return whether any is not."""
+        # One is checked, one sequenced, one leaves, and each tile between may be the last of one.
         pending = Signal(range(self.parameters.tiles + 4))
         done = self.o_done
         m.d.comb += [

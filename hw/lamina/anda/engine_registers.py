@@ -8,6 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.register_map import ADDRESS_BITS, COUNTERS, ID, REGISTERS, offset
+from lamina.bus.axi4_lite import access_members
 from lamina.formats.engine import (
     Cause,
     counters_layout,
@@ -41,7 +42,7 @@ class EngineRegisters(wiring.Component):
     Members
     -------
     address, write, write_data, read, done, error, read_data
-        As `AxiLitePort` has them.
+        `access_members`.
     gemm : Out(stream of `gemm_layout`)
         Valid for one cycle, with the doorbell; it is lost where not ready.
     level : In
@@ -55,13 +56,7 @@ class EngineRegisters(wiring.Component):
         self.parameters = p = parameters
         super().__init__(
             {
-                "address": In(ADDRESS_BITS - 2),
-                "write": In(1),
-                "write_data": In(32),
-                "read": In(1),
-                "done": Out(1),
-                "error": Out(1),
-                "read_data": Out(32),
+                **access_members(ADDRESS_BITS),
                 "gemm": Out(stream.Signature(gemm_layout())),
                 "level": In(range(p.queue + 1)),
                 "completed": In(stream.Signature(done_layout())),

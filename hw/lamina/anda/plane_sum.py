@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Fragment, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.arith.compressor_tree import carry_save, compress, reduce_levels
-from lamina.cells import and_or_select
+from lamina.anda.pairs import PairTree, select_entries
+from lamina.arith.compressor_tree import reduce_levels
 from lamina.formats.anda import MANTISSA_BITS_MAX, PAIRS, pair_table_layout
 from lamina.parameters import check_range
 
@@ -40,6 +40,11 @@ class PlaneSumParameters:
         return _STAGE_ROWS[self.stages_per_rank - 1 :: self.stages_per_rank]
 
     @property
+    def tree(self) -> PairTree:
+        """What adds the entries up."""
+        return PairTree(self.rank_rows, reduce_levels)
+
+    @property
     def high_bits(self) -> int:
         """Bits of the sum above 2^M: |P| < 64 * 2^(entry_bits - 1) * 2^M, and a sign."""
         return self.entry_bits + 6
@@ -58,14 +63,7 @@ class PlaneSumParameters:
     def storage_bits(self) -> int:
         """Running sum, its low bits, the snapshot of both, and the ranks."""
         sums = (self.high_bits + 1) + (MANTISSA_BITS_MAX - 1) + self.high_bits + MANTISSA_BITS_MAX
-        # Found by building the trees, so that it cannot go stale.
-        m = Module()
-        columns, bits = self.columns(), 0
-        for rows in self.rank_rows:
-            columns = reduce_levels(m, None, columns, rows)
-            bits += sum(map(len, columns))
-        Fragment.get(m, None)  # or Amaranth warns of a module that goes nowhere
-        return sums + bits
+        return sums + self.tree.storage_bits(self.columns())
 
     def columns(self, selected: Sequence[Value] | None = None) -> list[list[Value]]:
         """Sort the bits of the ``selected`` entries by weight."""
@@ -121,16 +119,19 @@ class PlaneSum(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        p = self.parameters
         # No register needs a reset: the first plane of a group makes all that went before unseen.
-        running = Signal(self.parameters.high_bits + 1, reset_less=True)
+        running = Signal(p.high_bits + 1, reset_less=True)
         shifted = Signal(MANTISSA_BITS_MAX - 1, reset_less=True)
         high = Signal.like(self.high, reset_less=True)
         low = Signal.like(self.low, reset_less=True)
         total = Signal(len(running))
         dropped = Signal(len(low))
         addend = self._addend(m, running)
+        advance = self.advance if p.rank_rows else Const(1)
+        columns = p.columns(select_entries(m, platform, self.selects, self.tables, p.entry_bits))
         m.d.comb += [
-            total.eq(self._add(m, platform, self._selected(m, platform), addend)),
+            total.eq(p.tree.add(m, platform, columns, addend, advance)),
             dropped.eq(Cat(shifted, ~running[0])),
             self.high.eq(high),
             self.low.eq(low),
@@ -140,40 +141,6 @@ class PlaneSum(wiring.Component):
             with m.If(self.last):
                 m.d.sync += [high.eq(total[:-1]), low.eq(dropped)]
         return m
-
-    def _selected(self, m, platform):
-        """Return the bits of the selected table entries by weight, all but the top one inverted."""
-        entry_bits = self.parameters.entry_bits + 1
-        selected = []
-        for select, table in zip(self.selects, self.tables, strict=True):
-            entries = [Signal(signed(entry_bits)) for _ in range(3)]
-            for entry, value in zip(entries, (table.w0, table.w1, table.both), strict=True):
-                m.d.comb += entry.eq(value)
-            inverted = and_or_select(m, platform, list(select), entries)
-            selected.append(Cat(inverted[:-1], ~inverted[-1]))
-        return self.parameters.columns(selected)
-
-    def _add(self, m, platform, columns, addend):
-        """Return the sum of the bits in ``columns`` and ``addend``, rank by rank or in one tree."""
-        rank_rows = self.parameters.rank_rows
-        for rank, rows in enumerate(rank_rows):
-            with m.If(self.advance):
-                columns = [
-                    self._registered(m, bits, f"rank_{rank}_{weight}")
-                    for weight, bits in enumerate(reduce_levels(m, platform, columns, rows))
-                ]
-        columns = [bits + list(addend[place : place + 1]) for place, bits in enumerate(columns)]
-        if not rank_rows:
-            return compress(m, platform, columns)
-        # An FPGA adds two rows in a carry chain, which is faster than any tree down to one.
-        sums, carries = carry_save(m, platform, columns, reduce_levels)
-        return sums + carries
-
-    def _registered(self, m, bits, name):
-        """Return a register that takes ``bits``, bit by bit."""
-        register = Signal(len(bits), name=name, reset_less=True)
-        m.d.sync += register.eq(Cat(bits))
-        return list(register)
 
     def _addend(self, m, running):
         """Return what the tree adds to a plane: half the running sum, or where that starts."""

@@ -3,8 +3,8 @@
 The hardware, the documentation, the C header and the Python constants are made from it.
 """
 
+from lamina.bus.registers import Field, Register
 from lamina.formats.engine import GROUPS_BITS, PLACE_BITS, TAG_BITS, Cause, counters_layout
-from lamina.store.register_map import Field, Register
 
 __all__ = ["ADDRESS_BITS", "COUNTERS", "ID", "REGISTERS", "offset"]
 

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.anda.pairs import decode_pairs
 from lamina.copies import copies
 from lamina.formats.anda import GROUP, PAIRS, plane_layout
 from lamina.parameters import check_flag, check_range
@@ -84,7 +85,6 @@ class Row(wiring.Component):
         with m.If(enable):
             m.d.sync += self.o.valid.eq(valid)
         for selects, bits in zip(self.selects, planes, strict=True):
-            for pair in range(PAIRS):
-                even, odd = bits[2 * pair], bits[2 * pair + 1]
-                m.d.comb += selects[pair].eq(Cat(even & ~odd, ~even & odd, even & odd))
+            for select, decoded in zip(selects, decode_pairs(bits), strict=True):
+                m.d.comb += select.eq(decoded)
         return m

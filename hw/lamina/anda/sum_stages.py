@@ -21,7 +21,7 @@ from lamina.arith.rounding import (
 )
 from lamina.arith.unpack import unpack
 from lamina.formats.anda import MANTISSA_BITS_MAX, WIDE_SCALE
-from lamina.formats.ieee import FP32
+from lamina.formats.ieee import FP32, Format
 
 __all__ = ["NORMALISED", "BoundedAddParameters", "ConvertParameters", "ScaleParameters"]
 
@@ -87,9 +87,8 @@ def _normalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
 class ScaleParameters(PipelineParameters):
     """A sum, rounded to FP32, times a `WIDE_SCALE`.
 
-    ``bounded``: neither sums nor products are subnormal or Inf.
-
-    That is so for FP16 activations: every product is a multiple of 2^-53, and below 2^60.
+    ``bounded``: neither sums nor products are subnormal or Inf. That is so for FP16 activations,
+    whose products are multiples of 2^-53 and below 2^60.
     """
 
     bounded: bool = True
@@ -173,18 +172,15 @@ class BoundedAddParameters(Fp32AddParameters):
 
     @property
     def stages(self):
-        bounded = {
-            "compare": _compare_bounded,
-            "limit_shift": _shift_all,
-            "round_to_nearest_even": round_bounded,
-        }
-        return tuple(bounded.get(stage.__name__, stage) for stage in super().stages)
+        return fp32_add.add_stages(
+            self.format, comparison=_compare_bounded, limit=_shift_all, to_nearest=round_bounded
+        )
 
 
-def _compare_bounded(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+def _compare_bounded(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
     """As for any operands, but an exponent of all ones is NaN's."""
     nan = _exponent(x.a).all() | _exponent(x.b).all()
-    return fp32_add.compare(m, x, FP32) | {"nan": nan, "inf": Const(0)}
+    return fp32_add.compare(m, x, fmt) | {"nan": nan, "inf": Const(0)}
 
 
 def _shift_all(m: Module, x: SimpleNamespace) -> dict[str, Value]:

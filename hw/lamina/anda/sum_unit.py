@@ -132,8 +132,8 @@ class SumUnit(wiring.Component):
         Of the group.
     scale : In(17)
         `WIDE_SCALE` of the group that was read ``convert.latency`` cycles before.
-    add, begin : In(1)
-        A product is added, ``multiply.latency`` cycles after that: ``begin``: to +0.
+    add, anew : In(1)
+        A product is added, ``multiply.latency`` cycles after that: ``anew``: to +0.
     value : Out(32)
         ``add.latency`` cycles later: the sum.
 
@@ -164,7 +164,7 @@ class SumUnit(wiring.Component):
                 "exponent": In(EXPONENT_BITS),
                 "scale": In(WIDE_SCALE.width),
                 "add": In(1),
-                "begin": In(1),
+                "anew": In(1),
                 "value": Out(FP32.width),
             }
         )
@@ -197,7 +197,7 @@ class SumUnit(wiring.Component):
         augend = Signal(FP32.width)
         total = self._pipeline(
             m, "add", p.add,
-            {"a": Mux(self.begin, 0, augend), "b": products["value"]}, adds,
+            {"a": Mux(self.anew, 0, augend), "b": products["value"]}, adds,
         )["value"]  # fmt: skip
         m.d.comb += self.value.eq(total)
         (self._ring if p.ring else self._queue)(m, augend, total, adds)

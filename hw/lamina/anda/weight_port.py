@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from lamina.arith.compressor_tree import compress
 from lamina.arith.leading_zeros import count_leading_zeros
+from lamina.arith.pipeline import delayed
 from lamina.arith.rounding import shift_left
 from lamina.arith.unpack import unpack
 from lamina.formats.anda import PAIRS, WIDE_SCALE, array_weights_layout, column_weights_layout
@@ -123,12 +124,8 @@ class WeightPort(wiring.Component):
                 ("corrections", correction, p.correction_delay),
                 ("scales", scales[column], p.scale_delay),
             ):
-                for rank in range(delay):
-                    before = value
-                    value = Signal(len(value), name=f"{field}_{column}_{rank}", reset_less=True)
-                    with m.If(self.advance):
-                        m.d.sync += value.eq(before)
-                m.d.comb += self.weights[field][column].eq(value)
+                later = delayed(m, value, self.advance, delay, f"{field}_{column}")
+                m.d.comb += self.weights[field][column].eq(later)
         return m
 
     def _pair(self, m, tables, column):

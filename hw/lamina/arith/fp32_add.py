@@ -1,5 +1,6 @@
 """FP32 addition, and FP16's by the same stages."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -31,16 +32,6 @@ _COARSE = 3
 def _aligned_bits(fmt: Format) -> int:
     """Return the bits of a significand that another one is aligned to."""
     return fmt.precision + _EXTRA
-
-
-def add_stages(fmt: Format) -> tuple[Stage, ...]:
-    """Return the stages from patterns ``a`` and ``b`` to that of their sum, ``value``."""
-    stages = (
-        compare, swap, align_coarse, align_fine, add,
-        count_zeros, limit_shift, normalise, round_to_nearest_even,
-    )  # fmt: skip
-    plain = (align_fine, count_zeros, limit_shift)
-    return tuple(stage if stage in plain else of_format(stage, fmt) for stage in stages)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +144,25 @@ def normalise(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
     return keep(x, "sign", "exponent", "nan", "inf") | {
         "significand": jam(shifted, rounded_bits(fmt))
     }
+
+
+def add_stages(
+    fmt: Format,
+    *,
+    comparison: Callable = compare,
+    limit: Stage = limit_shift,
+    to_nearest: Callable = round_to_nearest_even,
+) -> tuple[Stage, ...]:
+    """Return the stages from patterns ``a`` and ``b`` to that of their sum, ``value``.
+
+    ``comparison``, ``limit``, ``to_nearest``: for operands of which more is known.
+    """
+    stages = (
+        comparison, swap, align_coarse, align_fine, add,
+        count_zeros, limit, normalise, to_nearest,
+    )  # fmt: skip
+    plain = (align_fine, count_zeros, limit)
+    return tuple(stage if stage in plain else of_format(stage, fmt) for stage in stages)
 
 
 class Fp32Add(Pipeline):

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from lamina.parameters import check_range
 from lamina.stream.buffer import SkidBufferParameters
 
-__all__ = ["Pipeline", "PipelineParameters", "Stage"]
+__all__ = ["Pipeline", "PipelineParameters", "Stage", "delayed"]
 
 #: A combinational step: takes the module and the values of the step before as attributes, and
 #: returns those that later steps need, by name. What it does not return ends there.
@@ -121,6 +121,27 @@ class PipelineParameters:
                 values = register(stage.__name__, values | tag)
                 tag = {name: values.pop(name) for name in tag}
         return values | tag
+
+
+def delayed(
+    m: Module,
+    value: Value,
+    enable: Value,
+    ranks: int,
+    name: str | None = None,
+    *,
+    reset_less: bool = True,
+) -> Value:
+    """Return ``value`` after so many ranks of registers that move with ``enable``.
+
+    They are called ``<name>_<rank>``. Not ``reset_less``: what makes something happen.
+    """
+    for rank in range(ranks):
+        named = {"name": f"{name}_{rank}"} if name else {}
+        before, value = value, Signal.like(value, reset_less=reset_less, **named)
+        with m.If(enable):
+            m.d.sync += value.eq(before)
+    return value
 
 
 class Pipeline(wiring.Component):

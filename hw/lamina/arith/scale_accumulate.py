@@ -76,9 +76,14 @@ class ScaleAccumulateParameters:
         return BlockMemoryParameters(width=FP32.width, depth=max(2, self.outputs))
 
     @property
+    def fetch_ranks(self) -> int:
+        """Ranks that fetch a sum: a block RAM's output is so slow that it has one for itself."""
+        return 2 if self.stages_per_rank > 1 or self.memory.shallow else 3
+
+    @property
     def ranks_under_way(self) -> int:
-        """Ranks that a product passes after the interlock: two fetch its sum, then the adder."""
-        return 2 + self.add.latency
+        """Ranks that a product passes after the interlock: some fetch its sum, then the adder."""
+        return self.fetch_ranks + self.add.latency
 
     @property
     def accumulate_latency(self) -> int:
@@ -101,7 +106,8 @@ class ScaleAccumulateParameters:
         """Both units, slice, memory, interlock, and operands and places under way."""
         parts = (self.multiply, self.products, self.add, self.memory)
         interlock = self.multiply.output_layout.size + 1 + self.ranks_under_way
-        under_way = 3 * FP32.width + self.ranks_under_way * (1 + self.place_layout.size)
+        under_way = self.ranks_under_way * (1 + self.place_layout.size)
+        under_way += (2 * self.fetch_ranks - 1) * FP32.width
         return sum(part.storage_bits for part in parts if part) + interlock + under_way
 
 
@@ -143,15 +149,18 @@ class ScaleAccumulate(wiring.Component):
         m.submodules.sums = sums = BlockMemory(p.memory)
         products = sliced(m, "products", multiply.o, p.products)
         held, under_way = self._interlock(m, products, add.i.ready)
-        (_, reading), (fetched, _), (_, written) = under_way[0], under_way[1], under_way[-1]
-        waiting = Signal(FP32.width, reset_less=True)
-        augend, addend = Signal.like(waiting), Signal.like(waiting)
+        (_, reading), (fetched, _) = under_way[p.fetch_ranks - 2 : p.fetch_ranks]
+        _, written = under_way[-1]
+        found, addend = sums.read_data, held.value
+        augend = Signal(FP32.width, reset_less=True)
         with m.If(add.i.ready):
-            m.d.sync += [
-                waiting.eq(held.value),
-                addend.eq(waiting),
-                augend.eq(Mux(reading.begin, 0, sums.read_data)),
-            ]
+            for rank in range(p.fetch_ranks):
+                before, addend = addend, Signal(FP32.width, name=f"addend_{rank}", reset_less=True)
+                m.d.sync += addend.eq(before)
+            for rank in range(p.fetch_ranks - 2):
+                before, found = found, Signal(FP32.width, name=f"found_{rank}", reset_less=True)
+                m.d.sync += found.eq(before)
+            m.d.sync += augend.eq(Mux(reading.begin, 0, found))
         given = self.i.payload
         m.d.comb += [
             multiply.i.payload.a.eq(given.value),

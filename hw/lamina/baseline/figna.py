@@ -4,12 +4,9 @@ from dataclasses import dataclass
 
 from amaranth.hdl import Module, Signal
 
+from lamina.arith.pipeline import delayed
 from lamina.baseline.integer_dot import DenseDot, DenseDotParameters, PlainDot, PlainDotParameters
-from lamina.baseline.integer_element import (
-    IntegerElement,
-    IntegerElementParameters,
-    delayed,
-)
+from lamina.baseline.integer_element import IntegerElement, IntegerElementParameters
 from lamina.cell import Cell
 from lamina.formats.anda import GROUP
 from lamina.parameters import check_choice

@@ -13,7 +13,7 @@ from lamina.arith.rounding import ROUND_NORMAL_STAGES, keep
 from lamina.arith.unpack import unpack
 from lamina.baseline.lane import Lane, LaneParameters
 from lamina.formats.ieee import FP16, FP32
-from lamina.parameters import check_power_of_two, check_range
+from lamina.parameters import check_power_of_two, check_range, narrowed
 
 __all__ = ["FpDot", "FpDotParameters"]
 
@@ -203,12 +203,7 @@ class FpDotParameters(LaneParameters):
     @property
     def product(self) -> _TermParameters:
         """Parameters of the dot product."""
-        return _TermParameters(
-            lanes=self.lanes,
-            window_bits=self.window_bits,
-            tag_bits=self.tag_bits,
-            stages_per_rank=self.stages_per_rank,
-        )
+        return narrowed(_TermParameters, self, tag_bits=self.tag_bits)
 
 
 class FpDot(Lane):

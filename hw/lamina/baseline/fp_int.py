@@ -9,7 +9,7 @@ from lamina.arith.pipeline import PipelineParameters
 from lamina.arith.unpack import unpack
 from lamina.baseline.lane import EXACT_STAGES, Lane, LaneParameters
 from lamina.formats.ieee import FP16, FP32
-from lamina.parameters import check_range
+from lamina.parameters import check_range, narrowed
 
 __all__ = ["FpInt", "FpIntParameters"]
 
@@ -63,11 +63,7 @@ class FpIntParameters(LaneParameters):
     @property
     def product(self) -> _ProductParameters:
         """Parameters of the product."""
-        return _ProductParameters(
-            weight_bits=self.weight_bits,
-            tag_bits=self.tag_bits,
-            stages_per_rank=self.stages_per_rank,
-        )
+        return narrowed(_ProductParameters, self, tag_bits=self.tag_bits)
 
 
 class FpInt(Lane):

@@ -7,8 +7,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data
 
 from lamina.arith.adder_tree import AdderTreeParameters
-from lamina.arith.pipeline import Pipeline, PipelineParameters
-from lamina.baseline.integer_element import IntegerElement, IntegerElementParameters, delayed
+from lamina.arith.pipeline import Pipeline, PipelineParameters, delayed
+from lamina.baseline.integer_element import IntegerElement, IntegerElementParameters
 from lamina.cell import Cell
 from lamina.formats.anda import GROUP
 from lamina.parameters import check_range

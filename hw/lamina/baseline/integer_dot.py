@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.anda.pairs import decode_pair
 from lamina.arith.adder_tree import AdderTreeParameters
 from lamina.arith.compressor_tree import carry_save
 from lamina.arith.pipeline import Pipeline, PipelineParameters
@@ -99,7 +100,7 @@ class DenseDotParameters(_DotParameters):
     def decode(self, weights: list[Value]) -> Value:
         """Return, for each pair of weights and each bit of them, which of the pair have it."""
         return Cat(
-            Cat(even & ~odd, ~even & odd, even & odd)
+            decode_pair(even, odd)
             for pair in zip(weights[::2], weights[1::2], strict=True)
             for even, odd in zip(*pair, strict=True)
         )

@@ -188,12 +188,3 @@ class IntegerElement(wiring.Component):
         ]
         for field in self.parameters.beside_layout.members:
             m.d.comb += payload[field].eq(beside[field])
-
-
-def delayed(m: Module, value: Signal, enable: Value, ranks: int) -> Signal:
-    """Return ``value`` after so many ranks of registers that move with ``enable``."""
-    for _ in range(ranks):
-        before, value = value, Signal.like(value, reset_less=True)
-        with m.If(enable):
-            m.d.sync += value.eq(before)
-    return value

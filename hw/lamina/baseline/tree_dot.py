@@ -15,7 +15,7 @@ from lamina.baseline.fp_lane import multiply, multiply_parts, unpack_factors
 from lamina.baseline.lane import EXACT_STAGES, Lane, LaneParameters
 from lamina.baseline.ring import RingParameters
 from lamina.formats.ieee import FP16, FP32, Format
-from lamina.parameters import check_choice, check_power_of_two
+from lamina.parameters import check_choice, check_power_of_two, narrowed
 
 __all__ = ["TreeDot", "TreeDotParameters"]
 
@@ -149,17 +149,12 @@ class TreeDotParameters(LaneParameters):
     @property
     def ring(self) -> RingParameters:
         """Parameters of the sums."""
-        return RingParameters(stages_per_rank=self.stages_per_rank, sums=self.sums)
+        return narrowed(RingParameters, self)
 
     @property
     def product(self) -> _TermParameters:
         """Parameters of the multipliers and the tree."""
-        return _TermParameters(
-            lanes=self.lanes,
-            sums=self.sums,
-            tag_bits=self.tag_bits,
-            stages_per_rank=self.stages_per_rank,
-        )
+        return narrowed(_TermParameters, self, tag_bits=self.tag_bits)
 
 
 class TreeDot(Lane):

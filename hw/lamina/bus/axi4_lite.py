@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["AxiLitePort", "lite_pins"]
+__all__ = ["AxiLitePort", "access_members", "add_registers", "lite_pins"]
 
 _OKAY, _SLVERR = 0, 2
 
@@ -39,36 +39,60 @@ def lite_pins(prefix: str, address_bits: int) -> dict:
     }
 
 
+def access_members(address_bits: int) -> dict:
+    """Return the members of what answers the accesses of an `AxiLitePort`, one at a time.
+
+    ``address`` : In
+        Of a word, without its two low bits.
+    ``write``, ``read`` : In
+        Held until ``done``; ``write_data`` with ``write``.
+    ``done``, ``error``, ``read_data`` : Out
+        The access is over; ``error``: nothing is there.
+    """
+    return {
+        "address": In(address_bits - 2),
+        "write": In(1),
+        "write_data": In(32),
+        "read": In(1),
+        "done": Out(1),
+        "error": Out(1),
+        "read_data": Out(32),
+    }
+
+
+def add_registers(m: Module, outer: wiring.Component, registers: wiring.Component) -> None:
+    """Make ``registers``, which have `access_members`, and a port for them submodules of ``outer``.
+
+    The port's pins are the members ``s_axil_*`` of ``outer``.
+    """
+    address_bits = len(registers.address) + 2
+    m.submodules.port = port = AxiLitePort(address_bits)
+    m.submodules.registers = registers
+    for name, member in lite_pins("s_axil", address_bits).items():
+        pin, own = getattr(port, name), getattr(outer, name)
+        m.d.comb += pin.eq(own) if member.flow == In else own.eq(pin)
+    for name, member in access_members(address_bits).items():
+        here, there = getattr(port, name), getattr(registers, name)
+        m.d.comb += there.eq(here) if member.flow == In else here.eq(there)
+
+
 class AxiLitePort(wiring.Component):
     """An AXI4-Lite slave that hands on one access at a time.
 
     Members
     -------
     s_axil_* : pins
-    address : Out
-        Of a word, without its two low bits.
-    write, read : Out
-        Held until ``done``; ``write_data`` with ``write``.
-    done, error, read_data : In
-        The access is over; ``error``: nothing is there, answered with SLVERR.
+    address, write, write_data, read : Out; done, error, read_data : In
+        `access_members` of who answers.
 
-    A write of less than a whole word is answered with SLVERR and not done. Reads and writes that
-    come together take turns.
+    An error is answered with SLVERR. So is a write of less than a whole word, which is not done.
+    Reads and writes that come together take turns.
     """
 
     def __init__(self, address_bits: int):
-        super().__init__(
-            {
-                **lite_pins("s_axil", address_bits),
-                "address": Out(address_bits - 2),
-                "write": Out(1),
-                "write_data": Out(32),
-                "read": Out(1),
-                "done": In(1),
-                "error": In(1),
-                "read_data": In(32),
-            }
-        )
+        accesses = access_members(address_bits).items()
+        asks = {name: member.flip() for name, member in accesses}
+        super().__init__(lite_pins("s_axil", address_bits) | asks)
 
     def elaborate(self, platform):
         m = Module()

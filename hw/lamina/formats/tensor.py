@@ -20,6 +20,8 @@ __all__ = [
     "counters_layout",
     "element_layout",
     "operation_layout",
+    "placed_element_layout",
+    "product_operation_layout",
     "word_scales_layout",
 ]
 
@@ -57,6 +59,11 @@ def operation_layout() -> data.StructLayout:
     return data.StructLayout({"flow": Flow} | {name: unsigned(1) for name in names})
 
 
+def product_operation_layout() -> data.StructLayout:
+    """Return a warp operation in a byte: `operation_layout`, and whether it ends its product."""
+    return data.StructLayout({**operation_layout().members, "last": unsigned(1)})
+
+
 def a_tile_layout() -> data.StructLayout:
     """Return a tile of A: ``values[4 * i + j]`` is the FP16 value at row i and k = j."""
     return data.StructLayout({"values": data.ArrayLayout(unsigned(16), TILE * TILE)})
@@ -88,6 +95,15 @@ def element_layout(row_bits: int) -> data.StructLayout:
     """
     place = {"column": unsigned(3), "word": unsigned(row_bits), "row": unsigned(row_bits)}
     return data.StructLayout({"value": unsigned(32)} | place)
+
+
+def placed_element_layout() -> data.StructLayout:
+    """Return a finished element of a warp's tile in 8 bytes, a byte for each part of its place.
+
+    ``there``: 1 of an element, and 0, as is all else, where there is none.
+    """
+    place = {name: unsigned(8) for name in ("column", "word", "row")}
+    return data.StructLayout({"value": unsigned(32), **place, "there": unsigned(8)})
 
 
 def counters_layout() -> data.StructLayout:

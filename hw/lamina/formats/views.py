@@ -9,6 +9,7 @@ from lamina.formats.planes import BLOCK_BITS
 __all__ = [
     "BLOCK_ROWS",
     "GRANULE_LINES_BITS",
+    "RUN_BLOCKS_BITS",
     "VIEW_INDEX_BITS",
     "ViewKind",
     "access_layout",
@@ -17,12 +18,16 @@ __all__ = [
     "message_layout",
     "place_layout",
     "read_layout",
+    "run_layout",
     "view_layout",
     "write_layout",
 ]
 
 #: Rows that a block has in a plane buffer, whatever its format.
 BLOCK_ROWS = 16
+
+#: log2 of the most blocks that are fetched together: a plane of each, 4 KiB, is the longest burst.
+RUN_BLOCKS_BITS = 6
 
 #: log2 of the lines of the grain in which windows lie in the device's address space: 64 KiB.
 GRANULE_LINES_BITS = 10
@@ -145,6 +150,16 @@ def fetch_layout(slot_bits: int, beat_bits: int) -> data.StructLayout:
             "top": unsigned(4),
             "group": unsigned(3),
         }
+    )
+
+
+def run_layout(slot_bits: int, beat_bits: int) -> data.StructLayout:
+    """Return an order to fetch ``blocks`` + 1 blocks side by side, of which ``order`` is the first.
+
+    Plane by plane: a beat of each block, then the next plane.
+    """
+    return data.StructLayout(
+        {"order": fetch_layout(slot_bits, beat_bits), "blocks": unsigned(RUN_BLOCKS_BITS)}
     )
 
 

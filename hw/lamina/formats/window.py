@@ -8,8 +8,8 @@ from lamina.formats.packed import LANES, WORD_BITS
 __all__ = ["window_scale_layout", "window_step_layout", "window_words_layout"]
 
 
-def window_step_layout(rows: int, index_bits: int) -> data.StructLayout:
-    """Return four activations of each of some rows, at the same k.
+def window_step_layout(rows: int, index_bits: int, lanes: int = LANES) -> data.StructLayout:
+    """Return ``lanes`` activations of each of some rows, at the same k.
 
     ``a[r][i]``: FP16 activation of row r at k + i. ``last``: last step of a scale group. ``index``:
     which tile of outputs the group adds to. ``begin``, ``end``: the group is the first, the last
@@ -17,7 +17,7 @@ def window_step_layout(rows: int, index_bits: int) -> data.StructLayout:
     """
     return data.StructLayout(
         {
-            "a": data.ArrayLayout(data.ArrayLayout(unsigned(16), LANES), rows),
+            "a": data.ArrayLayout(data.ArrayLayout(unsigned(16), lanes), rows),
             "last": unsigned(1),
             "index": unsigned(index_bits),
             "begin": unsigned(1),
@@ -26,12 +26,12 @@ def window_step_layout(rows: int, index_bits: int) -> data.StructLayout:
     )
 
 
-def window_words_layout(words: int) -> data.StructLayout:
+def window_words_layout(words: int, lanes: int = LANES) -> data.StructLayout:
     """Return ``words[w][i]``: the weights of neighbouring columns at k + i; columns ascend with w.
 
     Codes are stored in a word as in `packed`.
     """
-    word = data.ArrayLayout(unsigned(WORD_BITS), LANES)
+    word = data.ArrayLayout(unsigned(WORD_BITS), lanes)
     return data.StructLayout({"words": data.ArrayLayout(word, words)})
 
 

@@ -20,6 +20,7 @@ from lamina.pacq.layouts import (
 )
 from lamina.pacq.rank import Rank, RankParameters
 from lamina.parameters import check_range
+from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
 __all__ = ["Finish", "FinishParameters", "round_sum"]
@@ -113,9 +114,16 @@ class FinishParameters:
         return BlockMemoryParameters(width=self.partial.size, depth=self.outputs)
 
     @property
+    def result(self) -> SkidBufferParameters | None:
+        """Of the register slice behind the rounding, which lets the ranks before it move."""
+        layout = scaled_sum_layout(self.output_bits)
+        return SkidBufferParameters(shape=layout) if self.split else None
+
+    @property
     def latency(self) -> int:
         """Cycles from the last segment of a group to its rounded sum."""
-        return 3 + self.split + self.converter.latency
+        slice_ = self.result.latency if self.result else 0
+        return 3 + self.split + self.converter.latency + slice_
 
     @property
     def throughput(self) -> int:
@@ -127,7 +135,7 @@ class FinishParameters:
         """Flip-flops of the ranks and bits of the partial sums."""
         ranks = self.entry.storage_bits + 2 * self.sums.size + self.converter.storage_bits
         if self.split:
-            ranks += self.rows.size + self.partial.size
+            ranks += self.rows.size + self.partial.size + self.result.storage_bits
         return ranks + self.memory.storage_bits + self.memory.width
 
 
@@ -163,8 +171,12 @@ class Finish(wiring.Component):
         p = self.parameters
         m.submodules.converter = converter = IntToFp32(p.converter)
         # Whether anything enters the converter or not: hundreds of registers wait for this.
-        advance = converter.i.ready
-
+        o, advance, enters = self.o, converter.i.ready, Const(1)
+        if p.result:  # straight from a register then; the converter may run ahead of the ranks
+            m.submodules.result = result = SkidBuffer(p.result)
+            wiring.connect(m, result.o, wiring.flipped(self.o))
+            o = result.i
+            advance = enters = o.ready
         taken = self._take(m, advance)
         beat, valid, rows = taken.p, taken.valid, self._rows(taken.p)
         if p.split:
@@ -177,7 +189,7 @@ class Finish(wiring.Component):
         joined = self._join(segment_sum, self._read(m, advance, memory, taken))
         group_sum = self._rank(m, advance, p.sums, segment_sum, **joined)
         self._write(m, memory, group_sum)
-        self._round(m, converter, group_sum)
+        self._round(m, converter, group_sum, enters, o)
         return m
 
     @staticmethod
@@ -245,15 +257,15 @@ class Finish(wiring.Component):
             memory.write_data.eq(Cat(group_sum.sum, group_sum.special)),
         ]
 
-    def _round(self, m, converter, group_sum):
+    def _round(self, m, converter, group_sum, enters, o):
         beside = group_sum.beside
         m.d.comb += [
-            converter.i.valid.eq(group_sum.valid & beside.group_last),
+            converter.i.valid.eq(group_sum.valid & beside.group_last & enters),
             converter.i.p.value.eq(group_sum.sum),
             converter.i.p.exponent.eq(UNIT_EXPONENT),
         ]
         tag = Cat(beside.scale, beside.index, beside.begin, beside.end)
-        round_sum(m, converter, group_sum.special, tag, self.o)
+        round_sum(m, converter, group_sum.special, tag, o)
 
 
 def round_sum(m: Module, converter: IntToFp32, special: data.View, tag: Value, o) -> None:

@@ -54,7 +54,8 @@ class OctetParameters:
     @property
     def panels(self) -> dict[str, PanelsParameters]:
         """Parameters of the operand buffers."""
-        return {operand: PanelsParameters(operand=operand) for operand in "ab"}
+        rank = self.stages_per_rank == 1
+        return {operand: PanelsParameters(operand=operand, rank=rank) for operand in "ab"}
 
     @property
     def issue(self) -> IssueParameters:
@@ -132,7 +133,7 @@ class OctetParameters:
         """Flip-flops and memory bits of all parts."""
         parts = [self.fragments, *self.panels.values(), self.issue, self.step]
         parts += [self.sums] * DPS + [self.tail] * self.tails + [self.fp16_lane] * self.fp16
-        return sum(part.storage_bits for part in parts) + counters_layout().size + 4 + 12
+        return sum(part.storage_bits for part in parts) + counters_layout().size + 7 + 4 + 12
 
 
 class Octet(wiring.Component):
@@ -149,6 +150,7 @@ class Octet(wiring.Component):
     issue, working : Out
         Operands enter the trees; there is an operation under way.
     counters : Out of `counters_layout`
+        Of all that happened until the cycle before.
 
     Timing: ``parameters.cycles`` per operation, without a gap between operations.
 
@@ -307,15 +309,18 @@ class Octet(wiring.Component):
         m.d.sync += [
             owed.eq(owed + Mux(finishes, due, 0) - leaving),
             elements.eq(all_elements),
-            counters.register_file_c.eq(counters.register_file_c + all_elements[-1]),
         ]
         steps = issue.a_enable
-        for name, events in (
-            ("register_file_a", fragments.a_enable),
-            ("register_file_b", fragments.b_enable),
-            ("buffer_a", Mux(steps, DPS, 0)),
-            ("buffer_b", steps),
-            ("issue_cycles", self.issue),
-            ("cycles", self.working),
+        for name, event, accesses in (
+            ("register_file_a", fragments.a_enable, 1),
+            ("register_file_b", fragments.b_enable, 1),
+            ("register_file_c", all_elements[-1], 1),
+            ("buffer_a", steps, DPS),
+            ("buffer_b", steps, 1),
+            ("issue_cycles", self.issue, 1),
+            ("cycles", self.working, 1),
         ):
-            m.d.sync += counters[name].eq(counters[name] + events)
+            # What happens is known too late to move a carry along 32 bits.
+            happened = Signal(name=f"{name}_event")
+            counted = counters[name] + Mux(happened, accesses, 0)
+            m.d.sync += [happened.eq(event), counters[name].eq(counted)]

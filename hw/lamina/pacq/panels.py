@@ -7,7 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.formats.tensor import A_TILES_MAX, B_TILES, Flow, a_tile_layout, operation_layout
-from lamina.parameters import check_choice
+from lamina.parameters import check_choice, check_flag
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
 __all__ = ["Panels", "PanelsParameters"]
@@ -22,12 +22,14 @@ _FRAGMENTS = {"a": A_TILES_MAX, "b": B_TILES}
 
 @dataclass(frozen=True, kw_only=True)
 class PanelsParameters:
-    """``operand``: "a" or "b"."""
+    """``operand``: "a" or "b". ``rank``: a register behind the register file, for a block RAM."""
 
     operand: str = "a"
+    rank: bool = False
 
     def __post_init__(self):
         check_choice("operand", self.operand, tuple(_TILES))
+        check_flag("rank", self.rank)
 
     @property
     def tile_bits(self) -> int:
@@ -49,7 +51,7 @@ class PanelsParameters:
     @property
     def latency(self) -> int:
         """Cycles from an operation to the first tile of its first panel of four."""
-        return 4 + 1
+        return 4 + 1 + self.rank
 
     @property
     def throughput(self) -> str:
@@ -58,8 +60,10 @@ class PanelsParameters:
 
     @property
     def storage_bits(self) -> int:
-        """The tiles, and where the next one goes."""
-        return self.memory.storage_bits + 4 + self.tile_bits + 3 + 2 * 2 + 1 + self.tile_bits + 1
+        """The tiles, and where the next one goes, the rank's tile beside it."""
+        rank = self.memory.width + 2 + self.memory.address_bits if self.rank else 0
+        places = 4 + self.tile_bits + 3 + 2 * 2 + 1 + self.tile_bits + 1
+        return self.memory.storage_bits + places + rank
 
 
 class Panels(wiring.Component):
@@ -121,13 +125,18 @@ class Panels(wiring.Component):
                 half.eq(half ^ last_panel),
                 writing.eq(~writing),
             ]
-        # What is read from the register file is written a cycle later, and there after that.
-        arriving, arrived = Signal(), Signal()
-        address, reading = Signal(p.memory.address_bits), Signal()
+        # What is read from the register file is written a cycle or two later, and there after that.
+        data, reading = self.fragment_data, Signal()
+        arriving, arrived, address = self.fragment_enable, ends, Cat(tile, writing)
+        for rank in range(1 + p.rank):
+            before = Cat(arriving, arrived, address)
+            arriving, arrived = Signal(name=f"arriving_{rank}"), Signal(name=f"arrived_{rank}")
+            address = Signal(p.memory.address_bits, name=f"address_{rank}")
+            m.d.sync += Cat(arriving, arrived, address).eq(before)
+        if p.rank:
+            data = Signal(p.memory.width, reset_less=True)
+            m.d.sync += data.eq(self.fragment_data)
         m.d.sync += [
-            arriving.eq(self.fragment_enable),
-            arrived.eq(ends),
-            address.eq(Cat(tile, writing)),
             asked.eq(asked + ends - self.release),
             present.eq(present + arrived - self.release),
             reading.eq(reading ^ self.release),
@@ -136,7 +145,7 @@ class Panels(wiring.Component):
             self.there.eq(present != 0),
             tiles.write_enable.eq(arriving),
             tiles.write_address.eq(address),
-            tiles.write_data.eq(self.fragment_data),
+            tiles.write_data.eq(data),
             tiles.read_enable.eq(self.read_enable),
             tiles.read_address.eq(Cat(self.read_address, reading)),
             self.read_data.eq(tiles.read_data),

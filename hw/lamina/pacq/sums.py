@@ -11,7 +11,7 @@ from lamina.pacq.align import Align, AlignParameters, code_offset
 from lamina.pacq.columns import Columns, ColumnsParameters
 from lamina.pacq.layouts import segment_layout, summed_layout
 from lamina.pacq.operands import Operands, OperandsParameters
-from lamina.parameters import check_flag, check_power_of_two, check_range
+from lamina.parameters import check_flag, check_power_of_two, check_range, narrowed
 from lamina.stream.buffer import Queue, QueueParameters
 
 __all__ = ["Sums", "SumsParameters"]
@@ -53,12 +53,7 @@ class SumsParameters:
     @property
     def columns(self) -> ColumnsParameters:
         """Parameters of the trees and accumulators."""
-        return ColumnsParameters(
-            trees=self.trees,
-            stages_per_rank=self.stages_per_rank,
-            lanes=self.lanes,
-            single=self.single,
-        )
+        return narrowed(ColumnsParameters, self)
 
     @property
     def segments(self) -> QueueParameters:

@@ -10,6 +10,7 @@ from lamina.arith.scale_accumulate import ScaleAccumulate, ScaleAccumulateParame
 from lamina.pacq.finish import Finish, FinishParameters
 from lamina.pacq.layouts import summed_layout
 from lamina.parameters import check_choice, check_range
+from lamina.stream.buffer import SkidBufferParameters, sliced
 
 __all__ = ["Tail", "TailParameters"]
 
@@ -45,9 +46,20 @@ class TailParameters:
         )
 
     @property
+    def source(self) -> SkidBufferParameters | None:
+        """Of the register slice behind each source, if they take turns and every stage has a rank.
+
+        The turn would have to reach all of a unit's enables in one cycle.
+        """
+        if self.sources == 1 or self.stages_per_rank > 1:
+            return None
+        return SkidBufferParameters(shape=summed_layout(self.index_bits))
+
+    @property
     def latency(self) -> int:
         """Cycles from the last sum of an output to its result."""
-        return self.finish.latency + self.accumulate.latency
+        slices = self.source.latency if self.source else 0
+        return slices + self.finish.latency + self.accumulate.latency
 
     @property
     def throughput(self) -> int:
@@ -56,8 +68,10 @@ class TailParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Both parts, and whose turn it is."""
-        return self.finish.storage_bits + self.accumulate.storage_bits + self.sources - 1
+        """Both parts, the slices, and whose turn it is."""
+        slices = self.sources * self.source.storage_bits if self.source else 0
+        parts = self.finish.storage_bits + self.accumulate.storage_bits
+        return slices + parts + self.sources - 1
 
 
 class Tail(wiring.Component):
@@ -90,7 +104,10 @@ class Tail(wiring.Component):
         m.submodules.accumulate = accumulate = ScaleAccumulate(p.accumulate)
         wiring.connect(m, finish.o, accumulate.i)
         wiring.connect(m, accumulate.o, wiring.flipped(self.o))
-        sources = [getattr(self, f"i_{source}") for source in range(p.sources)]
+        sources = [
+            sliced(m, f"source_{source}", wiring.flipped(getattr(self, f"i_{source}")), p.source)
+            for source in range(p.sources)
+        ]
         if p.sources == 1:
             self._take(m, finish.i, sources[0], Const(0, 0))
             return m

@@ -1,6 +1,6 @@
 """All outputs of a tile: elements side by side, and their finished sums one after another."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
@@ -8,12 +8,13 @@ from amaranth.lib.wiring import In, Out
 
 from lamina.cell import Cell
 from lamina.formats.ieee import FP16
-from lamina.formats.packed import LANES, weights_per_word
+from lamina.formats.packed import weights_per_word
 from lamina.pacq.select import select_one
 from lamina.pacq.window_bank import WindowBank, WindowBankParameters
 from lamina.pacq.window_element import WindowElementParameters, pair_layout
 from lamina.pacq.window_passes import WindowPassesParameters
 from lamina.pacq.window_words import WindowWords, WindowWordsParameters
+from lamina.parameters import narrowed
 
 __all__ = ["WindowArray", "WindowArrayParameters"]
 
@@ -36,23 +37,17 @@ class WindowArrayParameters(WindowPassesParameters):
     @property
     def element(self) -> WindowElementParameters:
         """Parameters of an element."""
-        return WindowElementParameters(
-            window_bits=self.window_bits,
-            weight_bits=self.weight_bits,
-            steps=self.steps,
-            carry_limit=self.carry_limit,
-        )
+        return narrowed(WindowElementParameters, self)
 
     @property
     def bank(self) -> WindowBankParameters:
         """Parameters of elements that are synthesized together."""
-        element = {field.name: getattr(self.element, field.name) for field in fields(self.element)}
-        return WindowBankParameters(**element, columns=min(_BANK, self.columns))
+        return narrowed(WindowBankParameters, self, columns=min(_BANK, self.columns))
 
     @property
     def weights(self) -> WindowWordsParameters:
         """Parameters of what gives the steps their weights."""
-        return WindowWordsParameters(words=self.words, steps=self.steps)
+        return narrowed(WindowWordsParameters, self)
 
     @property
     def columns(self) -> int:
@@ -67,7 +62,7 @@ class WindowArrayParameters(WindowPassesParameters):
     @property
     def row_sum_bits(self) -> int:
         """Width of the sum of a row's activations over a pass."""
-        return self.window_bits + (LANES * self.steps - 1).bit_length()
+        return self.window_bits + (self.lanes * self.steps - 1).bit_length()
 
     @property
     def sum_shape(self) -> data.StructLayout:
@@ -108,7 +103,7 @@ class WindowArrayParameters(WindowPassesParameters):
     @property
     def storage_bits(self) -> int:
         """Tables, accumulators, the sums that wait to leave, and weights that come again."""
-        tables = self.rows * LANES // 2 * pair_layout(self.window_bits).size
+        tables = self.rows * self.lanes // 2 * pair_layout(self.window_bits).size
         elements = self.outputs * 2 * self.element.storage_bits
         rows = 2 * self.rows * self.row_sum_bits
         beside = 2 * self.pass_shape.size + 5 + 2 * self.steps.bit_length() + 1
@@ -182,7 +177,8 @@ class WindowArray(wiring.Component):
 
     def _table(self, m, row, taken):
         """Register what the weight bits of a row choose from, inverted, as banks take it."""
-        shape = data.ArrayLayout(pair_layout(self.parameters.window_bits), LANES // 2)
+        p = self.parameters
+        shape = data.ArrayLayout(pair_layout(p.window_bits), p.lanes // 2)
         table = Signal(shape, name=f"table_{row}", reset_less=True)
         terms = self.i.p.terms[row]
         with m.If(taken):
@@ -205,7 +201,7 @@ class WindowArray(wiring.Component):
                 m.d.comb += [bank.enable.eq(works), bank.first.eq(first), bank.pairs.eq(table)]
                 for place in range(p.bank.columns):
                     word, code = divmod(start + place, per_word)
-                    for lane in range(LANES):
+                    for lane in range(p.lanes):
                         stored = codes.words[word][lane].word_select(code, p.weight_bits)
                         m.d.comb += bank.codes[place][lane].eq(stored)
                     sums.append((bank.totals[place], bank.lates[place]))
@@ -215,7 +211,7 @@ class WindowArray(wiring.Component):
         shape = signed(self.parameters.row_sum_bits)
         total = Signal(shape, name=f"row_sum_{row}", reset_less=True)
         following = Signal.like(total, name=f"next_row_sum_{row}")
-        step = (~table[0].both).as_signed() + (~table[1].both).as_signed()
+        step = sum((~pair.both).as_signed() for pair in table)
         m.d.comb += following.eq(Mux(first, 0, total) + step)
         with m.If(works):
             m.d.sync += total.eq(following)

@@ -6,9 +6,8 @@ from amaranth.hdl import Module, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.formats.packed import LANES
 from lamina.pacq.window_element import WindowElement, WindowElementParameters, pair_layout
-from lamina.parameters import check_range
+from lamina.parameters import check_range, narrowed
 
 __all__ = ["WindowBank", "WindowBankParameters"]
 
@@ -26,12 +25,7 @@ class WindowBankParameters(WindowElementParameters):
     @property
     def element(self) -> WindowElementParameters:
         """Parameters of an element."""
-        return WindowElementParameters(
-            window_bits=self.window_bits,
-            weight_bits=self.weight_bits,
-            steps=self.steps,
-            carry_limit=self.carry_limit,
-        )
+        return narrowed(WindowElementParameters, self)
 
     @property
     def throughput(self) -> int:
@@ -54,13 +48,13 @@ class WindowBank(wiring.Component):
 
     def __init__(self, parameters: WindowBankParameters):
         self.parameters = p = parameters
-        codes = data.ArrayLayout(unsigned(p.weight_bits), LANES)
+        codes = data.ArrayLayout(unsigned(p.weight_bits), p.lanes)
         element = p.element
         super().__init__(
             {
                 "enable": In(1),
                 "first": In(1),
-                "pairs": In(data.ArrayLayout(pair_layout(p.window_bits), LANES // 2)),
+                "pairs": In(data.ArrayLayout(pair_layout(p.window_bits), p.lanes // 2)),
                 "codes": In(data.ArrayLayout(codes, p.columns)),
                 "totals": Out(data.ArrayLayout(unsigned(element.total_bits), p.columns)),
                 "lates": Out(data.ArrayLayout(unsigned(len(element.late_places)), p.columns)),

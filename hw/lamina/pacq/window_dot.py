@@ -1,18 +1,18 @@
 """PacQ's dot products, dense: activations in an alignment window, the rest replayed."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.arith.scale_accumulate import ScaleAccumulate, ScaleAccumulateParameters
-from lamina.formats.packed import LANES
 from lamina.formats.window import window_scale_layout, window_step_layout, window_words_layout
 from lamina.pacq.window_array import WindowArray, WindowArrayParameters
 from lamina.pacq.window_finish import WindowFinish, WindowFinishParameters
 from lamina.pacq.window_lookahead import WindowLookahead, WindowLookaheadParameters
 from lamina.pacq.window_passes import WindowPasses, WindowPassesParameters
+from lamina.parameters import narrowed
 
 __all__ = ["WindowDot", "WindowDotParameters"]
 
@@ -27,13 +27,15 @@ class WindowDotParameters(WindowFinishParameters):
         Rows of activations, which share the weights.
     words : int, 1 to 16
         16-bit words of weights of a step, whose columns share the activations.
+    lanes : int, 2 to 16
+        Activations of a row, and words at as many k, of a step: DP-4 has 4. A power of two.
     weight_bits : int, 2 or 4
         Of a weight code: a word has 8 or 4 columns.
     window_bits : int, 16 to 41
         Of an aligned activation, sign included. It holds exponents from the largest of a row's
         scale group down to window_bits - 12 below; 41 holds all of FP16.
     steps : int, 1 to 65536
-        Longest scale group, in steps of four k.
+        Longest scale group, in steps of ``lanes`` k.
     index_bits : int, 0 to 12
         Tiles whose sums over k are kept at a time.
     carry_limit : int, 40 to 1000
@@ -56,10 +58,7 @@ class WindowDotParameters(WindowFinishParameters):
             WindowArrayParameters,
             WindowFinishParameters,
         )
-        return tuple(
-            kind(**{field.name: getattr(self, field.name) for field in fields(kind)})
-            for kind in kinds
-        )
+        return tuple(narrowed(kind, self) for kind in kinds)
 
     @property
     def accumulate(self) -> ScaleAccumulateParameters:
@@ -71,7 +70,7 @@ class WindowDotParameters(WindowFinishParameters):
     @property
     def macs_per_cycle(self) -> int:
         """Multiply-accumulates of a step."""
-        return LANES * self.outputs
+        return self.lanes * self.outputs
 
     @property
     def latency(self) -> int:
@@ -95,7 +94,7 @@ class WindowDot(wiring.Component):
     Members
     -------
     i : In(stream) of `window_step_layout`
-        Four activations of each row, k ascending; any number of scale groups.
+        ``lanes`` activations of each row, k ascending; any number of scale groups.
     i_words : In(stream) of `window_words_layout`
         The weights at the same k, one beat a step.
     i_scales : In(stream) of `window_scale_layout`
@@ -120,8 +119,8 @@ class WindowDot(wiring.Component):
         self.parameters = p = parameters
         super().__init__(
             {
-                "i": In(stream.Signature(window_step_layout(p.rows, p.index_bits))),
-                "i_words": In(stream.Signature(window_words_layout(p.words))),
+                "i": In(stream.Signature(window_step_layout(p.rows, p.index_bits, p.lanes))),
+                "i_words": In(stream.Signature(window_words_layout(p.words, p.lanes))),
                 "i_scales": In(stream.Signature(window_scale_layout())),
                 "o": Out(stream.Signature(p.accumulate.output_layout)),
             }

@@ -7,9 +7,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.cells import and_or_select
-from lamina.formats.packed import LANES
 from lamina.pacq.late_carry import accumulate, late_places
-from lamina.parameters import check_choice, check_range
+from lamina.parameters import check_choice, check_power_of_two, check_range
 
 __all__ = ["WindowElement", "WindowElementParameters", "pair_layout"]
 
@@ -30,6 +29,8 @@ class WindowElementParameters:
         Of an aligned activation, sign included.
     weight_bits : int, 2 or 4
         Of a weight code.
+    lanes : int, 2 to 16
+        Activations of a step, a power of two.
     steps : int, 1 to 65536
         Most steps that are added up.
     carry_limit : int, 40 to 1000
@@ -38,19 +39,21 @@ class WindowElementParameters:
 
     window_bits: int = 30
     weight_bits: int = 4
+    lanes: int = 4
     steps: int = 32
     carry_limit: int = 130
 
     def __post_init__(self):
         check_range("window_bits", self.window_bits, 16, 41)
         check_choice("weight_bits", self.weight_bits, (2, 4))
+        check_power_of_two("lanes", self.lanes, 2, 16)
         check_range("steps", self.steps, 1, 1 << 16)
         check_range("carry_limit", self.carry_limit, 40, 1000)
 
     @property
     def rows(self) -> int:
         """Sum of the weights 2^j of all rows of a step."""
-        return LANES // 2 * ((1 << self.weight_bits) - 1)
+        return self.lanes // 2 * ((1 << self.weight_bits) - 1)
 
     @property
     def total_bits(self) -> int:
@@ -62,7 +65,7 @@ class WindowElementParameters:
         """Bits of rows in each column."""
         rows = range(self.weight_bits)
         width = range(self.total_bits)
-        return [LANES // 2 * sum(j <= c <= j + self.window_bits for j in rows) for c in width]
+        return [self.lanes // 2 * sum(j <= c <= j + self.window_bits for j in rows) for c in width]
 
     @property
     def late_places(self) -> list[int]:
@@ -86,14 +89,14 @@ class WindowElementParameters:
 
 
 class WindowElement(wiring.Component):
-    """Sums four aligned activations times four stored codes a step.
+    """Sums aligned activations times stored codes, ``lanes`` of both a step.
 
     Members
     -------
     enable, first : In
         There is a step; it starts the sum anew.
     pairs : In
-        Minus the activations 0, 1 and 2, 3, and minus their sums.
+        Minus the activations 0, 1 and 2, 3 and so on, and minus the sums of both.
     codes : In
         Stored codes, one per activation.
     total, late : Out
@@ -112,8 +115,8 @@ class WindowElement(wiring.Component):
             {
                 "enable": In(1),
                 "first": In(1),
-                "pairs": In(data.ArrayLayout(pair_layout(p.window_bits), LANES // 2)),
-                "codes": In(data.ArrayLayout(unsigned(p.weight_bits), LANES)),
+                "pairs": In(data.ArrayLayout(pair_layout(p.window_bits), p.lanes // 2)),
+                "codes": In(data.ArrayLayout(unsigned(p.weight_bits), p.lanes)),
                 "total": Out(p.total_bits),
                 "late": Out(len(p.late_places)),
             }

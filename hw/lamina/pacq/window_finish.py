@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from lamina.arith.compressor_tree import carry_save, reduce_levels
 from lamina.arith.int_to_fp32 import IntToFp32, IntToFp32Parameters
 from lamina.formats.ieee import FP16
-from lamina.formats.packed import LANES, scaled_sum_layout
+from lamina.formats.packed import scaled_sum_layout
 from lamina.formats.window import window_scale_layout
 from lamina.pacq.finish import round_sum
 from lamina.pacq.layouts import UNIT_EXPONENT, special_layout
@@ -44,12 +44,12 @@ class WindowFinishParameters(WindowArrayParameters):
     @property
     def pass_sum_bits(self) -> int:
         """Width of an output's sum over a pass, in units of its window."""
-        return self.window_bits + (LANES * self.steps).bit_length() + self.weight_bits
+        return self.window_bits + (self.lanes * self.steps).bit_length() + self.weight_bits
 
     @property
     def group_sum_bits(self) -> int:
         """Width of an output's sum over a group, in units of 2^-24."""
-        return _LARGEST_BITS + (LANES * self.steps).bit_length() + self.weight_bits
+        return _LARGEST_BITS + (self.lanes * self.steps).bit_length() + self.weight_bits
 
     @property
     def tag_shape(self) -> data.StructLayout:

@@ -7,10 +7,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.formats.ieee import FP16
-from lamina.formats.packed import LANES
 from lamina.formats.window import window_step_layout
-from lamina.pacq.unpack import Unpacked
-from lamina.pacq.window_rows import LOWEST, highest_exponent, window_depth
+from lamina.pacq.window_rows import LOWEST, highest_exponent, unpacked, window_depth
 from lamina.parameters import check_power_of_two, check_range
 from lamina.stream.buffer import Queue, QueueParameters
 
@@ -39,22 +37,24 @@ def window_group_layout(rows: int, index_bits: int) -> data.StructLayout:
 
 @dataclass(frozen=True, kw_only=True)
 class WindowLookaheadParameters:
-    """``rows`` of a step, ``window_bits``, ``steps`` of the longest group, ``index_bits``."""
+    """``rows``, ``lanes`` of a step, ``window_bits``, ``steps`` of a group, ``index_bits``."""
 
     rows: int = 1
+    lanes: int = 4
     window_bits: int = 30
     steps: int = 32
     index_bits: int = 2
 
     def __post_init__(self):
         check_power_of_two("rows", self.rows, 1, 8)
+        check_power_of_two("lanes", self.lanes, 2, 16)
         check_range("steps", self.steps, 1, 1 << 16)
         check_range("index_bits", self.index_bits, 0, 12)
 
     @property
     def step_shape(self) -> data.StructLayout:
         """What waits of a step."""
-        fields = window_step_layout(self.rows, self.index_bits).members
+        fields = window_step_layout(self.rows, self.index_bits, self.lanes).members
         return data.StructLayout({name: fields[name] for name in ("a", "last")})
 
     @property
@@ -111,7 +111,7 @@ class WindowLookahead(wiring.Component):
         self.parameters = p = parameters
         super().__init__(
             {
-                "i": In(stream.Signature(window_step_layout(p.rows, p.index_bits))),
+                "i": In(stream.Signature(window_step_layout(p.rows, p.index_bits, p.lanes))),
                 "o": Out(stream.Signature(p.output_shape)),
             }
         )
@@ -149,7 +149,7 @@ class WindowLookahead(wiring.Component):
         largest = Signal(FP16.exponent_bits, name=f"largest_{row}")
         nan = Signal(name=f"nan_{row}")
         top = highest_exponent(m, f"top_{row}", a, largest)
-        any_nan = nan | Cat(Unpacked(a.word_select(lane, 16)).nan for lane in range(LANES)).any()
+        any_nan = nan | Cat(x.nan for x in unpacked(a)).any()
         m.d.comb += [
             group.bases[row].eq(Mux(top > depth, top - depth, LOWEST)),
             group.nan[row].eq(any_nan),

@@ -7,7 +7,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.formats.ieee import FP16
-from lamina.formats.packed import LANES
 from lamina.pacq.window_lookahead import WindowLookaheadParameters
 from lamina.pacq.window_rows import LOWEST, WindowRow, window_depth
 from lamina.stream.buffer import Queue, QueueParameters
@@ -22,7 +21,7 @@ class WindowPassesParameters(WindowLookaheadParameters):
     @property
     def kept(self) -> QueueParameters:
         """Of the steps that come again: all of a group, and one that leaves while it comes."""
-        row = data.ArrayLayout(unsigned(16), LANES)
+        row = data.ArrayLayout(unsigned(16), self.lanes)
         a = data.ArrayLayout(row, self.rows)
         return QueueParameters(shape=a, depth=max(4, self.steps + 1))
 
@@ -43,7 +42,7 @@ class WindowPassesParameters(WindowLookaheadParameters):
         ``terms``: aligned. ``first``, ``last`` step of the pass. ``again``: a pass before had it
         too; ``keeps``: the next one will.
         """
-        terms = data.ArrayLayout(signed(self.window_bits), LANES)
+        terms = data.ArrayLayout(signed(self.window_bits), self.lanes)
         return data.StructLayout(
             {
                 "terms": data.ArrayLayout(terms, self.rows),

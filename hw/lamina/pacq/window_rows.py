@@ -3,10 +3,9 @@
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 
 from lamina.formats.ieee import FP16
-from lamina.formats.packed import LANES
 from lamina.pacq.unpack import SIGNIFICAND_BITS, Unpacked
 
-__all__ = ["LOWEST", "WindowRow", "highest_exponent", "window_depth"]
+__all__ = ["LOWEST", "WindowRow", "highest_exponent", "unpacked", "window_depth"]
 
 #: Least exponent, that of subnormals too.
 LOWEST = 1
@@ -17,8 +16,13 @@ def window_depth(window_bits: int) -> int:
     return window_bits - SIGNIFICAND_BITS
 
 
+def unpacked(a: Value, *, negate: bool = False) -> list[Unpacked]:
+    """Return the FP16 values that ``a`` is made of."""
+    return [Unpacked(a.word_select(lane, 16), negate=negate) for lane in range(len(a) // 16)]
+
+
 class WindowRow:
-    """Four FP16 activations ``a`` of a row seen through the window that begins at ``base``.
+    """FP16 activations ``a`` of a row seen through the window that begins at ``base``.
 
     ``alone``: instead of the window's values, the first infinity counts as 1, of its sign, in the
     unit of the window. Members, as expressions: ``terms``, minus the activations inside, others 0;
@@ -29,11 +33,11 @@ class WindowRow:
     def __init__(self, m: Module, name: str, a: Value, base: Value, alone: Value, window_bits: int):
         depth = window_depth(window_bits)
         shifts = range(depth + 1)
-        lanes = [Unpacked(a.word_select(lane, 16), negate=True) for lane in range(LANES)]
+        lanes = unpacked(a, negate=True)
         infinite = Cat(x.inf for x in lanes)
         # Isolates the lowest bit.
-        chosen = Signal(LANES, name=f"{name}_chosen")
-        m.d.comb += chosen.eq(infinite & -infinite & alone.replicate(LANES))
+        chosen = Signal(len(lanes), name=f"{name}_chosen")
+        m.d.comb += chosen.eq(infinite & -infinite & alone.replicate(len(lanes)))
         self.terms, kept, keeps = [], [], []
         for lane, x in enumerate(lanes):
             below = Signal(name=f"{name}_below_{lane}")
@@ -65,9 +69,8 @@ class WindowRow:
 
 
 def highest_exponent(m: Module, name: str, a: Value, so_far: Value) -> Value:
-    """Return the largest exponent of ``so_far`` and of the finite ones of four activations."""
-    lanes = [Unpacked(a.word_select(lane, 16)) for lane in range(LANES)]
-    values = [so_far] + [Mux(x.inf | x.nan, 0, x.exponent) for x in lanes]
+    """Return the largest exponent of ``so_far`` and of the finite ones of ``a``."""
+    values = [so_far] + [Mux(x.inf | x.nan, 0, x.exponent) for x in unpacked(a)]
     while len(values) > 1:
         larger = []
         for one, other in zip(values[0::2], values[1::2], strict=False):

@@ -15,9 +15,10 @@ __all__ = ["WindowWords", "WindowWordsParameters"]
 
 @dataclass(frozen=True, kw_only=True)
 class WindowWordsParameters:
-    """``words`` of a step; ``steps`` of the longest group."""
+    """``words`` of each of the ``lanes`` k of a step; ``steps`` of the longest group."""
 
     words: int = 2
+    lanes: int = 4
     steps: int = 32
 
     def __post_init__(self):
@@ -27,7 +28,7 @@ class WindowWordsParameters:
     @property
     def shape(self) -> data.StructLayout:
         """Weights of a step."""
-        return window_words_layout(self.words)
+        return window_words_layout(self.words, self.lanes)
 
     @property
     def kept(self) -> QueueParameters:

@@ -1,12 +1,12 @@
 """Puts the planes that arrive from memory where their block lies in the read buffer."""
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.bus.axi4 import read_data_layout
 from lamina.formats.planes import BLOCK_CODES
-from lamina.formats.views import BLOCK_ROWS, access_layout, fetch_layout
+from lamina.formats.views import BLOCK_ROWS, access_layout, run_layout
 from lamina.stream.buffer import Queue, QueueParameters
 
 __all__ = ["BlockFill"]
@@ -19,16 +19,20 @@ class BlockFill(wiring.Component):
 
     Members
     -------
-    i : In(stream of fetch_layout)
-        Orders, each before its first beat; always taken.
+    i : In(stream of run_layout)
+        Runs, each before its first beat; always taken.
+    joined, joined_slot : In
+        The slots of all runs, one after the other.
     r : In(stream of bus.axi4.read_data_layout)
-        Ready whenever an order is under way: every beat has its place.
+        Ready whenever a run is under way: every beat has its place.
     write_enable, write, write_data : Out
         To the plane buffer, in the beat's own cycle.
     errors_enable, errors_slot, errors : Out
         Planes of the block that came with an error, so far.
     arrived : Out
         Beats since reset, modulo its range.
+    alone : Out
+        The run under way has one block, whose planes are the next that arrive.
     failed : Out
         Pulse: a beat came with an error.
     filled : Out
@@ -39,7 +43,9 @@ class BlockFill(wiring.Component):
         self.parameters = p = parameters
         super().__init__(
             {
-                "i": In(stream.Signature(fetch_layout(p.slot_bits, p.beat_bits))),
+                "i": In(stream.Signature(run_layout(p.slot_bits, p.beat_bits))),
+                "joined": In(1),
+                "joined_slot": In(p.slot_bits),
                 "r": In(stream.Signature(read_data_layout(p.axi))),
                 "write_enable": Out(1),
                 "write": Out(access_layout(p.slot_bits)),
@@ -47,6 +53,7 @@ class BlockFill(wiring.Component):
                 "errors_slot": Out(p.slot_bits),
                 "errors": Out(BLOCK_ROWS),
                 "arrived": Out(p.sequence_bits),
+                "alone": Out(1),
                 "failed": Out(1),
                 "filled": Out(1),
             }
@@ -54,16 +61,21 @@ class BlockFill(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        p = self.parameters
-        order = self.i.payload.shape()
-        m.submodules.waiting = waiting = Queue(QueueParameters(shape=order, depth=p.blocks))
-        job, valid, load, free = Signal(order), Signal(), Signal(), Signal()
-        row, plane, errors = Signal(4), Signal(BLOCK_ROWS, init=1), Signal(BLOCK_ROWS)
-        taken, direct = Signal(), Signal()
+        run = self.i.payload.shape()
+        m.submodules.waiting = waiting = Queue(
+            QueueParameters(shape=run, depth=self.parameters.blocks)
+        )
+        job, valid, load, free = Signal(run), Signal(), Signal(), Signal()
+        slot, row, plane = Signal(self.parameters.slot_bits), Signal(4), Signal(BLOCK_ROWS, init=1)
+        block, taken, direct = Signal.like(job.blocks), Signal(), Signal()
+        last_block, last_plane, errors = Signal(), Signal(), Signal(BLOCK_ROWS)
+        following = Mux(waiting.o.valid, waiting.o.payload, self.i.payload)
         m.d.comb += [
             taken.eq(self.r.valid & self.r.ready),
-            self.filled.eq(taken & (job.count == 1)),
-            free.eq(~valid | self.filled),
+            last_block.eq(block == job.blocks),
+            last_plane.eq(job.order.count == 1),
+            self.filled.eq(taken & last_plane),
+            free.eq(~valid | (self.filled & last_block)),
             direct.eq(free & (waiting.level == 0)),
             self.i.ready.eq(1),
             waiting.i.valid.eq(self.i.valid & ~direct),
@@ -71,27 +83,69 @@ class BlockFill(wiring.Component):
             waiting.o.ready.eq(free),
             load.eq(free & (waiting.o.valid | (direct & self.i.valid))),
             self.r.ready.eq(valid),
+            self.alone.eq(job.blocks == 0),
             self.write_enable.eq(taken),
-            self.write.slot.eq(job.slot),
+            self.write.slot.eq(slot),
             self.write.index.eq(row),
-            self.write.group.eq(job.group),
+            self.write.group.eq(job.order.group),
             self.write_data.eq(self.r.p.data),
-            self.errors_slot.eq(job.slot),
-            self.errors.eq(errors | Mux(self.r.p.resp[1], plane, 0)),
+            self.errors_slot.eq(slot),
+            self.errors.eq(Mux(plane[0], 0, errors) | Mux(self.r.p.resp[1], plane, 0)),
             self.failed.eq(taken & self.r.p.resp[1]),
         ]
         with m.If(taken):
+            m.d.sync += [self.arrived.eq(self.arrived + 1), block.eq(block + 1)]
+        with m.If(taken & last_block):
             m.d.sync += [
-                self.arrived.eq(self.arrived + 1),
-                job.count.eq(job.count - 1),
+                block.eq(0),
+                job.order.count.eq(job.order.count - 1),
                 row.eq(row - 1),
                 plane.eq(plane << 1),
-                errors.eq(self.errors),
             ]
+        self._slots(m, taken, last_block, last_plane, slot, load, following)
+        self._errors(m, taken, slot, errors)
         with m.If(free):
             m.d.sync += valid.eq(load)
-        following = Mux(waiting.o.valid, waiting.o.payload, self.i.payload)
         with m.If(load):
-            m.d.sync += [job.eq(following), plane.eq(1), errors.eq(0)]
-            m.d.sync += row.eq(Mux(waiting.o.valid, waiting.o.p.top, self.i.p.top))
+            m.d.sync += [job.eq(following), plane.eq(1), block.eq(0)]
+            top = Mux(waiting.o.valid, waiting.o.p.order.top, self.i.p.order.top)
+            m.d.sync += row.eq(top)
         return m
+
+    def _slots(self, m, taken, last_block, last_plane, slot, load, following):
+        """The slot of the next beat: each plane goes through the slots of the run again."""
+        p = self.parameters
+        m.submodules.slots = slots = memory.Memory(
+            shape=unsigned(p.slot_bits), depth=p.blocks, init=[]
+        )
+        write, read = slots.write_port(), slots.read_port(domain="comb")
+        first, at, then = Signal(p.slot_bits), Signal(p.slot_bits), Signal(p.slot_bits)
+        m.d.comb += [
+            write.en.eq(self.joined),
+            write.data.eq(self.joined_slot),
+            then.eq(Mux(last_block & ~last_plane, first, at + 1)),
+            read.addr.eq(then),
+        ]
+        with m.If(self.joined):
+            m.d.sync += write.addr.eq(write.addr + 1)
+        with m.If(taken):
+            m.d.sync += [at.eq(then), slot.eq(read.data)]
+        with m.If(taken & last_block & last_plane):
+            m.d.sync += first.eq(then)
+        with m.If(load):  # the first slot may join in this very cycle
+            order = run_layout(p.slot_bits, p.beat_bits)(following).order
+            m.d.sync += slot.eq(order.slot)
+
+    def _errors(self, m, taken, slot, errors):
+        """What came with an error of each block of the run."""
+        m.submodules.errors = rows = memory.Memory(
+            shape=unsigned(BLOCK_ROWS), depth=self.parameters.blocks, init=[]
+        )
+        write, read = rows.write_port(), rows.read_port(domain="comb")
+        m.d.comb += [
+            write.en.eq(taken),
+            write.addr.eq(slot),
+            write.data.eq(self.errors),
+            read.addr.eq(slot),
+            errors.eq(read.data),
+        ]

@@ -32,9 +32,11 @@ class BlockReader(wiring.Component):
         Beats that had been ordered when the fetch of the block in a slot was, a cycle later.
     arrived : In
         Beats that have come.
-    filling : In
-        A bit for each slot: not all of its planes have come. Only of such a slot is ``start``
-        near enough to ``arrived`` to be compared with it.
+    filling, filled, filled_slot : In
+        A bit for each slot: not all of its planes have come; the slot whose last one comes now.
+    alone : In
+        The planes that come are those of one block. Only then, and only of a slot that is being
+        filled, does ``arrived`` say which of them have come.
     read_enable, read : Out
     read_data, read_more : In
         Of the plane buffer.
@@ -61,6 +63,9 @@ class BlockReader(wiring.Component):
                 "start": In(p.sequence_bits),
                 "arrived": In(p.sequence_bits),
                 "filling": In(p.blocks),
+                "filled": In(1),
+                "filled_slot": In(p.slot_bits),
+                "alone": In(1),
                 "read_enable": Out(1),
                 "read": Out(access_layout(p.slot_bits)),
                 "read_data": In(BLOCK_CODES),
@@ -89,7 +94,7 @@ class BlockReader(wiring.Component):
         m.d.comb += [
             empty.eq(job.unmapped | job.blank),
             ahead.eq(self.arrived - target),
-            due.eq(empty | there | ~ahead[-1]),
+            due.eq(empty | there | (self.alone & ~ahead[-1])),
             pair.eq(plan.pairs & ~empty & (step != plan.steps)),
             reach.eq(step + pair),
             last.eq(empty | (reach == plan.steps)),
@@ -109,6 +114,8 @@ class BlockReader(wiring.Component):
         with m.If(self.i.ready):
             m.d.sync += [head.eq(self.i.payload), head_valid.eq(self.i.valid)]
         self._follow(m, head, head_plan, free & head_valid, continues)
+        with m.If(self.filled & (self.filled_slot == job.slot)):
+            m.d.sync += there.eq(1)
         with m.If(free):
             # A plane as it is has to wait for the planes up to it, anything else for all.
             needed = Mux(head_plan.direct, head.line + 1, head.read)
@@ -117,7 +124,10 @@ class BlockReader(wiring.Component):
                 job.eq(head),
                 plan.eq(head_plan),
                 target.eq(self.start + needed),
-                there.eq(~self.filling.bit_select(head.slot, 1)),
+                there.eq(
+                    ~self.filling.bit_select(head.slot, 1)
+                    | (self.filled & (self.filled_slot == head.slot))
+                ),
                 step.eq(continues),
                 offset.eq(head_plan.offset + Mux(continues, head_plan.words, 0)),
                 continued.eq(continues),

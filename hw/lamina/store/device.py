@@ -13,7 +13,7 @@ from lamina.bus.axi4 import (
     read_pins,
     write_pins,
 )
-from lamina.bus.axi4_lite import AxiLitePort, lite_pins
+from lamina.bus.axi4_lite import add_registers, lite_pins
 from lamina.formats.cxl import (
     LINE_ADDRESS_BITS,
     m2s_req_layout,
@@ -28,6 +28,7 @@ from lamina.formats.views import (
     VIEW_INDEX_BITS,
     fetch_layout,
     read_layout,
+    run_layout,
     view_layout,
     write_layout,
 )
@@ -77,7 +78,7 @@ class DeviceParameters:
         check_power_of_two("decoders", self.decoders, 1, 4)
         check_power_of_two("poison_entries", self.poison_entries, 2, 128)
         check_power_of_two("blocks", self.blocks, 8, 64)
-        check_power_of_two("reads", self.reads, 8, 256)
+        check_power_of_two("reads", self.reads, 8, 512)
         check_range("streams", self.streams, 1, 16)
         check_power_of_two("write_blocks", self.write_blocks, 2, 16)
         check_power_of_two("writes", self.writes, 4, 256)
@@ -147,9 +148,9 @@ class DeviceParameters:
         buffers = (self.blocks + self.write_blocks) * BLOCK_ROWS * 8 * BEAT_BYTES
         queues = self.reads * read_layout(slot).size
         queues += self.writes * (write_layout(beat).size + self.payload_layout.size)
-        queues += 2 * self.blocks * fetch_layout(slot, beat).size
+        queues += self.blocks * (fetch_layout(slot, beat).size + run_layout(slot, beat).size)
         tables = self.views * (view + 32 * ENTRY_WORDS + 2 * self.granule_bits + 2)
-        tables += self.blocks * (VIEW_INDEX_BITS + 32 + MARK_BITS + self.sequence_bits + 49)
+        tables += self.blocks * (VIEW_INDEX_BITS + 32 + MARK_BITS + self.sequence_bits + 65 + slot)
         tables += self.streams * (VIEW_INDEX_BITS + 2 * 32 + LINE_ADDRESS_BITS + 17)
         tables += self.poison_entries * (beat + BLOCK_ROWS)
         tables += self.write_blocks * (BLOCK_ROWS * 22 + 2 * beat + 20)
@@ -256,11 +257,8 @@ class Device(wiring.Component):
         return m
 
     def _registers(self, m, front, views, reads, writes, poison, answers):
-        m.submodules.port = port = AxiLitePort(ADDRESS_BITS)
-        m.submodules.registers = registers = DeviceRegisters(self.parameters)
-        for name, member in lite_pins("s_axil", ADDRESS_BITS).items():
-            outer, inner = getattr(self, name), getattr(port, name)
-            m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
+        registers = DeviceRegisters(self.parameters)
+        add_registers(m, self, registers)
         events = {
             "reads": front.read,
             "writes": front.write,
@@ -282,10 +280,6 @@ class Device(wiring.Component):
             "write_errors": writes.failed,
         }
         m.d.sync += registers.events.eq(Cat(events[name] for name in COUNTERS))
-        for name in ("address", "write", "write_data", "read"):
-            m.d.comb += getattr(registers, name).eq(getattr(port, name))
-        for name in ("done", "error", "read_data"):
-            m.d.comb += getattr(port, name).eq(getattr(registers, name))
         m.d.comb += [
             views.entry.eq(registers.entry),
             views.word.eq(registers.word),

@@ -104,6 +104,7 @@ class DeviceReads(wiring.Component):
         wiring.connect(m, lookup.read, waiting.i)
         wiring.connect(m, waiting.o, reader.i)
         wiring.connect(m, fetch.started, fill.i)
+        m.d.comb += [fill.joined.eq(fetch.joined), fill.joined_slot.eq(fetch.joined_slot)]
         wiring.connect(m, reader.piece, former.i)
         wiring.connect(m, reader.line, wiring.flipped(self.line))
         wiring.connect(m, former.o, wiring.flipped(self.formed))
@@ -124,6 +125,9 @@ class DeviceReads(wiring.Component):
             lookup.filled.eq(fill.filled),
             lookup.filled_slot.eq(fill.errors_slot),
             reader.filling.eq(lookup.filling),
+            reader.filled.eq(fill.filled),
+            reader.filled_slot.eq(fill.errors_slot),
+            reader.alone.eq(fill.alone),
             lookup.drop.eq(fill.failed),
             lookup.drop_slot.eq(fill.errors_slot),
             fetch.poisoned.eq(self.poisoned),

@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.bus.axi4_lite import access_members
 from lamina.formats.views import VIEW_INDEX_BITS
 from lamina.store.device_front import decoder_members
 from lamina.store.hdm_registers import HdmRegisters
@@ -24,7 +25,7 @@ class DeviceRegisters(wiring.Component):
     Members
     -------
     address, write, write_data, read, done, error, read_data
-        As `AxiLitePort` has them.
+        `access_members`.
     events : In
         A bit for each of COUNTERS: pulses.
     decoder_* : Out
@@ -44,13 +45,7 @@ class DeviceRegisters(wiring.Component):
         self.parameters = p = parameters
         super().__init__(
             {
-                "address": In(ADDRESS_BITS - 2),
-                "write": In(1),
-                "write_data": In(32),
-                "read": In(1),
-                "done": Out(1),
-                "error": Out(1),
-                "read_data": Out(32),
+                **access_members(ADDRESS_BITS),
                 "events": In(len(COUNTERS)),
                 **decoder_members(p.decoders, Out),
                 "entry": Out(VIEW_INDEX_BITS),

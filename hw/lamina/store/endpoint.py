@@ -1,11 +1,12 @@
 # amaranth: UnusedElaboratable=no
 """The store as a device behind a link layer: CPI's channels in front of the device."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 
+from lamina.parameters import narrowed
 from lamina.store.cpi import Cpi, CpiParameters
 from lamina.store.device import Device, DeviceParameters
 
@@ -34,15 +35,12 @@ class EndpointParameters(DeviceParameters):
     @property
     def cpi(self) -> CpiParameters:
         """Of the channels."""
-        return CpiParameters(
-            **{field.name: getattr(self, field.name) for field in fields(CpiParameters)}
-        )
+        return narrowed(CpiParameters, self)
 
     @property
     def device(self) -> DeviceParameters:
         """Of the device."""
-        names = (field.name for field in fields(DeviceParameters))
-        return DeviceParameters(**{name: getattr(self, name) for name in names})
+        return narrowed(DeviceParameters, self)
 
     @property
     def latency(self) -> int:

@@ -48,18 +48,7 @@ class FetchIssue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        job_layout = data.StructLayout(
-            {
-                "unit": p.unit_bits,  # row address of the next chunk, in rows
-                "column": p.column_bits,  # its first block within the row
-                "remaining": self.i.p.blocks.shape(),
-                "limit": range(p.chunk_blocks(1) + 1),  # L
-                "room": range(p.chunk_blocks(1) + 1),  # blocks from the first to a multiple of L
-                "planes": self.i.p.planes.shape(),
-                "keep": self.i.p.keep.shape(),
-                "bad": 1,
-            }
-        )
+        job_layout = self._job_layout()
         start = Signal(data.StructLayout({"job": job_layout, "skip": p.unit_bits}))
         start_valid, start_ready = Signal(), Signal()
         self._prepare(m, start, start_valid, start_ready)
@@ -119,6 +108,22 @@ class FetchIssue(wiring.Component):
                     with m.If(count == job.remaining):
                         m.next = "IDLE"
         return m
+
+    def _job_layout(self):
+        """Return what is known of the run that is being issued."""
+        p, run = self.parameters, self.i.p
+        return data.StructLayout(
+            {
+                "unit": p.unit_bits,  # row address of the next chunk, in rows
+                "column": p.column_bits,  # its first block within the row
+                "remaining": run.blocks.shape(),
+                "limit": range(p.chunk_blocks(1) + 1),  # L
+                "room": range(p.chunk_blocks(1) + 1),  # blocks from the first to a multiple of L
+                "planes": run.planes.shape(),
+                "keep": run.keep.shape(),
+                "bad": 1,
+            }
+        )
 
     def _prepare(self, m, start, valid, ready):
         """Check the next run and find its row while the one before it is being issued."""

@@ -2,14 +2,14 @@
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import Out
 
 from lamina.formats.planes import BLOCK_CODES
-from lamina.formats.views import access_layout
 from lamina.store.plane_buffer import (
     BANKS,
     WORD_BITS,
     PlaneBufferParameters,
+    buffer_members,
     exchange,
     turn_of,
 )
@@ -67,19 +67,9 @@ class PairBuffer(wiring.Component):
     """
 
     def __init__(self, parameters: PairBufferParameters):
-        self.parameters = p = parameters
-        access = access_layout(p.slot_bits)
-        super().__init__(
-            {
-                "write_enable": In(1),
-                "write": In(access),
-                "write_data": In(BLOCK_CODES),
-                "read_enable": In(1),
-                "read": In(access),
-                "read_data": Out(BLOCK_CODES),
-                "read_more": Out(BLOCK_CODES),
-            }
-        )
+        self.parameters = parameters
+        more = {"read_more": Out(BLOCK_CODES)}
+        super().__init__(buffer_members(parameters.slot_bits) | more)
 
     def elaborate(self, platform):
         m = Module()

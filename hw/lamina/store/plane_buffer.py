@@ -11,7 +11,15 @@ from lamina.formats.views import BLOCK_ROWS, access_layout
 from lamina.parameters import check_power_of_two
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
-__all__ = ["BANKS", "WORD_BITS", "PlaneBuffer", "PlaneBufferParameters", "exchange", "turn_of"]
+__all__ = [
+    "BANKS",
+    "WORD_BITS",
+    "PlaneBuffer",
+    "PlaneBufferParameters",
+    "buffer_members",
+    "exchange",
+    "turn_of",
+]
 
 BANKS = 16
 WORD_BITS = BLOCK_CODES // BANKS
@@ -32,6 +40,19 @@ def exchange(m: Module, words: Value, turn: Value) -> Value:
         m.d.comb += turned.eq(Mux(turn[bit], swapped, words))
         words = turned
     return words
+
+
+def buffer_members(slot_bits: int) -> dict:
+    """Return the members of a buffer of blocks: writes, reads, and what was read a cycle later."""
+    access = access_layout(slot_bits)
+    return {
+        "write_enable": In(1),
+        "write": In(access),
+        "write_data": In(BLOCK_CODES),
+        "read_enable": In(1),
+        "read": In(access),
+        "read_data": Out(BLOCK_CODES),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,18 +112,8 @@ class PlaneBuffer(wiring.Component):
     """
 
     def __init__(self, parameters: PlaneBufferParameters):
-        self.parameters = p = parameters
-        access = access_layout(p.slot_bits)
-        super().__init__(
-            {
-                "write_enable": In(1),
-                "write": In(access),
-                "write_data": In(BLOCK_CODES),
-                "read_enable": In(1),
-                "read": In(access),
-                "read_data": Out(BLOCK_CODES),
-            }
-        )
+        self.parameters = parameters
+        super().__init__(buffer_members(parameters.slot_bits))
 
     def elaborate(self, platform):
         m = Module()

@@ -100,15 +100,7 @@ class PoisonTable(wiring.Component):
                     m.d.sync += index.eq(self.access_index)
                     m.next = "ACCESS"
             with m.State("SEARCH"):
-                # ``index`` is read now; the row before it is here.
-                m.d.sync += index.eq(index + 1)
-                with m.If((index != 0) & (read.lines == 0) & ~place_found):
-                    m.d.sync += [place.eq(index - 1), place_found.eq(1)]
-                with m.If((index != 0) & (read.block == block) & (read.lines != 0)):
-                    m.d.sync += [entry.eq(read), place.eq(index - 1), place_found.eq(1)]
-                    m.next = "FOUND"
-                with m.Elif(index >= end):
-                    m.next = "FOUND"
+                self._search(m, index, end, block, read, entry, place, place_found)
             with m.State("FOUND"):
                 with m.If(searched):
                     covered = self.overflow & (block >= self.low) & (block <= self.high)
@@ -136,6 +128,18 @@ class PoisonTable(wiring.Component):
                 m.next = "IDLE"
         m.d.comb += self.lookup_lines.eq(result)
         return m
+
+    def _search(self, m, index, end, block, read, entry, place, place_found):
+        """Look at the next row for ``block``, or for a place to put it."""
+        # ``index`` is read now; the row before it is here.
+        m.d.sync += index.eq(index + 1)
+        with m.If((index != 0) & (read.lines == 0) & ~place_found):
+            m.d.sync += [place.eq(index - 1), place_found.eq(1)]
+        with m.If((index != 0) & (read.block == block) & (read.lines != 0)):
+            m.d.sync += [entry.eq(read), place.eq(index - 1), place_found.eq(1)]
+            m.next = "FOUND"
+        with m.Elif(index >= end):
+            m.next = "FOUND"
 
     def _change(self, m, entries, entry, place, place_found, end):
         """Write a changed entry, or a new one, or note that there is no room for it."""

@@ -3,39 +3,12 @@
 The hardware, the documentation, the C header and the Python constants are made from it.
 """
 
-from dataclasses import dataclass
+from lamina.bus.registers import Field, Register
 
-__all__ = ["ADDRESS_BITS", "COUNTERS", "REGISTERS", "Field", "Register", "offset"]
+__all__ = ["ADDRESS_BITS", "COUNTERS", "REGISTERS", "offset"]
 
 #: Bits of a byte address on AXI4-Lite.
 ADDRESS_BITS = 12
-
-
-@dataclass(frozen=True, kw_only=True)
-class Field:
-    """Bits ``low`` to ``low`` + ``width`` - 1 of a register."""
-
-    name: str
-    low: int
-    width: int = 1
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Register:
-    """A 32-bit word at byte ``offset``; ``count`` of them, ``stride`` bytes apart.
-
-    ``access``: "ro", "rw" or "wo". ``many``: what there are several of.
-    """
-
-    name: str
-    offset: int
-    access: str
-    text: str
-    fields: tuple[Field, ...] = ()
-    count: int = 1
-    stride: int = 0
-    many: str = ""
 
 
 #: Counters of events, 32 bits each, that wrap; in the order of their registers.

@@ -32,6 +32,11 @@ class BlockMemoryParameters:
         return (self.depth - 1).bit_length()
 
     @property
+    def shallow(self) -> bool:
+        """Whether an FPGA shall make it of LUTs."""
+        return self.depth <= _SHALLOW
+
+    @property
     def latency(self) -> int:
         """Cycles from an address to its row."""
         return 1
@@ -80,7 +85,7 @@ class BlockMemory(wiring.Component):
             shape=unsigned(self.parameters.width),
             depth=self.parameters.depth,
             init=[],
-            attrs={"ram_style": "distributed"} if self.parameters.depth <= _SHALLOW else {},
+            attrs={"ram_style": "distributed"} if self.parameters.shallow else {},
         )
         write, read = rows.write_port(), rows.read_port()
         m.d.comb += [

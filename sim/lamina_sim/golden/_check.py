@@ -33,6 +33,17 @@ def shape(name: str, value: np.ndarray, wanted: tuple[int, ...]) -> None:
         raise ValueError(f"{name} must have shape {wanted}, not {value.shape}.")
 
 
+def broadcast(names: str, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns ``a`` and ``b`` broadcast to one shape; ``names``: of both, "a and b"."""
+    try:
+        a, b = np.broadcast_arrays(a, b)
+    except ValueError:
+        raise ValueError(
+            f"{names} must broadcast, not have shapes {a.shape} and {b.shape}."
+        ) from None
+    return a, b
+
+
 def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     """Returns ``value`` as an int when it is an integer from ``low`` to ``high`` (no bool)."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):

@@ -55,6 +55,15 @@ def fp_fp(a: Any, b: Any) -> np.ndarray:
         return _accumulate(a.astype(np.float32) * b.astype(np.float32))
 
 
+def multiply(a: Any, b: Any) -> np.ndarray:
+    """a * b of two float16 arrays of one shape, rounded once to FP16: float16 of that shape."""
+    a, b = _check.array("a", a, np.float16), _check.array("b", b, np.float16)
+    _check.shape("b", b, a.shape)
+    with np.errstate(all="ignore"):
+        # FP32 holds the product: the one rounding is that to FP16.
+        return ieee.canonical((a.astype(np.float32) * b.astype(np.float32)).astype(np.float16))
+
+
 def fp_int(a: Any, b: Any) -> np.ndarray:
     """acc = FP32(acc + a * b) over the last axis of float16 ``a`` and int8 or int16 ``b``.
 

@@ -24,6 +24,13 @@ def check_sizes(config: Any, names: tuple[str, ...]) -> None:
         )
 
 
+def check_supported(entries: Mapping[str, Any], supported: Mapping[str, Any]) -> None:
+    """Raise ValueError if an entry of a config.json is there and not what is ``supported``."""
+    for key, value in supported.items():
+        if entries.get(key, value) != value:
+            raise ValueError(f"{key} must be {value}, not {entries[key]}.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Shape of the model, under the keys of a Hugging Face Llama config.json."""
@@ -111,9 +118,7 @@ class Config:
             "attention_bias": False,
             "mlp_bias": False,
         }
-        for key, value in supported.items():
-            if entries.get(key, value) != value:
-                raise ValueError(f"{key} must be {value}, not {entries[key]}.")
+        check_supported(entries, supported)
         # Newer files keep theta beside the kind of rotary positions.
         parameters = entries.get("rope_parameters") or {}
         rope = entries.get("rope_scaling") or parameters

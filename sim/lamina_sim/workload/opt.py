@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lamina_sim.workload.attention import KeyValues, attend, join_heads, split_heads
-from lamina_sim.workload.config import check_sizes
+from lamina_sim.workload.config import check_sizes, check_supported
 from lamina_sim.workload.decoder import Decoder, Linear, Tokens
 from lamina_sim.workload.tensors import Float
 
@@ -98,9 +98,7 @@ class OptConfig:
             "layer_norm_elementwise_affine": True,
             "_remove_final_layer_norm": False,
         }
-        for key, value in supported.items():
-            if entries.get(key, value) != value:
-                raise ValueError(f"{key} must be {value}, not {entries[key]}.")
+        check_supported(entries, supported)
         values = {f.name: entries[f.name] for f in fields(cls) if f.name in entries}
         values.setdefault("word_embed_proj_dim", values.get("hidden_size"))
         try:

@@ -7,7 +7,6 @@ import numpy as np
 
 from lamina_sim.golden import _check
 
-LANES = 4
 #: Signed significand of FP16, what a window of no further exponents would have.
 _SIGNIFICAND_BITS = 12
 _SPECIAL = 31
@@ -39,15 +38,16 @@ class Passes:
 
 
 def window_passes(
-    x: Any, *, window_bits: int = 30, rows: int = 1, scale_group: int = 128
+    x: Any, *, window_bits: int = 30, rows: int = 1, lanes: int = 4, scale_group: int = 128
 ) -> Passes:
     """Passes of `pacq.window_dot` over activations float16 [m, k].
 
     Args:
-        x: activations; k is padded with +0 to a multiple of 4, m to one of ``rows``.
+        x: activations; k is padded with +0 to a multiple of ``lanes``, m to one of ``rows``.
         window_bits: of an aligned activation, 16 to 41.
         rows: rows of a tile, whose steps are replayed together.
-        scale_group: along k, a multiple of 4 or k itself.
+        lanes: activations of a row in a step.
+        scale_group: along k, a multiple of ``lanes`` or k itself.
 
     A row's first window holds the exponents from the largest of its group down to window_bits - 12
     below it, the next one as many below that. What has a finite value other than zero below the
@@ -62,21 +62,22 @@ def window_passes(
     x = _check.array("x", x, np.float16, 2)
     window_bits = _check.integer("window_bits", window_bits, 16, 41)
     rows = _check.integer("rows", rows, 1)
+    lanes = _check.integer("lanes", lanes, 1)
     scale_group = min(_check.integer("scale_group", scale_group, 1), x.shape[1])
-    if scale_group % LANES and scale_group != x.shape[1]:
-        raise ValueError(f"scale_group must be a multiple of {LANES}, not {scale_group}.")
-    x = np.pad(x, [(0, -x.shape[0] % rows), (0, -x.shape[1] % LANES)])
-    size = scale_group + -scale_group % LANES
+    if scale_group % lanes and scale_group != x.shape[1]:
+        raise ValueError(f"scale_group must be a multiple of {lanes}, not {scale_group}.")
+    x = np.pad(x, [(0, -x.shape[0] % rows), (0, -x.shape[1] % lanes)])
+    size = scale_group + -scale_group % lanes
     found = []
     for tile in x.reshape(-1, rows, x.shape[1]):
         for start in range(0, x.shape[1], size):
             group = tile[:, start : start + size]
-            found.append(_passes(group.reshape(rows, -1, LANES), window_bits))
+            found.append(_passes(group.reshape(rows, -1, lanes), window_bits))
     return Passes(tuple(found))
 
 
 def _passes(group: np.ndarray, window_bits: int) -> tuple[int, ...]:
-    """Steps of each pass over a group [rows, steps, 4]."""
+    """Steps of each pass over a group [rows, steps, lanes]."""
     bits = group.view(np.uint16)
     exponent = np.maximum((bits >> 10) & 31, 1).astype(np.int64)
     finite = exponent != _SPECIAL

@@ -94,12 +94,7 @@ def multiply(a: Any, words: Any, bits: int) -> Products:
     bits = check_bits(bits)
     a_bits = ieee.patterns("a", a, ieee.FP16)
     words = _check.array("words", words, np.uint16)
-    try:
-        a_bits, words = np.broadcast_arrays(a_bits, words)
-    except ValueError:
-        raise ValueError(
-            f"a and words must broadcast, not have shapes {a_bits.shape} and {words.shape}."
-        ) from None
+    a_bits, words = _check.broadcast("a and words", a_bits, words)
     parts = ieee.unpack(a_bits, ieee.FP16)
     significand = parts.significand.astype(np.int32)
     signed = np.where(parts.sign == 1, -significand, significand)
@@ -121,11 +116,6 @@ def multiply_fp16(a: Any, b: Any) -> np.ndarray:
         ValueError: the shapes do not broadcast.
     """
     a, b = (_check.array(name, x, np.float16) for name, x in (("a", a), ("b", b)))
-    try:
-        a, b = np.broadcast_arrays(a, b)
-    except ValueError:
-        raise ValueError(
-            f"a and b must broadcast, not have shapes {a.shape} and {b.shape}."
-        ) from None
+    a, b = _check.broadcast("a and b", a, b)
     with np.errstate(invalid="ignore"):
         return ieee.canonical(np.asarray(a.astype(np.float32) * b.astype(np.float32)))
