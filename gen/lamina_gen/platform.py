@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter, defaultdict
 
 from amaranth.back import verilog
 
@@ -59,7 +60,7 @@ class VerilogPlatform:
     def __init__(self) -> None:
         self.cells: dict[str, str] = {}
         #: How often a definition names another: of each, and of the top module ("").
-        self._inside: dict[str, dict[str, int]] = {"": {}}
+        self._inside: dict[str, Counter[str]] = defaultdict(Counter)
         self._defining = ""
 
     def instances(self) -> dict[str, int]:
@@ -81,11 +82,9 @@ class VerilogPlatform:
         name = f"lamina_{_snake(kind.__name__)}_{digest}"
         if name not in self.cells:
             outer, self._defining = self._defining, name
-            self._inside[name] = {}
             self.cells[name] = self.convert(kind(parameters), name)
             self._defining = outer
-        inside = self._inside[self._defining]
-        inside[name] = inside.get(name, 0) + 1
+        self._inside[self._defining][name] += 1
         return name, "input clk;" in module_text(self.cells[name], name)
 
     def convert(self, component: object, name: str) -> str:

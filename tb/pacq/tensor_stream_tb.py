@@ -8,12 +8,17 @@ import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiStreamBus, AxiStreamSink, AxiStreamSource
 
-from lamina.formats.tensor import placed_element_layout
-from tb.pacq.warps_tb import FLOWS, beats_of, random_warps
-from tb.streams import reset, start
+from lamina.formats import tensor
+from tb.pacq.warps_tb import FLOWS, random_warps
+from tb.streams import payloads, reset, start
 
-INPUTS = {"operation": "i", "a": "i_a", "b": "i_b", "scales": "i_scales"}
-ELEMENT = placed_element_layout()
+INPUTS = {
+    "s_axis_operation": tensor.product_operation_layout(),
+    "s_axis_a": tensor.a_tile_layout(),
+    "s_axis_b": tensor.b_tile_layout(),
+    "s_axis_scales": tensor.word_scales_layout(),
+}
+ELEMENT = tensor.placed_element_layout()
 
 
 def pauses(share, rng):
@@ -37,17 +42,15 @@ class Ends:
             made.set_pause_generator(pauses(share, rng))
             return made
 
-        self.sources = {name: end(AxiStreamSource, f"s_axis_{name}") for name in INPUTS}
+        self.sources = {name: end(AxiStreamSource, name) for name in INPUTS}
         self.sink = end(AxiStreamSink, "m_axis_c")
-        self.widths = {name: len(getattr(dut, f"s_axis_{name}_tdata")) // 8 for name in INPUTS}
 
     async def send(self, warps):
-        """Send a product, each stream as one frame, its last operation marked."""
-        beats = beats_of(warps)
-        beats["i"][-1] |= 1 << 7
-        for name, stream in INPUTS.items():
-            width = self.widths[name]
-            frame = b"".join(beat.to_bytes(width, "little") for beat in beats[stream])
+        """Send a product, each stream as one frame."""
+        for name, values in warps.stream_inputs().items():
+            layout = INPUTS[name]
+            beats = payloads(layout, values)
+            frame = b"".join(beat.to_bytes(layout.size // 8, "little") for beat in beats)
             await self.sources[name].send(frame)
 
     async def receive(self, warps):

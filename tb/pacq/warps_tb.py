@@ -39,16 +39,11 @@ def fields(beats, row_bits):
     return {name: np.array([beat[name] for beat in beats]) for name in layout.members}
 
 
-def beats_of(warps):
-    """Payloads of the input streams, as integers."""
-    return {stream: payloads(LAYOUTS[stream], values) for stream, values in warps.inputs().items()}
-
-
 def begin(dut, warps, idle, rng):
     """Send a product; return the sending."""
     return [
-        cocotb.start_soon(Source(dut, stream, idle, rng).send(beats))
-        for stream, beats in beats_of(warps).items()
+        cocotb.start_soon(Source(dut, stream, idle, rng).send(payloads(LAYOUTS[stream], values)))
+        for stream, values in warps.inputs().items()
     ]
 
 

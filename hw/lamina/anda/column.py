@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.arith.pipeline import delayed
 from lamina.formats.anda import GROUP, PAIRS, pair_table_layout
 from lamina.parameters import check_flag, check_range
 
@@ -88,10 +89,10 @@ class Column(wiring.Component):
             m.d.comb += weight.eq(code - self.zero if self.parameters.zero_points else code)
         if self.parameters.rank:
             # A zero point has 64 codes to reach: too far to add pairs in the same cycle.
-            for number, coming in enumerate(weights):
-                weights[number] = Signal.like(coming, name=f"weight_{number}", reset_less=True)
-                with m.If(self.take):
-                    m.d.sync += weights[number].eq(coming)
+            weights = [
+                delayed(m, coming, self.take, 1, f"weight_{number}")
+                for number, coming in enumerate(weights)
+            ]
         tables = Signal(self.tables.shape(), reset_less=True)
         m.d.comb += self.tables.eq(tables)
         with m.If(self.load):

@@ -249,7 +249,7 @@ class Element(wiring.Component):
             m.d.sync += waits.eq(brings)
         m.d.comb += moves.eq(going & Mux(row.i.ready, brings, waits))
         m.d.sync += load.eq(moves)
-        # Weights wait in the columns until they are loaded, while which the next ones come.
+        # Weights wait in the columns until they are loaded; then the next ones come.
         stays = Signal()
         m.d.comb += stays.eq((weights.valid & weights.ready) | (there & ~load))
         m.d.sync += [there.eq(stays), weights.ready.eq(moves | ~stays)]
@@ -301,9 +301,7 @@ class Element(wiring.Component):
         ranks = self.parameters.plane_sum.rank_rows
         if ranks:
             m.d.comb += [plane_sum.advance.eq(advance), column.take.eq(take)]
-            given, coming = coming, Signal(16, name="coming_scale", reset_less=True)
-            with m.If(take):
-                m.d.sync += coming.eq(given)
+            coming = delayed(m, coming, take, 1, "coming_scale")
         with m.If(load):
             m.d.sync += scale.eq(coming)
         return plane_sum, delayed(m, scale, advance, len(ranks), "scale")

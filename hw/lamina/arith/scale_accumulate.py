@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from lamina.arith.fp32_add import Fp32Add, Fp32AddParameters
 from lamina.arith.fp32_multiply import Fp32Multiply, Fp32MultiplyParameters
+from lamina.arith.pipeline import delayed
 from lamina.formats.anda import output_layout
 from lamina.formats.ieee import FP16, FP32
 from lamina.parameters import check_range
@@ -151,15 +152,11 @@ class ScaleAccumulate(wiring.Component):
         held, under_way = self._interlock(m, products, add.i.ready)
         (_, reading), (fetched, _) = under_way[p.fetch_ranks - 2 : p.fetch_ranks]
         _, written = under_way[-1]
-        found, addend = sums.read_data, held.value
+        advance = add.i.ready
+        addend = delayed(m, held.value, advance, p.fetch_ranks, "addend")
+        found = delayed(m, sums.read_data, advance, p.fetch_ranks - 2, "found")
         augend = Signal(FP32.width, reset_less=True)
-        with m.If(add.i.ready):
-            for rank in range(p.fetch_ranks):
-                before, addend = addend, Signal(FP32.width, name=f"addend_{rank}", reset_less=True)
-                m.d.sync += addend.eq(before)
-            for rank in range(p.fetch_ranks - 2):
-                before, found = found, Signal(FP32.width, name=f"found_{rank}", reset_less=True)
-                m.d.sync += found.eq(before)
+        with m.If(advance):
             m.d.sync += augend.eq(Mux(reading.begin, 0, found))
         given = self.i.payload
         m.d.comb += [

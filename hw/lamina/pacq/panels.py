@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.arith.pipeline import delayed
 from lamina.formats.tensor import A_TILES_MAX, B_TILES, Flow, a_tile_layout, operation_layout
 from lamina.parameters import check_choice, check_flag
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
@@ -126,16 +127,11 @@ class Panels(wiring.Component):
                 writing.eq(~writing),
             ]
         # What is read from the register file is written a cycle or two later, and there after that.
-        data, reading = self.fragment_data, Signal()
-        arriving, arrived, address = self.fragment_enable, ends, Cat(tile, writing)
-        for rank in range(1 + p.rank):
-            before = Cat(arriving, arrived, address)
-            arriving, arrived = Signal(name=f"arriving_{rank}"), Signal(name=f"arrived_{rank}")
-            address = Signal(p.memory.address_bits, name=f"address_{rank}")
-            m.d.sync += Cat(arriving, arrived, address).eq(before)
-        if p.rank:
-            data = Signal(p.memory.width, reset_less=True)
-            m.d.sync += data.eq(self.fragment_data)
+        ranks, reading = 1 + p.rank, Signal()
+        address = delayed(m, Cat(tile, writing), Const(1), ranks, "address")
+        data = delayed(m, self.fragment_data, Const(1), p.rank, "data")
+        arriving = delayed(m, self.fragment_enable, Const(1), ranks, "arriving", reset_less=False)
+        arrived = delayed(m, ends, Const(1), ranks, "arrived", reset_less=False)
         m.d.sync += [
             asked.eq(asked + ends - self.release),
             present.eq(present + arrived - self.release),

@@ -65,12 +65,13 @@ class BlockFill(wiring.Component):
         m.submodules.waiting = waiting = Queue(
             QueueParameters(shape=run, depth=self.parameters.blocks)
         )
-        job, valid, load, free = Signal(run), Signal(), Signal(), Signal()
+        job, following = Signal(run), Signal(run)
+        valid, load, free = Signal(), Signal(), Signal()
         slot, row, plane = Signal(self.parameters.slot_bits), Signal(4), Signal(BLOCK_ROWS, init=1)
         block, taken, direct = Signal.like(job.blocks), Signal(), Signal()
         last_block, last_plane, errors = Signal(), Signal(), Signal(BLOCK_ROWS)
-        following = Mux(waiting.o.valid, waiting.o.payload, self.i.payload)
         m.d.comb += [
+            following.eq(Mux(waiting.o.valid, waiting.o.payload, self.i.payload)),
             taken.eq(self.r.valid & self.r.ready),
             last_block.eq(block == job.blocks),
             last_plane.eq(job.order.count == 1),
@@ -108,8 +109,7 @@ class BlockFill(wiring.Component):
             m.d.sync += valid.eq(load)
         with m.If(load):
             m.d.sync += [job.eq(following), plane.eq(1), block.eq(0)]
-            top = Mux(waiting.o.valid, waiting.o.p.order.top, self.i.p.order.top)
-            m.d.sync += row.eq(top)
+            m.d.sync += row.eq(following.order.top)
         return m
 
     def _slots(self, m, taken, last_block, last_plane, slot, load, following):
@@ -133,8 +133,7 @@ class BlockFill(wiring.Component):
         with m.If(taken & last_block & last_plane):
             m.d.sync += first.eq(then)
         with m.If(load):  # the first slot may join in this very cycle
-            order = run_layout(p.slot_bits, p.beat_bits)(following).order
-            m.d.sync += slot.eq(order.slot)
+            m.d.sync += slot.eq(following.order.slot)
 
     def _errors(self, m, taken, slot, errors):
         """What came with an error of each block of the run."""
