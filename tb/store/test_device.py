@@ -240,7 +240,7 @@ def test_random_traffic_on_litedram(device, seeded):
 
 def test_streams_on_litedram():
     """`lamina bench store`: bytes and rows are k / N, while LiteDRAM refreshes."""
-    found = bench.on_litedram(model(), (1, 3, 8))
+    found = bench.on_litedram(model(), (1, 3, 8), blocks=256)
     assert found["bytes_ratio"] == {"1": 1 / 8, "3": 3 / 8, "8": 1}
     assert found["row_activation_ratio"] == found["bytes_ratio"]
     assert any(found["refreshed_rows"].values())

@@ -22,6 +22,8 @@ __all__ = ["figures", "measure"]
 #: Cycles from an address to its beat, one beat a cycle, in all runs but the random ones.
 _LATENCY = 20
 _BLOCKS = 256
+#: So many that a refresh more or less does not show.
+_LITEDRAM_BLOCKS = 1024
 _FORMATS = {"int8": store.INT8, "bf16": store.BF16}
 _KINDS = ("planes", "packed", "container")
 _FIGURES = (
@@ -41,7 +43,7 @@ _FEW_BLOCKS = 96
 _FEW_VIEWS = (("planes", 4), ("packed", 4), ("container", 4), ("full", 8))
 
 #: A device whose bursts are longer, as more blocks wait: LiteDRAM pays for every change of bank.
-_WIDE = {"blocks": 64, "reads": 512}
+_WIDE = {"blocks": 128, "reads": 512}
 
 #: Messages of random kinds; memory answers after 1 to 60 cycles, and now and then with an error.
 _MESSAGES = 100_000
@@ -124,28 +126,31 @@ def _view(model: Model, name: str, form: store.Format, kind: str, keep: int) -> 
     }
 
 
-def on_litedram(model: Model, keeps: Sequence[int]) -> dict[str, Any] | None:
+def on_litedram(
+    model: Model, keeps: Sequence[int], blocks: int = _LITEDRAM_BLOCKS
+) -> dict[str, Any] | None:
     """Measure views `planes` of INT8 on LiteDRAM, which counts the rows; None if there is none.
 
-    Figures by k. ``bus_utilization``: beats a cycle; ``of_sequential``: the same over what LiteDRAM
-    gives to bursts of 4 KiB from one end of the memory to the other. ``refreshed_rows``: opened
-    again because a refresh had closed them, and not counted in ``row_activation_ratio``.
+    Figures by k, of streams of ``blocks``. ``bus_utilization``: beats a cycle; ``of_sequential``:
+    the same over what LiteDRAM gives to bursts of 4 KiB from one end of the memory to the other.
+    ``refreshed_rows``: opened again because a refresh had closed them, and not counted in
+    ``row_activation_ratio``.
     """
     if importlib.util.find_spec("litedram") is None:
         return None
     views = [store.View(kind="planes", format=store.INT8, keep=keep) for keep in keeps]
-    whole = dram.stream(store.INT8.bits, _BLOCKS)
+    whole = dram.stream(store.INT8.bits, blocks)
     latencies: dict[str, Any] = {figure: {} for figure in ("first_line", *_LATENCIES)}
     found: dict[str, Any] = {"read_latency_cycles": latencies}
 
     async def all_of_it() -> None:
-        setup = device.setup_of(views, _BLOCKS)
+        setup = device.setup_of(views, blocks)
         host = await litedram.begin(stepped, memory, random.Random(1), setup)
         _, sequential = host.memory.sequential()
         found["sequential"] = sequential
         for number, keep in enumerate(keeps, 1):
             before = host.memory.rows.reopened
-            stream = await device.streaming(host, _BLOCKS, number=number)
+            stream = await device.streaming(host, blocks, number=number)
             row = {
                 "bytes_ratio": stream.beats / whole.bursts,
                 "row_activation_ratio": stream.activations / whole.activations,

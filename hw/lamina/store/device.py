@@ -77,7 +77,7 @@ class DeviceParameters:
         check_power_of_two("views", self.views, 2, 64)
         check_power_of_two("decoders", self.decoders, 1, 4)
         check_power_of_two("poison_entries", self.poison_entries, 2, 128)
-        check_power_of_two("blocks", self.blocks, 8, 64)
+        check_power_of_two("blocks", self.blocks, 8, 128)
         check_power_of_two("reads", self.reads, 8, 512)
         check_range("streams", self.streams, 1, 16)
         check_power_of_two("write_blocks", self.write_blocks, 2, 16)
