@@ -21,12 +21,17 @@ def run(capfd, *arguments):
     return code, *capfd.readouterr()
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
+@pytest.fixture(scope="module", params=["llama", "opt"])
+def small(tmp_path_factory, request):
     """Arguments that name a small model with a character tokenizer, and its text."""
     rng, folder = np.random.default_rng(3), tmp_path_factory.mktemp("model")
-    config = checkpoints.LLAMA | {"hidden_size": 64, "intermediate_size": 96}
-    tensors = {n: 0.4 * t for n, t in checkpoints.llama_tensors(config, rng).items()}
+    if request.param == "opt":  # no gate, and biases
+        config = checkpoints.OPT
+        tensors = checkpoints.opt_tensors(config, rng)
+    else:
+        config = checkpoints.LLAMA | {"hidden_size": 64, "intermediate_size": 96}
+        tensors = checkpoints.llama_tensors(config, rng)
+    tensors = {n: 0.4 * t for n, t in tensors.items()}
     checkpoints.write_folder(folder, config, tensors)
     (folder / "vocabulary.json").write_text(json.dumps(list("abcdefghij")))
     (folder / "text.txt").write_text("".join(rng.choice(list("abcdefghij"), 700)))

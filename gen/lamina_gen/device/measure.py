@@ -41,7 +41,8 @@ def setup_of(views: Sequence[store.View], blocks: int = 256) -> Setup:
     ]
     rows = -(-blocks // windows[0].blocks_per_row) * windows[0].blocks_per_row
     data = bytes(range(256)) * (rows * form.bits // 4)
-    return windows, [device.Decoder(base=1 << 30, size=1 << 28)], data
+    size = -(-(len(windows) + 1) * span >> 28) << 28
+    return windows, [device.Decoder(base=1 << 30, size=size)], data
 
 
 def lines_of_a_block(view: store.View) -> int:
