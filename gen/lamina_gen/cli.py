@@ -27,6 +27,7 @@ COMMANDS = {
     "gemm": "Multiply arrays on the hardware, in Verilator, and check the result.",
     "eval": "Evaluate the loss of a language model under an engine's arithmetic.",
     "search": "Find the fewest mantissa bits of Anda within a tolerated loss.",
+    "runtime": "Fetch weights at the precision that each context needs: loss against bytes.",
     "generate-text": "Continue a text; every product of the model is computed by the hardware.",
     "demo": "Run the bundled model on the hardware, in Verilator.",
     "bench": "Measure the figures that the documentation quotes.",

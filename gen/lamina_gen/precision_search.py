@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lamina_gen.study import Study
+from lamina_sim.workload.evaluation import Evaluator
 from lamina_sim.workload.precision import Mantissas, Precision, bops_saving
+from lamina_sim.workload.quantize import Quantized
+from lamina_sim.workload.runtime.placement import TILE_ROWS
 from lamina_sim.workload.search import (
     Outcome,
     PlaneOutcome,
@@ -21,10 +24,8 @@ from lamina_sim.workload.search import (
 )
 from lamina_sim.workload.search.planes import Planes, read_rows
 
-__all__ = ["SearchSettings", "find", "mantissa_search"]
+__all__ = ["SearchSettings", "find", "mantissa_search", "mean_squares"]
 
-#: Rows that the plane store fetches together: a tile is 8 columns of codes.
-_TILE_ROWS = 8
 PrintStep = Callable[[int, Step, float], None]
 
 
@@ -72,7 +73,7 @@ def find(
     }
     planes: dict[str, Any] = {}
     if settings.planes:
-        rows = _TILE_ROWS if settings.planes == "rows" else None
+        rows = TILE_ROWS if settings.planes == "rows" else None
         found = _planes(study, settings.tolerance, rows)
         planes = {"planes": found.planes, "rows": rows, "reading": "midpoint"}
         entries |= {
@@ -126,7 +127,7 @@ def mantissa_search(
 def _planes(study: Study, tolerance: float, rows: int | None) -> PlaneOutcome:
     """Planes within the tolerance of all planes, with FIGNA's long mantissas for both."""
     reference = study.score("figna")
-    powers = _powers(study)
+    powers = mean_squares(study.evaluator, study.codes)
 
     def evaluate(planes: Planes) -> float:
         codes = read_rows(study.codes, planes, rows)
@@ -135,14 +136,17 @@ def _planes(study: Study, tolerance: float, rows: int | None) -> PlaneOutcome:
     return plane_search(evaluate, study.codes, tolerance, powers=powers, rows=rows)
 
 
-def _powers(study: Study) -> dict[str, np.ndarray]:
-    """Mean squares [k] of the activations of each product, in the order of its codes' rows."""
+def mean_squares(evaluator: Evaluator, codes: Mapping[str, Quantized]) -> dict[str, np.ndarray]:
+    """Squares [k] of the activations of each product, summed over a text.
+
+    In the order of the model; times a constant, they are means.
+    """
     powers: dict[str, np.ndarray] = {}
 
     def linear(name: str, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        if name in study.codes:
+        if name in codes:
             powers[name] = powers.get(name, 0) + np.square(x, dtype=np.float64).sum(0)
         return x @ weight.T
 
-    study.evaluator.score(linear)
+    evaluator.score(linear)
     return powers

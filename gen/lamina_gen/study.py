@@ -45,16 +45,18 @@ class Settings:
 
 
 class Study:
-    """Opens a checkpoint, quantizes it and evaluates it; members `model`, `codes`, `evaluator`.
+    """Opens a checkpoint, quantizes it and evaluates it.
+
+    Members `model`, `codes`, `evaluator`; `ids`, the tokens of the text.
 
     ValueError or OSError in one sentence where something of it cannot be.
     """
 
     def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
-        self.settings = settings
+        self.settings, self._progress = settings, progress
         opened = checkpoint.load(settings.source)
         self.model = opened.model
-        self._ids = ids = _tokens(settings, opened)
+        self.ids = ids = _tokens(settings, opened)
         self.evaluator = Evaluator(
             self.model, ids, context=settings.context, budget=settings.tokens, report=progress
         )
@@ -101,14 +103,23 @@ class Study:
     def calibration(self) -> np.ndarray:
         """Windows [rows, t] of the last tokens, none of which is evaluated."""
         context = min(self.model.context, LONGEST_CONTEXT)
-        left = self._ids[self.evaluator.tokens + 1 :]
+        return windows(self.model, self._calibration_text(context), context)[:, :-1]
+
+    def calibrator(self) -> Evaluator:
+        """An evaluator over the windows of `calibration`."""
+        context = min(self.model.context, LONGEST_CONTEXT)
+        text = self._calibration_text(context)
+        return Evaluator(self.model, text, context=context, report=self._progress)
+
+    def _calibration_text(self, context: int) -> np.ndarray:
+        left = self.ids[self.evaluator.tokens + 1 :]
         wanted = max(self.settings.calibration, context) + 1
         if len(left) <= context:
             raise ValueError(
                 f"Calibration needs {context + 1} tokens of the text beside "
                 f"those evaluated, not {len(left)}; a smaller --tokens leaves more."
             )
-        return windows(self.model, left[-wanted:], context)[:, :-1]
+        return left[-wanted:]
 
 
 def _tokens(settings: Settings, opened: checkpoint.Checkpoint) -> np.ndarray:

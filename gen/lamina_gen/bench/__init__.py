@@ -25,6 +25,7 @@ BENCHES = {
     "driver": ("lamina_gen.bench.driver:measure", "vectors per second of the bulk driver"),
     "pacq": ("lamina_gen.bench.pacq:measure", "speedup, accesses, accuracy, EDP of PacQ's flow"),
     "models": ("lamina_gen.bench.models:measure", "losses of tinylm, and the precision searches"),
+    "runtime": ("lamina_gen.bench.runtime:measure", "loss by bytes that a runtime fetches"),
     "golden": ("lamina_gen.bench.golden:measure", "speed of the golden models"),
 }
 

@@ -51,7 +51,7 @@ _SHOWN = {
 @click.option(
     "--docs",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Bring the tables and plots of this folder up to date with `pe` and `pacq`.",
+    help="Bring tables and plots of this folder up to date with `pe`, `pacq`, `runtime`.",
 )
 def command(
     name: str,
@@ -103,10 +103,10 @@ def command(
 
 def _record(results: dict[str, Any], docs: Path) -> None:
     """Bring the page of results up to date with what was measured of it."""
-    from lamina_gen.bench import pacq_results
+    from lamina_gen.bench import pacq_results, runtime
     from lamina_gen.bench import results as pe_results
 
-    for name, module in (("pe", pe_results), ("pacq", pacq_results)):
+    for name, module in (("pe", pe_results), ("pacq", pacq_results), ("runtime", runtime)):
         if name in results:
             module.record(results[name], docs)
 

@@ -111,6 +111,7 @@ class Host:
         self.answered: dict[int, int] = {}  # tag to cycle
         self.either: dict[int, tuple[bytes, bytes] | None] = {}  # of reads that race a write
         self.on_answer: Callable[[int], object] | None = None
+        self.on_line: Callable[[int, bytes], object] | None = None  # tag, and what was read
         self.next_tag, self.answers = rng.getrandbits(16), 0
         self.strict, self.wrong = True, Counter[str]()
 
@@ -231,6 +232,8 @@ class Host:
         data = got["data"].to_bytes(64, "little")
         if answer.data is not None and not self._right(tag, data, answer.data):
             self._wrong("corrupted", f"tag {tag:#x}: {data.hex()}, not {answer.data.hex()}")
+        if self.on_line:
+            self.on_line(tag, data)
         self._answer(tag, cycle)
 
     def _right(self, tag: int, data: bytes, wanted: bytes) -> bool:

@@ -34,13 +34,15 @@ def plain_setup(
 def setup_of(views: Sequence[store.View], blocks: int = 256) -> Setup:
     """One region: its full view, and others of it."""
     form = views[0].format
+    span = -(-blocks * 16 * 64 // (16 * GRANULE)) * 16 * GRANULE
     windows = [
-        device.Window(view=view, base=(n + 1) * 16 * GRANULE, blocks=blocks, store=0)
+        device.Window(view=view, base=(n + 1) * span, blocks=blocks, store=0)
         for n, view in enumerate([store.View(kind="full", format=form), *views])
     ]
     rows = -(-blocks // windows[0].blocks_per_row) * windows[0].blocks_per_row
     data = bytes(range(256)) * (rows * form.bits // 4)
-    return windows, [device.Decoder(base=1 << 30, size=1 << 28)], data
+    size = -(-(len(windows) + 1) * span >> 28) << 28
+    return windows, [device.Decoder(base=1 << 30, size=size)], data
 
 
 def lines_of_a_block(view: store.View) -> int:

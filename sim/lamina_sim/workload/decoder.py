@@ -39,6 +39,10 @@ class DecoderConfig(Protocol):
         """Layers there are."""
 
     @property
+    def num_attention_heads(self) -> int:
+        """Heads of queries that a layer has."""
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor."""
 

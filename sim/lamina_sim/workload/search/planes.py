@@ -97,21 +97,26 @@ def plane_search(
 def _calibrate(
     damages: dict[str, Array], codes: Mapping[str, Quantized], growth: Callable[[Planes], float]
 ) -> None:
-    """Turn relative damages into losses, by one probe of each tensor at few planes.
+    """Turn relative damages into losses, by one probe of each tensor at few planes."""
+    probes, losses = {}, {}
+    for name, q in codes.items():
+        keep = max(2, (q.bits - 1) // 2)
+        probes[name] = float(damages[name][:, keep - 1].sum())
+        losses[name] = max(0.0, growth({name: [keep] * len(damages[name])}))
+    for name, factor in sensitivities(probes, losses).items():
+        damages[name] *= factor
+
+
+def sensitivities(damages: Mapping[str, float], losses: Mapping[str, float]) -> dict[str, float]:
+    """What a damage of each tensor means for the loss, by one damage and its loss of each.
 
     Half of what a probe says counts, and half of what is usual for such a damage: a change of one
     tensor may lower the loss of a short text by chance, and many such changes then do not.
     """
-    probes = {}
-    for name, q in codes.items():
-        keep = max(2, (q.bits - 1) // 2)
-        damage = float(damages[name][:, keep - 1].sum())
-        probes[name] = (damage, max(0.0, growth({name: [keep] * len(damages[name])})))
-    usual = sum(loss for _, loss in probes.values()) / max(
-        sum(d for d, _ in probes.values()), 1e-30
-    )
-    for name, (damage, loss) in probes.items():
-        damages[name] *= (usual + loss / max(damage, 1e-30)) / 2
+    usual = sum(losses.values()) / max(sum(damages.values()), 1e-30)
+    return {
+        name: (usual + losses[name] / max(damage, 1e-30)) / 2 for name, damage in damages.items()
+    }
 
 
 def read_rows(
