@@ -29,16 +29,19 @@ memory_map
 opt -nodffe -nosdff
 simplemap
 techmap
-opt -nodffe -nosdff
+clean
 dffunmap
 setundef -anyseq
 aigmap
 design -save harness
-delete -port w:met
+select -assert-count 2 o:*
+delete -port w:proof_met
+select -assert-count 1 o:*
 clean
 write_aiger -zinit bad.aig
 design -load harness
-delete -port w:bad
+delete -port w:proof_bad
+select -assert-count 1 o:*
 clean
 write_aiger -zinit met.aig
 """
@@ -105,8 +108,8 @@ class Harness:
         return int(found.group(1))
 
     def _verilog(self):
-        m, off, broken, bad = self.m, Signal(), Signal(), Signal()
-        met = Signal()
+        m, off, broken = self.m, Signal(), Signal()
+        bad, met = Signal(name="proof_bad"), Signal(name="proof_met")
         assert self._wrong, "nothing is forbidden"
         # Reset is a matter of the tests; here registers start as they are initialised.
         m.domains.sync = clock = ClockDomain("sync", reset_less=True)

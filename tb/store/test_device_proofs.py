@@ -37,12 +37,19 @@ def open_part(component):
     return h, part
 
 
+def seen(stream):
+    """Return ``stream`` with the lowest byte of its data: all others go the same way."""
+    fields = ((name, stream.p[name]) for name, _ in stream.payload.shape())
+    payload = Cat(value[:8] if name == "data" else value for name, value in fields)
+    return SimpleNamespace(payload=payload, valid=stream.valid, ready=stream.ready)
+
+
 def pins(port, prefix):
     """Return the flat pins of an AXI4-Lite channel as a stream."""
     names = [name for name in port.signature.members if name.startswith(prefix)]
-    payload = [getattr(port, name) for name in names if not name.endswith(("valid", "ready"))]
+    payload = Cat(getattr(port, name) for name in names if not name.endswith(("valid", "ready")))
     ends = {end: getattr(port, f"{prefix}{end}") for end in ("valid", "ready")}
-    return SimpleNamespace(payload=SimpleNamespace(as_value=lambda: Cat(payload)), **ends)
+    return SimpleNamespace(payload=payload, **ends)
 
 
 def channels(component):
@@ -50,10 +57,10 @@ def channels(component):
     if isinstance(component, AxiLitePort):
         return [pins(component, "s_axil_b"), pins(component, "s_axil_r")]
     names = {DeviceAnswers: ("drs", "ndr"), BlockFetch: ("ar",), WriteIssue: ("aw", "w")}
-    return [getattr(component, name) for name in names[type(component)]]
+    return [seen(getattr(component, name)) for name in names[type(component)]]
 
 
-@pytest.mark.parametrize("kind", [DeviceAnswers, BlockFetch, WriteIssue, AxiLitePort])
+@pytest.mark.parametrize("kind", [WriteIssue, DeviceAnswers, BlockFetch, AxiLitePort])
 def test_what_is_offered_stays_offered(kind):
     """On every output port of the device, whatever the inputs of the part that drives it do."""
     h, part = open_part(kind(ADDRESS_BITS if kind is AxiLitePort else SMALL))
