@@ -58,13 +58,16 @@ class DeviceAnswers(wiring.Component):
         inward = formed.valid & formed.p.internal
         inward_direct = direct.valid & direct.p.internal
         outward = formed.valid & ~formed.p.internal
-        # What is offered stays offered: a choice holds until it is taken.
-        held, last, choice = Signal(), Signal(), Signal()
+        waits = direct.valid & ~inward_direct
+        # What is offered stays offered: a choice holds until it is taken. A line that waited while
+        # a formed one left is the next: formed lines may come in every cycle, for ever.
+        keep_direct, keep_formed, choice = Signal(), Signal(), Signal()
+        stalled = self.drs.valid & ~self.drs.ready
         line = Mux(choice, formed.payload, direct.payload)
         line = self.internal.payload.shape()(line)
         m.d.comb += [
-            choice.eq(Mux(held, last, outward)),
-            self.drs.valid.eq(Mux(choice, outward, direct.valid & ~inward_direct)),
+            choice.eq(keep_formed | (outward & ~keep_direct)),
+            self.drs.valid.eq(Mux(choice, outward, waits)),
             direct.ready.eq(Mux(inward_direct, self.internal.ready, self.drs.ready & ~choice)),
             formed.ready.eq(Mux(inward, self.internal.ready, self.drs.ready & choice)),
             self.internal.valid.eq(inward | inward_direct),
@@ -77,9 +80,12 @@ class DeviceAnswers(wiring.Component):
             self.drs.p.data.eq(line.data),
             self.poisoned.eq(self.drs.valid & self.drs.ready & line.poison),
         ]
-        m.d.sync += [held.eq(self.drs.valid & ~self.drs.ready), last.eq(choice)]
+        m.d.sync += [
+            keep_formed.eq(stalled & choice),
+            keep_direct.eq(Mux(stalled, ~choice, choice & waits)),
+        ]
         load = Signal(2)
-        with m.If(~(self.drs.valid & ~self.drs.ready)):
+        with m.If(~stalled):
             m.d.sync += load.eq(self.load)
         m.d.comb += self.drs.p.dev_load.eq(load)
         self._respond(m)

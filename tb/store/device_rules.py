@@ -1,0 +1,109 @@
+"""Following messages through the store's device: where one of a tag can be, and that it is there.
+
+One bit of the tag tells the followed messages from all others; which value it has is free, as all
+other bits are. The device moves all bits alike, so that what holds for this bit holds for "is the
+followed tag". A host never sends a tag of which an answer is due: reads by themselves, writes and
+invalidations too.
+"""
+
+from amaranth.hdl import Cat, Mux, Signal
+
+from lamina.formats.cxl import ReqOpcode, RwdOpcode
+from lamina.store.device import Device, DeviceParameters
+from tb.opened import Opened
+
+#: Stages from a message accepted to its read or write leaving `DeviceReads`: those that move with
+#: ``advance``, and two behind them that always do.
+MOVING, STAGES = 6, 8
+
+
+class SmallParameters(DeviceParameters):
+    """Of a device for proofs: smaller than users may ask for."""
+
+    def __post_init__(self):
+        pass
+
+
+SMALL = SmallParameters(
+    address_bits=24,
+    device_bits=30,
+    views=2,
+    decoders=1,
+    poison_entries=2,
+    blocks=4,
+    reads=4,
+    streams=1,
+    write_blocks=2,
+    writes=4,
+)
+
+
+def taken(stream):
+    """A beat of ``stream`` is taken."""
+    return stream.valid & stream.ready
+
+
+class FollowedDevice:
+    """A whole device whose ports are free, with the messages of one tag in view.
+
+    ``parts``: names of parts to be seen; ``cut``: of those to be taken out. ``read``, ``write``,
+    ``invalidate``: a followed message is accepted.
+    """
+
+    def __init__(self, h, parts, cut):
+        self.h, self.mark = h, h.constant("mark")
+        self.dut = Device(SMALL)
+        h.m.submodules.dut = whole = Opened(h, self.dut)
+        self.parts = [whole.part(path) for path in parts]
+        self.cut = whole.cut(*cut)
+        whole.free_inputs()
+        req, rwd = self.dut.i_req, self.dut.i_rwd
+        opcode, written = req.p.mem_opcode, rwd.p.mem_opcode
+        reads = (opcode == ReqOpcode.MEM_RD) | (opcode == ReqOpcode.MEM_RD_DATA)
+        invalidates = (opcode == ReqOpcode.MEM_INV) | (opcode == ReqOpcode.MEM_INV_NT)
+        writes = (written == RwdOpcode.MEM_WR) | (written == RwdOpcode.MEM_WR_PTL)
+        self.read, self.write, self.invalidate = Signal(), Signal(), Signal()
+        h.m.d.comb += [
+            self.read.eq(taken(req) & reads & self.mine(req.p)),
+            self.invalidate.eq(taken(req) & invalidates & self.mine(req.p)),
+            self.write.eq(taken(rwd) & writes & self.mine(rwd.p)),
+        ]
+
+    def mine(self, payload):
+        """``payload`` has the followed tag."""
+        return payload.tag[0] == self.mark
+
+    def line(self, payload):
+        """It is also not a line that the device reads for itself."""
+        return self.mine(payload) & ~payload.internal
+
+    def stages(self, enters, advance):
+        """Return where in the stages before the queues a message is that ``enters``."""
+        stages = Signal(STAGES)
+        with self.h.m.If(advance):
+            self.h.m.d.sync += stages[:MOVING].eq(Cat(enters, stages))
+        self.h.m.d.sync += stages[MOVING:].eq(Cat(stages[MOVING - 1] & advance, stages[MOVING]))
+        return stages
+
+    def place(self, enter, leave):
+        """Return: a message has entered, and not left."""
+        place = Signal()
+        self.h.m.d.sync += place.eq((place | enter) & ~leave)
+        return place
+
+    def answered_once(self, sent, answered, places):
+        """Forbid that a message ``sent`` is in no place, or in two, until it is ``answered``."""
+        h, due, places = self.h, Signal(), Cat(places)
+        h.m.d.sync += due.eq((due | sent) & ~answered)
+        h.assume(~(sent & due))
+        h.forbid(answered & ~due)
+        h.forbid(due != places.any())
+        h.forbid((places & (places - 1)[: len(places)]).any())
+        h.cover(answered)
+
+
+def overtaken(h, place, other, most):
+    """Forbid that more than ``most`` others leave while a message is in ``place``."""
+    count = Signal(range(most + 2))
+    h.m.d.sync += count.eq(Mux(place, Mux(count > most, count, count + other), 0))
+    h.forbid(count > most)
