@@ -238,9 +238,8 @@ def _multiplier(result: dict[str, Any]) -> Iterable[str]:
     yield ""
     rows = []
     for name, unit in result["multiplier_units"].items():
-        row = {"unit": "FP16" if name == "fp16" else name.upper(), **unit}
-        for ratio in ("multiplier_throughput_per_area", "multiplier_throughput_per_watt"):
-            row[ratio] = result.get(f"{ratio}_{name}")
+        ratios = ("multiplier_throughput_per_area", "multiplier_throughput_per_watt")
+        row = {"unit": name.upper(), **unit, **_ratios(result, name, ratios)}
         row["paper"] = PAPER[name]["multiplier_per_watt"] if name in PAPER else None
         rows.append(row)
     columns = (
@@ -268,9 +267,8 @@ def _dense(result: dict[str, Any]) -> Iterable[str]:
     for name, unit in result["dense_units"].items():
         precision = name.rpartition("_")[2]
         width = "DP-8" if name.startswith("dp8_") else "DP-4"
-        row = {"unit": f"{precision.upper()} {width}", **unit}
-        for ratio in ("throughput_per_area", "throughput_per_watt", "edp_reduction_dense"):
-            row[ratio] = result.get(f"{ratio}_{name}")
+        ratios = ("throughput_per_area", "throughput_per_watt", "edp_reduction_dense")
+        row = {"unit": f"{precision.upper()} {width}", **unit, **_ratios(result, name, ratios)}
         if name in PAPER:
             row["paper"] = max(PAPER[name]["per_watt"].values())
         elif name != "fp16":
@@ -293,6 +291,11 @@ def _dense(result: dict[str, Any]) -> Iterable[str]:
         f"{replays['steps']:.3%} of steps, {replays['cycles']:.2%} of cycles."
     )
     yield ""
+
+
+def _ratios(result: dict[str, Any], unit: str, names: Iterable[str]) -> dict[str, float | None]:
+    """Return a unit's ratios by their names; the FP16 unit, which they are over, has none."""
+    return {name: result.get(f"{name}_{unit}") for name in names}
 
 
 def _memories(result: dict[str, Any]) -> list[tuple[str, str, str]]:

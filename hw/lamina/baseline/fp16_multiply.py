@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from amaranth.hdl import unsigned
 
 from lamina.arith.pipeline import Pipeline, PipelineParameters
-from lamina.arith.products import join_parts
 from lamina.arith.rounding import of_format, round_stages
-from lamina.baseline.fp_lane import multiply, multiply_parts, unpack_factors
+from lamina.baseline.fp_lane import multiply_stages, unpack_factors
 from lamina.formats.ieee import FP16
 
 __all__ = ["Fp16Multiply", "Fp16MultiplyParameters"]
@@ -20,10 +19,8 @@ class Fp16MultiplyParameters(PipelineParameters):
     @property
     def stages(self):
         """Unpack, multiply, round."""
-        # See `Fp32Multiply`: parts pay only with a register behind them.
-        parts = self.stages_per_rank == 1
-        products = (multiply_parts, join_parts) if parts else (multiply,)
-        return (of_format(unpack_factors, FP16), *products, *round_stages(FP16))
+        unpacked = of_format(unpack_factors, FP16)
+        return (unpacked, *multiply_stages(self), *round_stages(FP16))
 
     @property
     def operands(self):

@@ -5,14 +5,14 @@ from types import SimpleNamespace
 
 from amaranth.hdl import Module, Value, unsigned
 
-from lamina.arith.pipeline import PipelineParameters
+from lamina.arith.pipeline import PipelineParameters, Stage
 from lamina.arith.products import join_parts, partial_products
 from lamina.arith.rounding import keep
 from lamina.arith.unpack import unpack
 from lamina.baseline.lane import EXACT_STAGES, Lane, LaneParameters
 from lamina.formats.ieee import FP16, FP32, Format
 
-__all__ = ["FpLane", "FpLaneParameters", "multiply", "multiply_parts", "unpack_factors"]
+__all__ = ["FpLane", "FpLaneParameters", "multiply_stages", "unpack_factors"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +21,7 @@ class _ProductParameters(PipelineParameters):
 
     @property
     def stages(self):
-        # See `Fp32Multiply`: parts pay only with a register behind them.
-        parts = self.stages_per_rank == 1
-        products = (multiply_parts, join_parts) if parts else (multiply,)
-        return (unpack_factors, *products, *EXACT_STAGES)
+        return (unpack_factors, *multiply_stages(self), *EXACT_STAGES)
 
     @property
     def operands(self):
@@ -50,6 +47,12 @@ def unpack_factors(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[st
         "nan": a.nan | b.nan | (a.inf & b.zero) | (a.zero & b.inf),
         "inf": a.inf | b.inf,
     }
+
+
+def multiply_stages(parameters: PipelineParameters) -> tuple[Stage, ...]:
+    """Return what follows `unpack_factors`: ``magnitude`` is the product of the significands."""
+    # See `Fp32Multiply`: parts pay only with a register behind them.
+    return (multiply_parts, join_parts) if parameters.stages_per_rank == 1 else (multiply,)
 
 
 def multiply(m: Module, x: SimpleNamespace) -> dict[str, Value]:
