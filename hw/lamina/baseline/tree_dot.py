@@ -9,9 +9,8 @@ from amaranth.lib import data
 
 from lamina.arith.fp32_add import add_stages
 from lamina.arith.pipeline import PipelineParameters, Stage
-from lamina.arith.products import join_parts
 from lamina.arith.rounding import of_format, round_stages
-from lamina.baseline.fp_lane import multiply, multiply_parts, unpack_factors
+from lamina.baseline.fp_lane import multiply_stages, unpack_factors
 from lamina.baseline.lane import EXACT_STAGES, Lane, LaneParameters
 from lamina.baseline.ring import RingParameters
 from lamina.formats.ieee import FP16, FP32, Format
@@ -39,9 +38,7 @@ class _TermParameters(PipelineParameters):
 
     @property
     def stages(self):
-        # See `Fp32Multiply`: parts pay only with a register behind them.
-        parts = self.stages_per_rank == 1
-        products = (multiply_parts, join_parts) if parts else (multiply,)
+        products = multiply_stages(self)
         ends = EXACT_STAGES if self.format == FP32 else round_stages(self.format)
         first = _split(of_format(unpack_factors, self.format), self.lanes)
         stages = [first, *(_each(stage, self.lanes) for stage in (*products, *ends))]
