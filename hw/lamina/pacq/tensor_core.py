@@ -19,6 +19,7 @@ from lamina.formats.tensor import (
     word_scales_layout,
 )
 from lamina.pacq.octet import Octet, OctetParameters
+from lamina.parameters import narrowed
 
 __all__ = ["TensorCore", "TensorCoreParameters"]
 
@@ -44,9 +45,7 @@ class TensorCoreParameters:
     @property
     def octet(self) -> OctetParameters:
         """Parameters of an octet."""
-        return OctetParameters(
-            trees=self.trees, stages_per_rank=self.stages_per_rank, fp16=self.fp16
-        )
+        return narrowed(OctetParameters, self)
 
     @property
     def ports(self) -> int:
