@@ -4,10 +4,10 @@ A warp operation multiplies 16 rows of A by 16 x 16 words of B. An octet has 8 r
 columns of it.
 """
 
-from amaranth.hdl import signed, unsigned
+from amaranth.hdl import Mux, Value, signed, unsigned
 from amaranth.lib import data, enum
 
-from lamina.formats.packed import LANES, WORD_BITS, WORD_COLUMNS_MAX
+from lamina.formats.packed import LANES, WORD_BITS, WORD_COLUMNS_MAX, weights_per_word
 
 __all__ = [
     "A_TILES_MAX",
@@ -17,6 +17,7 @@ __all__ = [
     "Flow",
     "a_tile_layout",
     "b_tile_layout",
+    "columns_of",
     "counters_layout",
     "element_layout",
     "operation_layout",
@@ -62,6 +63,12 @@ def operation_layout() -> data.StructLayout:
 def product_operation_layout() -> data.StructLayout:
     """Return a warp operation in a byte: `operation_layout`, and whether it ends its product."""
     return data.StructLayout({**operation_layout().members, "last": unsigned(1)})
+
+
+def columns_of(operation: data.View) -> Value:
+    """Return how many columns a word of a warp operation covers: 4 or 8 along n, else 1."""
+    along_n = Mux(operation.int2, weights_per_word(2), weights_per_word(4))
+    return Mux(operation.flow == Flow.PACKED_N, along_n, 1)
 
 
 def a_tile_layout() -> data.StructLayout:

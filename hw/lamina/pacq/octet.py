@@ -13,6 +13,7 @@ from lamina.formats.tensor import (
     Flow,
     a_tile_layout,
     b_tile_layout,
+    columns_of,
     counters_layout,
     element_layout,
     operation_layout,
@@ -296,13 +297,11 @@ class Octet(wiring.Component):
         """Count accesses, and elements that are still to leave."""
         operation, counters = issue.i.p, self.counters
         elements, owed, due = Signal(range(TILE * TILE)), Signal(12), Signal(12)
-        columns = Mux(operation.int2, weights_per_word(2), weights_per_word(4))
-        along_n = operation.flow == Flow.PACKED_N
         leaving = sum(taken)
         finishes = issue.release & operation.group_last & operation.end
         all_elements = Signal(5)
         m.d.comb += [
-            due.eq(Mux(along_n, columns, 1) * WORDS * WORDS),
+            due.eq(columns_of(operation) * WORDS * WORDS),
             all_elements.eq(elements + leaving),
             self.working.eq((fragments.held != 0) | (owed != 0)),
         ]

@@ -13,9 +13,9 @@ from lamina.bus.axi4_stream import (
     slave_pins,
 )
 from lamina.formats.tensor import (
-    Flow,
     a_tile_layout,
     b_tile_layout,
+    columns_of,
     counters_layout,
     placed_element_layout,
     product_operation_layout,
@@ -143,5 +143,4 @@ class TensorStream(wiring.Component):
             m.d.sync += closing.eq(1)
         with m.Elif(left):
             m.d.sync += closing.eq(0)
-        columns = Mux(operation.flow == Flow.PACKED_N, Mux(operation.int2, 8, 4), 1)
-        return Mux(ends, columns * Const(_PLACES), 0)
+        return Mux(ends, columns_of(operation) * Const(_PLACES), 0)
