@@ -123,13 +123,20 @@ def _streams_and_signals(component: wiring.Component) -> Iterator[dict]:
             raise TypeError(f"Port {name} must be a signal, a stream or an AXI pin.")
 
 
-def _axi_streams(component: wiring.Component) -> Iterator[dict]:
-    """AXI4-Stream is a stream by other names: TKEEP and TLAST are not in its payload."""
+def _pins_by_prefix(
+    component: wiring.Component, pattern: re.Pattern[str]
+) -> dict[str, dict[str, wiring.Member]]:
+    """Group the pins whose names match ``pattern``: by its ``prefix``, then by its ``pin``."""
     interfaces: dict[str, dict[str, wiring.Member]] = {}
     for name, member in component.signature.members.items():
-        if member.is_port and (match := _AXI_STREAM_PIN.fullmatch(name)):
+        if member.is_port and (match := pattern.fullmatch(name)):
             interfaces.setdefault(match["prefix"], {})[match["pin"]] = member
-    for prefix, pins in interfaces.items():
+    return interfaces
+
+
+def _axi_streams(component: wiring.Component) -> Iterator[dict]:
+    """AXI4-Stream is a stream by other names: TKEEP and TLAST are not in its payload."""
+    for prefix, pins in _pins_by_prefix(component, _AXI_STREAM_PIN).items():
         names = {"payload" if pin == "data" else pin: f"{prefix}_t{pin}" for pin in pins}
         yield {
             "name": prefix,
@@ -141,11 +148,7 @@ def _axi_streams(component: wiring.Component) -> Iterator[dict]:
 
 
 def _axi_interfaces(component: wiring.Component) -> Iterator[dict]:
-    interfaces: dict[str, dict[str, wiring.Member]] = {}
-    for name, member in component.signature.members.items():
-        if match := _AXI_PIN.fullmatch(name):
-            interfaces.setdefault(match["prefix"], {})[match["pin"]] = member
-    for prefix, pins in interfaces.items():
+    for prefix, pins in _pins_by_prefix(component, _AXI_PIN).items():
         address, datum = ("araddr", "rdata") if "araddr" in pins else ("awaddr", "wdata")
         reads, writes = "araddr" in pins, "awaddr" in pins
         kind = "axi4-lite" if prefix.endswith("axil") else "axi4"
