@@ -6,6 +6,7 @@ A bench packs and unpacks payloads with the layouts of `lamina.formats`; here a 
 import random
 
 import cocotb
+import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
@@ -42,6 +43,12 @@ def payloads(layout, columns) -> list[int]:
     """Pack fields, given as arrays over the beats by name, into one integer a beat."""
     rows = zip(*(values.tolist() for values in columns.values()), strict=True)
     return [layout.const(dict(zip(columns, row, strict=True))).as_bits() for row in rows]
+
+
+def fields(layout, beats) -> dict[str, np.ndarray]:
+    """Unpack payloads, one integer a beat, into arrays over the beats by field."""
+    beats = [layout.from_bits(beat) for beat in beats]
+    return {name: np.array([beat[name] for beat in beats]) for name in layout.members}
 
 
 class Source:

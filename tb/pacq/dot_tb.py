@@ -9,19 +9,12 @@ from lamina.formats.packed import dot_step_layout, scaled_sum_layout
 from tb.bench import bench_parameters
 from tb.pacq.operands import KINDS
 from tb.pacq.steps import random_product
-from tb.streams import Sink, Source, payloads, reset, start
+from tb.streams import Sink, Source, fields, payloads, reset, start
 
 
 def beats_of(product):
     """The product's steps as integers."""
     return payloads(dot_step_layout(bench_parameters().index_bits), product.steps())
-
-
-def fields(beats):
-    """Output payloads as arrays by field."""
-    layout = scaled_sum_layout(bench_parameters().index_bits + 3)
-    beats = [layout.from_bits(beat) for beat in beats]
-    return {name: np.array([beat[name] for beat in beats]) for name in layout.members}
 
 
 async def run(dut, product, idle, stall):
@@ -31,7 +24,8 @@ async def run(dut, product, idle, stall):
     groups = len(product.scales)
     received = await sink.receive(product.x.shape[0] * product.codes.shape[1] * groups)
     await sending
-    got, want = product.accumulate(fields(received)), product.golden()
+    sums = fields(scaled_sum_layout(bench_parameters().index_bits + 3), received)
+    got, want = product.accumulate(sums), product.golden()
     np.testing.assert_array_equal(got, want)
 
 

@@ -4,13 +4,12 @@ import logging
 import random
 
 import cocotb
-import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiStreamBus, AxiStreamSink, AxiStreamSource
 
 from lamina.formats import tensor
 from tb.pacq.warps_tb import FLOWS, random_warps
-from tb.streams import payloads, reset, start
+from tb.streams import fields, payloads, reset, start
 
 INPUTS = {
     "s_axis_operation": tensor.product_operation_layout(),
@@ -60,10 +59,9 @@ class Ends:
         assert len(frame.tdata) == size * warps.elements
         starts = range(0, len(frame.tdata), size)
         bits = (int.from_bytes(frame.tdata[at : at + size], "little") for at in starts)
-        elements = [ELEMENT.from_bits(value) for value in bits]
-        assert all(element["there"] == 1 for element in elements)
-        names = ("value", "row", "word", "column")
-        warps.assert_golden([{name: np.array([e[name] for e in elements]) for name in names}])
+        elements = fields(ELEMENT, bits)
+        assert (elements["there"] == 1).all()
+        warps.assert_golden([elements])
 
 
 @cocotb.test()

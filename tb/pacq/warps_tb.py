@@ -10,7 +10,7 @@ from lamina_sim.golden.pacq import FLOWS
 from tb.bench import bench_parameters
 from tb.pacq.steps import random_product
 from tb.pacq.warps import Warps
-from tb.streams import Sink, Source, payloads, reset
+from tb.streams import Sink, Source, fields, payloads, reset
 
 __all__ = ["FLOWS", "cut_short", "run"]
 
@@ -32,13 +32,6 @@ def random_warps(flow, octet):
     return Warps(product, flow, octet=octet)
 
 
-def fields(beats, row_bits):
-    """Payloads of a write port as arrays by field."""
-    layout = tensor.element_layout(row_bits)
-    beats = [layout.from_bits(beat) for beat in beats]
-    return {name: np.array([beat[name] for beat in beats]) for name in layout.members}
-
-
 def begin(dut, warps, idle, rng):
     """Send a product; return the sending."""
     return [
@@ -58,7 +51,8 @@ async def run(dut, flow, octet, idle=0.0, stall=0.0):
         cocotb.start_soon(Sink(dut, f"o_{n}", stall, rng).receive(warps.elements // len(ports)))
         for n in ports
     ]
-    received = [fields(await port, 3 if octet else 4) for port in receiving]
+    element = tensor.element_layout(3 if octet else 4)
+    received = [fields(element, await port) for port in receiving]
     for each in sending:
         await each
     warps.assert_golden(received)

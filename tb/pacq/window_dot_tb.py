@@ -8,7 +8,7 @@ import numpy as np
 from lamina.formats.window import window_scale_layout, window_step_layout, window_words_layout
 from tb.bench import bench_parameters
 from tb.pacq.window_steps import KINDS, random_window_product
-from tb.streams import Sink, Source, payloads, reset, start
+from tb.streams import Sink, Source, fields, payloads, reset, start
 
 
 def beats_of(product):
@@ -20,7 +20,7 @@ def beats_of(product):
         "i_scales": window_scale_layout(),
     }
     streams = product.streams(1 << p.index_bits)
-    return {port: payloads(layouts[port], fields) for port, fields in streams.items()}
+    return {port: payloads(layouts[port], values) for port, values in streams.items()}
 
 
 def drive(dut, product, idle, rng):
@@ -38,10 +38,9 @@ async def run(dut, product, idle, stall):
     received = await Sink(dut, "o", stall, rng).receive(len(due["index"]))
     for task in sending:
         await task
-    layout = p.accumulate.output_layout
-    beats = [layout.from_bits(beat) for beat in received]
-    np.testing.assert_array_equal([beat["index"] for beat in beats], due["index"])
-    values = np.array([beat["value"] for beat in beats], np.uint32).view(np.float32)
+    found = fields(p.accumulate.output_layout, received)
+    np.testing.assert_array_equal(found["index"], due["index"])
+    values = found["value"].astype(np.uint32).view(np.float32)
     np.testing.assert_array_equal(values, due["value"].view(np.float32))
 
 
