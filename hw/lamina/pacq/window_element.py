@@ -7,6 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.cells import and_or_select
+from lamina.formats.packed import LANES
 from lamina.pacq.late_carry import accumulate, late_places
 from lamina.parameters import check_choice, check_power_of_two, check_range
 
@@ -39,7 +40,7 @@ class WindowElementParameters:
 
     window_bits: int = 30
     weight_bits: int = 4
-    lanes: int = 4
+    lanes: int = LANES
     steps: int = 32
     carry_limit: int = 130
 

@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.formats.ieee import FP16
+from lamina.formats.packed import LANES
 from lamina.formats.window import window_step_layout
 from lamina.pacq.window_rows import LOWEST, highest_exponent, unpacked, window_depth
 from lamina.parameters import check_power_of_two, check_range
@@ -40,7 +41,7 @@ class WindowLookaheadParameters:
     """``rows``, ``lanes`` of a step, ``window_bits``, ``steps`` of a group, ``index_bits``."""
 
     rows: int = 1
-    lanes: int = 4
+    lanes: int = LANES
     window_bits: int = 30
     steps: int = 32
     index_bits: int = 2

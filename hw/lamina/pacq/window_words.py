@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.formats.packed import LANES
 from lamina.formats.window import window_words_layout
 from lamina.parameters import check_power_of_two, check_range
 from lamina.stream.buffer import Queue, QueueParameters
@@ -18,7 +19,7 @@ class WindowWordsParameters:
     """``words`` of each of the ``lanes`` k of a step; ``steps`` of the longest group."""
 
     words: int = 2
-    lanes: int = 4
+    lanes: int = LANES
     steps: int = 32
 
     def __post_init__(self):
