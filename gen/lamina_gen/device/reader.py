@@ -70,8 +70,8 @@ class Reader:
         tiles = np.zeros((placed.blocks, 512), np.int8)
         for (block, _), of_block in zip(reads, tags, strict=True):
             lines = b"".join(self._lines.pop(tag) for tag in of_block)
-            read = np.frombuffer(lines, np.uint8).reshape(-1, 64)
-            tiles[block - placed.first] = self.region.codes_of(read)
+            read = np.frombuffer(lines, np.uint8).reshape(1, -1, 64)
+            tiles[block - placed.first] = self.region.codes_of(read)[0]
         return tiles
 
     def _wait(self, most: int) -> None:
