@@ -251,6 +251,27 @@ def test_an_output_of_up_counts_as_its_gate(small):
         )
 
 
+def test_a_survey_is_that_of_whole_evaluations(small):
+    """Layers that it leaves out change nothing, whatever the evaluator did before."""
+
+    class Whole(Evaluator):
+        def score(self, linear, key=None):
+            return super().score(linear)
+
+    model, region, *_, calibration = small
+    text = tinylm.load()[1].encode(tinylm.heldout())[-514:]
+    names = [f"model.layers.{i}.mlp.{name}_proj" for i in (0, 2) for name in ("gate", "up")]
+    codes = {name: region.placed[name].codes for name in names}
+    for part in (codes, {name: replace(q, scales=2 * q.scales) for name, q in codes.items()}):
+        own, before = place(model, part), calibration.computed
+        known = survey(own, calibration)
+        assert calibration.computed - before == 6 * model.layers - 4, "two probes of layer 2"
+        whole = survey(own, Whole(model, text, budget=512))
+        for name in names:
+            for member in ("harm", "sample", "usual"):
+                assert (getattr(known[name], member) == getattr(whole[name], member)).all()
+
+
 def test_units(small):
     model, region, *_ = small
     codes = {name: placed.codes for name, placed in region.placed.items()}
