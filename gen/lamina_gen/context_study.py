@@ -31,7 +31,7 @@ from lamina_sim.workload.runtime.placement import TILE_ROWS
 from lamina_sim.workload.search import plane_search
 from lamina_sim.workload.search.planes import fraction, read_rows
 
-__all__ = ["POLICIES", "ContextStudy", "plot"]
+__all__ = ["POLICIES", "SHARES", "ContextStudy", "plot"]
 
 Report = Callable[[str, float], None]
 
@@ -42,6 +42,9 @@ POLICIES = {
     "usual": "planes by unit, for the mean importances of the calibration text",
     "context": "planes by unit, for the importances at hand",
 }
+
+#: Shares of the bytes of all planes to fetch by context where none are given.
+SHARES = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
 
 
 class ContextStudy:
@@ -77,6 +80,14 @@ class ContextStudy:
         """
         price = price_of(share, self.region, self.known, step)
         return ByContext(self.region, self.known, price)
+
+    def measure(
+        self, shares: Sequence[float], tolerances: Sequence[float], step: int = 1
+    ) -> dict[str, Any]:
+        """Rows of every policy, and the tokens, bytes and loss at all planes they are beside."""
+        rows = self.uniform() + [self.searched(tolerance) for tolerance in tolerances]
+        rows += self.shares(shares, step)
+        return {"tokens": self.tokens, "bytes": self.bytes, "loss": self.whole, "rows": rows}
 
     def uniform(self) -> list[dict[str, Any]]:
         """Rows of the same planes everywhere."""
