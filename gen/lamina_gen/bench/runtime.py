@@ -44,7 +44,7 @@ def measure(progress: Progress | None = None) -> dict[str, Any]:
     found["coarser"] = []
     for units, step in _COARSER:
         if units not in studies:
-            studies[units] = ContextStudy(study, report, units)
+            studies[units] = context.with_units(units)
         for row in studies[units].shares(_COARSER_SHARES, step):
             found["coarser"].append({"units": units, "step": step, **row})
     found["shapes"] = traffic()
