@@ -68,7 +68,7 @@ def test_table(capfd, small):
 def test_a_study_with_other_units(small):
     """It is the study that would be made of them; nothing is searched or evaluated again."""
     folder, _, text, *_ = small
-    study = Study(Settings(source=str(folder), text=text, tokens=160))
+    study = Study(Settings(source=str(folder), text=text, tokens=128, calibration=128))
     first = context_study.ContextStudy(study, lambda *_: None)
     other = first.with_units("matrices")
     found = first.shares([0.6]), other.shares([0.6])
