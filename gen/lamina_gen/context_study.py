@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from lamina_sim.perf.dram import Accesses, Ddr5
 from lamina_sim.verilated import Model
 from lamina_sim.workload.attention import KeyValues
 from lamina_sim.workload.calibrate import dequantized
+from lamina_sim.workload.evaluation import Evaluator
+from lamina_sim.workload.quantize import Quantized
 from lamina_sim.workload.runtime import (
     ByContext,
     Fetch,
@@ -29,9 +33,9 @@ from lamina_sim.workload.runtime import (
 )
 from lamina_sim.workload.runtime.placement import TILE_ROWS
 from lamina_sim.workload.search import plane_search
-from lamina_sim.workload.search.planes import fraction, read_rows
+from lamina_sim.workload.search.planes import Planes, fraction, read_rows
 
-__all__ = ["POLICIES", "ContextStudy", "plot"]
+__all__ = ["POLICIES", "SHARES", "ContextStudy", "plot"]
 
 Report = Callable[[str, float], None]
 
@@ -42,6 +46,30 @@ POLICIES = {
     "usual": "planes by unit, for the mean importances of the calibration text",
     "context": "planes by unit, for the importances at hand",
 }
+
+#: Shares of the bytes of all planes to fetch by context where none are given.
+SHARES = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
+
+
+class _Losses:
+    """Losses of static planes of every 8 outputs; of those that come again, as they were found.
+
+    Searches within several tolerances have the same reference, and the same probes.
+    """
+
+    def __init__(self, evaluator: Evaluator, codes: Mapping[str, Quantized]) -> None:
+        self._evaluator, self._codes = evaluator, codes
+        self._reference = evaluator.score(dequantized(codes))
+        self.powers = mean_squares(evaluator, codes)
+        self._found: dict[tuple[tuple[int, ...], ...], float] = {}
+
+    def of(self, planes: Planes) -> float:
+        """Loss over that of all planes."""
+        key = tuple(tuple(planes[name]) for name in self._codes)
+        if key not in self._found:
+            linear = dequantized(read_rows(self._codes, planes, TILE_ROWS))
+            self._found[key] = self._evaluator.score(linear).over(self._reference)
+        return self._found[key]
 
 
 class ContextStudy:
@@ -57,8 +85,15 @@ class ContextStudy:
         self.region = place(study.model, study.codes, units)
         self.calibration = study.calibrator()
         self.known = survey(self.region, self.calibration, report)
-        self.whole = 0.0  # the loss at all planes
-        self.whole = self._row("whole", 1, Fixed(self.region, self.region.form.bits))["loss"]
+        whole = Runtime(self.region, Fixed(self.region, self.region.form.bits))
+        self.whole = study.evaluator.score(whole).loss  # at all planes
+        self._usual: dict[float, dict[str, Any]] = {}  # rows by share
+
+    def with_units(self, units: str) -> ContextStudy:
+        """The same with other units; what was learned of the products and the text holds."""
+        other = copy.copy(self)
+        other.region, other._usual = place(self.study.model, self.study.codes, units), {}
+        return other
 
     @property
     def bytes(self) -> int:
@@ -78,6 +113,14 @@ class ContextStudy:
         price = price_of(share, self.region, self.known, step)
         return ByContext(self.region, self.known, price)
 
+    def measure(
+        self, shares: Sequence[float], tolerances: Sequence[float], step: int = 1
+    ) -> dict[str, Any]:
+        """Rows of every policy, and the tokens, bytes and loss at all planes they are beside."""
+        rows = self.uniform() + [self.searched(tolerance) for tolerance in tolerances]
+        rows += self.shares(shares, step)
+        return {"tokens": self.tokens, "bytes": self.bytes, "loss": self.whole, "rows": rows}
+
     def uniform(self) -> list[dict[str, Any]]:
         """Rows of the same planes everywhere."""
         rows, bits = [], self.region.form.bits
@@ -91,7 +134,11 @@ class ContextStudy:
         rows = []
         for number, share in enumerate(shares):
             self.report("Planes by context", number / len(shares))
-            rows.append(self._row("usual", share, self.policy(share, None).frozen(), step))
+            if share not in self._usual:
+                # The same for every step: its planes are too.
+                fixed = self.policy(share, None).frozen()
+                self._usual[share] = self._row("usual", share, fixed)
+            rows.append(self._usual[share])
             rows.append(self._row("context", share, self.policy(share, step), step))
         return rows
 
@@ -112,19 +159,16 @@ class ContextStudy:
 
     def searched(self, tolerance: float) -> dict[str, Any]:
         """The row of static planes of every 8 outputs, searched on the calibration text."""
-        codes = self.study.codes
+        codes, losses = self.study.codes, self._losses
         self.report("Searching static planes", 0.0)
-        reference = self.calibration.score(dequantized(codes))
-
-        def evaluate(planes: dict[str, list[int]]) -> float:
-            linear = dequantized(read_rows(codes, planes, TILE_ROWS))
-            return self.calibration.score(linear).over(reference)
-
-        powers = mean_squares(self.calibration, codes)
-        found = plane_search(evaluate, codes, tolerance, powers=powers, rows=TILE_ROWS)
+        found = plane_search(losses.of, codes, tolerance, powers=losses.powers, rows=TILE_ROWS)
         read = read_rows(codes, found.planes, TILE_ROWS)
         loss = self.study.evaluator.score(dequantized(read)).loss
         return self._entries("searched", tolerance, fraction(found.planes, codes, TILE_ROWS), loss)
+
+    @cached_property
+    def _losses(self) -> _Losses:
+        return _Losses(self.calibration, self.study.codes)
 
     def on_device(self, model: Model, share: float, tokens: int, step: int = 1) -> dict[str, Any]:
         """The text's first tokens, step by step, with weights out of ``store.device`` in RTL.

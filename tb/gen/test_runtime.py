@@ -11,6 +11,7 @@ from lamina_gen import build, context_study
 from lamina_gen.bench import runtime as bench
 from lamina_gen.cli import main
 from lamina_gen.context_study import POLICIES
+from lamina_gen.study import Settings, Study
 from tb.workload import checkpoints
 
 
@@ -62,6 +63,23 @@ def test_table(capfd, small):
     assert "context" in output
     assert "all planes" in output
     assert "160 tokens." in output
+
+
+def test_a_study_with_other_units(small):
+    """It is the study that would be made of them; nothing is searched or evaluated again."""
+    folder, _, text, *_ = small
+    study = Study(Settings(source=str(folder), text=text, tokens=128, calibration=128))
+    first = context_study.ContextStudy(study, lambda *_: None)
+    other = first.with_units("matrices")
+    found = first.shares([0.6]), other.shares([0.6])
+    assert found[0] != found[1]
+    new = context_study.ContextStudy(study, lambda *_: None, "matrices")
+    assert new.shares([0.6]) == found[1]
+    assert [new.bytes, new.whole] == [other.bytes, other.whole]
+    assert new.shares([0.6], 4)[0] == new._row("usual", 0.6, new.policy(0.6, None).frozen(), 4)
+    row, computed = first.searched(0.5), first.calibration.computed
+    assert first.searched(0.5) == row
+    assert first.calibration.computed == computed
 
 
 class GoldenReader:

@@ -33,7 +33,7 @@ def test_a_token_takes_its_experts():
 def test_cost_by_hand():
     weights = {"attention": 512 * 128, "feed_forward": 512 * 384, "embedding": 512 * 128}
     mix = dict(zip(KINDS, (6, 4, 8), strict=True))
-    found = cost(weights, mix, 8, System(memory=64e9, memory_use=0.5, link=16e9))
+    found = cost(weights, mix, 8, System(memory=32e9, link=16e9))
     bursts, rows = 128 * 6 + 384 * 4 + 128 * 8, 6 + 3 * 4 + 8
     assert found.accesses == dram.Accesses(bursts, rows)
     assert found.link_bytes == 64 * bursts
@@ -41,10 +41,10 @@ def test_cost_by_hand():
     assert found.energy_joules == pytest.approx(
         (bursts * dram.Ddr5().burst_pj + rows * dram.Ddr5().activation_pj) / 1e12
     )
-    whole = cost(weights, mix, 8, System(memory=64e9, memory_use=0.5, link=16e9), container=True)
+    whole = cost(weights, mix, 8, System(memory=32e9, link=16e9), container=True)
     assert whole.accesses == found.accesses
     assert whole.link_bytes == 64 * 8 * 640
-    fast = cost(weights, mix, 8, System(memory=64e9, memory_use=0.5, link=1e12))
+    fast = cost(weights, mix, 8, System(memory=32e9, link=1e12))
     assert fast.seconds == pytest.approx(64 * bursts / 32e9)
 
 

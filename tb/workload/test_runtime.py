@@ -251,6 +251,27 @@ def test_an_output_of_up_counts_as_its_gate(small):
         )
 
 
+def test_a_survey_is_that_of_whole_evaluations(small):
+    """Layers that it leaves out change nothing, whatever the evaluator did before."""
+
+    class Whole(Evaluator):
+        def score(self, linear, key=None):
+            return super().score(linear)
+
+    model, region, *_ = small
+    ids = np.arange(65) % model.vocab_size
+    evaluator, whole = (kind(model, ids, context=64) for kind in (Evaluator, Whole))
+    names = [f"model.layers.{i}.mlp.{name}_proj" for i in (0, 2) for name in ("gate", "up")]
+    codes = {name: region.placed[name].codes for name in names}
+    for part in (codes, {name: replace(q, scales=2 * q.scales) for name, q in codes.items()}):
+        own, before = place(model, part), evaluator.computed
+        known, due = survey(own, evaluator), survey(own, whole)
+        assert evaluator.computed - before == 6 * model.layers - 4, "two probes of layer 2"
+        for name in names:
+            for member in ("harm", "sample", "usual"):
+                assert (getattr(known[name], member) == getattr(due[name], member)).all()
+
+
 def test_units(small):
     model, region, *_ = small
     codes = {name: placed.codes for name, placed in region.placed.items()}

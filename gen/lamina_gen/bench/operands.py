@@ -13,7 +13,16 @@ import numpy as np
 from lamina_gen.demo import layer_operands
 from lamina_sim.golden import anda, baseline
 
-__all__ = ["LANES", "ROWS", "ROWS_IN_TURN", "Stimulus", "accumulator", "element", "lane"]
+__all__ = [
+    "LANES",
+    "ROWS",
+    "ROWS_IN_TURN",
+    "Stimulus",
+    "accumulator",
+    "element",
+    "lane",
+    "packed_product",
+]
 
 #: Rows (characters) of the product that are used, those that take turns, blocks of columns.
 ROWS, ROWS_IN_TURN, _BLOCKS, _GROUP = 32, 4, 4, 64
@@ -205,6 +214,19 @@ def lane(module: str, parameters: Any) -> Stimulus:
         "index": np.tile(np.arange(slots), _BLOCKS * turns),
     }
     return Stimulus({"i": beats}, due, a.size)
+
+
+def packed_product(bits: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Activations float16 [rows, k], codes int8 [k, columns] and scales float16 [1, columns].
+
+    They are of one scale group. ``bits``: 4, or 2, the top planes of INT4.
+    """
+    product = layer_operands()[0]
+    x = product["activations"][:ROWS]
+    if x.shape[1] != product["scale_group"]:
+        raise RuntimeError("A product must have one scale group here.")
+    codes = product["codes"][:, :columns] >> np.int8(4 - bits)
+    return x, codes, product["scales"][:, :columns]
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

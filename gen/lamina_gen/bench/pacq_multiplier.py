@@ -8,9 +8,8 @@ import numpy as np
 from lamina_gen.bench.contenders import Part
 from lamina_gen.bench.energy import count
 from lamina_gen.bench.flow import Flow
-from lamina_gen.bench.operands import ROWS, Stimulus
+from lamina_gen.bench.operands import Stimulus, packed_product
 from lamina_gen.build import Progress
-from lamina_gen.demo import layer_operands
 from lamina_gen.synth import sta, tools
 from lamina_gen.synth.power import measure_power
 from lamina_sim.golden import baseline, pacq
@@ -71,22 +70,20 @@ def multiplier_stimulus(bits: int) -> Stimulus:
 
     ``bits``: 4 or 2, of the words; 16: the weights are FP16, each times its scale.
     """
-    product = layer_operands()[0]
-    x = product["activations"][:ROWS]
     per_word = 16 // bits
-    codes = product["codes"][:, : _WORDS * per_word]
+    # FP16 weights are made of whole INT4 codes.
+    x, codes, scales = packed_product(min(bits, 4), _WORDS * per_word)
     if bits == 16:
-        weights = codes * product["scales"][:, :_WORDS].astype(np.float32)
-        words = weights.astype(np.float16).view(np.uint16)
+        words = (codes * scales.astype(np.float32)).astype(np.float16).view(np.uint16)
     else:
-        words = pacq.pack(codes >> np.int8(4 - bits), bits)
+        words = pacq.pack(codes, bits)
     # As a DP unit takes them: for each k the words of all columns, while the activation stays.
     a = np.broadcast_to(x.view(np.uint16)[..., None], (*x.shape, _WORDS)).ravel()
     words = np.broadcast_to(words, (*x.shape, _WORDS)).ravel()
+    inputs: dict[str, np.ndarray] = {"a": a, "tag": np.zeros(a.size, np.int64)}
     if bits == 16:
         value = baseline.multiply(a.view(np.float16), words.view(np.float16))
-        inputs = {"a": a, "b": words, "tag": np.zeros(a.size, np.int64)}
-        return _stimulus(inputs, {"value": value.view(np.uint16)}, a.size)
+        return _stimulus(inputs | {"b": words}, {"value": value.view(np.uint16)}, a.size)
     found = pacq.multiply(a.view(np.float16), words, bits)
     products = np.zeros((a.size, 8), np.int64)
     products[:, :per_word] = found.significand
@@ -94,8 +91,8 @@ def multiplier_stimulus(bits: int) -> Stimulus:
         "products": products,
         **{name: getattr(found, name) for name in ("exponent", "inf", "nan")},
     }
-    inputs = {"a": a, "word": words, "int2": np.full(a.size, bits == 2)}
-    return _stimulus(inputs | {"tag": np.zeros(a.size, np.int64)}, due, a.size * per_word)
+    inputs |= {"word": words, "int2": np.full(a.size, bits == 2)}
+    return _stimulus(inputs, due, a.size * per_word)
 
 
 def _stimulus(inputs: dict[str, np.ndarray], due: dict[str, np.ndarray], macs: int) -> Stimulus:

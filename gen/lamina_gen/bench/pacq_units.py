@@ -8,7 +8,7 @@ import numpy as np
 from lamina_gen.bench.contenders import Contender, Part
 from lamina_gen.bench.energy import count, run_netlists
 from lamina_gen.bench.flow import Flow
-from lamina_gen.bench.operands import ROWS, Stimulus
+from lamina_gen.bench.operands import ROWS, Stimulus, packed_product
 from lamina_gen.build import Progress
 from lamina_gen.demo import layer_operands
 from lamina_gen.synth import sta, tools
@@ -94,20 +94,9 @@ def _energy(reports: list[Any], bits: int, trees: int, clock_ps: float) -> float
     return total
 
 
-def _product(bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Activations, codes and scales of one scale group; INT2 are the top planes of INT4."""
-    product = layer_operands()[0]
-    columns = _WORDS * 16 // bits
-    codes = product["codes"][:, :columns] >> np.int8(4 - bits)
-    x = product["activations"][:ROWS]
-    if x.shape[1] != product["scale_group"]:
-        raise RuntimeError("A product must have one scale group here.")
-    return x, codes, product["scales"][:, :columns]
-
-
 def dot_stimulus(bits: int) -> Stimulus:
     """Steps of `pacq.dot`: word by word of columns, row by row, k ascending; one group each."""
-    x, codes, scales = _product(bits)
+    x, codes, scales = packed_product(bits, _WORDS * 16 // bits)
     columns, steps = 16 // bits, x.shape[1] // _LANES
     shape = (_WORDS, ROWS, steps)
     words = pacq.pack(codes, bits).T.reshape(_WORDS, 1, steps, _LANES)
@@ -139,7 +128,7 @@ def dot_stimulus(bits: int) -> Stimulus:
 
 def scale_stimulus(bits: int) -> Stimulus:
     """The sums of the same product, one group each, on their way into `arith.scale_accumulate`."""
-    x, codes, scales = _product(bits)
+    x, codes, scales = packed_product(bits, _WORDS * 16 // bits)
     columns = 16 // bits
     values, places = _sums(x, codes, bits)
     factors = scales.reshape(_WORDS, 1, columns).repeat(ROWS, 1).ravel()

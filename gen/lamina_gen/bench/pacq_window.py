@@ -8,7 +8,7 @@ import numpy as np
 from lamina_gen.bench.contenders import Contender, Part
 from lamina_gen.bench.energy import count, run_netlists
 from lamina_gen.bench.flow import Flow
-from lamina_gen.bench.operands import ROWS, Stimulus
+from lamina_gen.bench.operands import ROWS, Stimulus, packed_product
 from lamina_gen.build import Progress
 from lamina_gen.demo import layer_operands
 from lamina_gen.synth import sta, tools
@@ -150,12 +150,7 @@ def window_part(bits: int, window_bits: int = WINDOW_BITS, lanes: int = _LANES) 
 
 def window_stimulus(bits: int, lanes: int = _LANES) -> Stimulus:
     """A product of the bundled model, tile by tile; INT2 are the top planes of INT4."""
-    product = layer_operands()[0]
-    x = product["activations"][:ROWS]
-    if x.shape[1] != product["scale_group"]:
-        raise RuntimeError("A product must have one scale group here.")
-    codes = product["codes"][:, :_USED] >> np.int8(4 - bits)
-    scales = product["scales"][:, :_USED]
+    x, codes, scales = packed_product(bits, _USED)
     columns = _columns(lanes)
     steps, tiles = x.shape[1] // lanes, (ROWS // _ROWS, _USED // columns)
     a = x.view(np.uint16).reshape(tiles[0], 1, _ROWS, steps, lanes).swapaxes(2, 3)

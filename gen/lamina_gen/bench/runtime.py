@@ -7,14 +7,13 @@ from typing import Any
 
 from lamina_gen.bench import Progress
 from lamina_gen.build import build_model
-from lamina_gen.context_study import ContextStudy, plot
+from lamina_gen.context_study import SHARES, ContextStudy, plot
 from lamina_gen.study import Settings, Study
 from lamina_sim.perf.loading import KINDS, SHAPES, cost
 
 __all__ = ["measure", "record", "traffic"]
 
-#: Shares of the bytes of all planes; losses that the static search tolerates.
-_SHARES = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
+#: Losses that the static search tolerates.
 _TOLERANCES = (0.003, 0.01, 0.03)
 #: What else may share a fetch: (units, tokens), at these shares.
 _COARSER = (("heads", 1), ("matrices", 1), ("rows", 4), ("rows", 16))
@@ -38,17 +37,14 @@ def measure(progress: Progress | None = None) -> dict[str, Any]:
     report = progress or (lambda text, fraction: None)
     study = Study(Settings(source="tinylm", tokens=4096, weight_bits=8), report)
     context = ContextStudy(study, report)
-    rows = context.uniform() + [context.searched(tolerance) for tolerance in _TOLERANCES]
-    rows += context.shares(_SHARES)
-    found: dict[str, Any] = {"tokens": context.tokens, "bytes": context.bytes}
-    found |= {"loss": context.whole, "rows": rows}
+    found = context.measure(SHARES, _TOLERANCES)
     model = build_model("store.device", {}, progress=report)
     found["rtl"] = context.on_device(model, _SHARE, _TOKENS)
     studies = {"rows": context}
     found["coarser"] = []
     for units, step in _COARSER:
         if units not in studies:
-            studies[units] = ContextStudy(study, report, units)
+            studies[units] = context.with_units(units)
         for row in studies[units].shares(_COARSER_SHARES, step):
             found["coarser"].append({"units": units, "step": step, **row})
     found["shapes"] = traffic()

@@ -10,8 +10,6 @@ from lamina_gen.commands._study import settings_of, study_options
 
 __all__ = ["command"]
 
-_SHARES = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
-
 
 @click.command("runtime")
 @study_options
@@ -72,19 +70,17 @@ def command(
     """
     from lamina_gen.build import build_model
     from lamina_gen.console import progress
-    from lamina_gen.context_study import ContextStudy
+    from lamina_gen.context_study import SHARES, ContextStudy
     from lamina_gen.context_study import plot as draw
     from lamina_gen.study import Study
     from lamina_gen.text import MismatchError
 
     settings = settings_of(checkpoint, options)
-    shares = shares or _SHARES
+    shares = shares or SHARES
     with progress("Opening") as report:
         study = ContextStudy(Study(settings, report), report, units)
-        rows = study.uniform() + [study.searched(tolerance) for tolerance in tolerances]
-        rows += study.shares(shares, step)
         found: dict[str, Any] = {"checkpoint": checkpoint, "units": units, "step": step}
-        found |= {"tokens": study.tokens, "bytes": study.bytes, "loss": study.whole, "rows": rows}
+        found |= study.measure(shares, tolerances, step)
         if rtl:
             model = build_model("store.device", {}, progress=report)
             try:
@@ -93,7 +89,7 @@ def command(
                 click.echo(f"lamina: {error}", err=True)
                 raise click.exceptions.Exit(1) from None
     if plot:
-        draw(rows, plot)
+        draw(found["rows"], plot)
     if as_json:
         click.echo(json.dumps(found))
         return

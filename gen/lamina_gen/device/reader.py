@@ -27,13 +27,13 @@ class Reader:
     """
 
     def __init__(
-        self, stepped: Stepped, region: Region, seed: int = 1, latency: tuple[int, int] = (20, 20)
+        self, stepped: Stepped, region: Region, latency: tuple[int, int] = (20, 20)
     ) -> None:
         self.region, self.cycles = region, 0
         views = [region.view(planes) for planes in range(1, region.form.bits + 1)]
         windows, decoders, data = setup_of(views, region.blocks)
         setup = windows, decoders, bytes(len(data))
-        self.host = Host(stepped, ByHand(stepped), random.Random(seed), setup, latency=latency)
+        self.host = Host(stepped, ByHand(stepped), random.Random(1), setup, latency=latency)
         self._lines: dict[int, bytes] = {}
         self.host.on_line = self._lines.__setitem__
         run(self.host.program())
@@ -70,8 +70,8 @@ class Reader:
         tiles = np.zeros((placed.blocks, 512), np.int8)
         for (block, _), of_block in zip(reads, tags, strict=True):
             lines = b"".join(self._lines.pop(tag) for tag in of_block)
-            read = np.frombuffer(lines, np.uint8).reshape(-1, 64)
-            tiles[block - placed.first] = self.region.codes_of(read)
+            read = np.frombuffer(lines, np.uint8).reshape(1, -1, 64)
+            tiles[block - placed.first] = self.region.codes_of(read)[0]
         return tiles
 
     def _wait(self, most: int) -> None:

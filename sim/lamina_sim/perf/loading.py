@@ -73,12 +73,10 @@ SHAPES = (
 class System:
     """Bandwidths in bytes a second: four channels of DDR5-4800, and a link of 16 lanes at 32 GT/s.
 
-    ``memory_use``: share of the memory's bandwidth that a stream gets. Of 68 bytes of a flit, 64
-    are data; a lane carries 128 bits in 130.
+    Of 68 bytes of a flit, 64 are data; a lane carries 128 bits in 130.
     """
 
     memory: float = 4 * 38.4e9
-    memory_use: float = 1.0
     link: float = 16 * 32e9 / 8 * (128 / 130) * (64 / 68)
 
 
@@ -113,9 +111,10 @@ def cost(
         keep = planes[kind]
         if not 1 <= keep <= stored:
             raise ValueError(f"planes of {kind} must be between 1 and {stored}, not {keep}.")
-        part = stream(keep, -(-count // _BLOCK))
+        blocks = -(-count // _BLOCK)
+        part = stream(keep, blocks)
         bursts, activations = bursts + part.bursts, activations + part.activations
-        lines += part.bursts // keep * (8 if stored <= 8 else 16) if container else part.bursts
+        lines += blocks * (8 if stored <= 8 else 16) if container else part.bursts
     accesses, link_bytes = Accesses(bursts, activations), lines * BURST_BYTES
-    seconds = max(accesses.bytes / (system.memory * system.memory_use), link_bytes / system.link)
+    seconds = max(accesses.bytes / system.memory, link_bytes / system.link)
     return Cost(accesses, link_bytes, seconds, Ddr5().energy_pj(accesses) * 1e-12)

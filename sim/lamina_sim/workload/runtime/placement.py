@@ -136,17 +136,19 @@ class Region:
     def fetch(self, name: str, keep: Keep) -> npt.NDArray[np.int8]:
         """The codes int8 [blocks, 512] that those reads bring, by the golden store."""
         item = self.placed[name]
+        planes = np.repeat(keep, item.sizes)
         tiles = np.zeros((item.blocks, 512), np.int8)
-        for block, planes in self.reads(name, keep):
-            lines = store.read(self.planes[block : block + 1], self.view(planes))
-            tiles[block - item.first] = self.codes_of(lines[0, :planes])
+        for count in np.unique(planes[planes > 0]).tolist():
+            blocks = (planes == count).nonzero()[0]
+            lines = store.read(self.planes[item.first + blocks], self.view(count))
+            tiles[blocks] = self.codes_of(lines[:, :count])
         return tiles
 
     def codes_of(self, lines: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
-        """The codes int8 [512] of a block, of the planes uint8 [k, 64] that were read."""
-        planes = np.zeros((1, self.form.bits, 64), np.uint8)
-        planes[0, : len(lines)] = lines
-        return store.from_planes(planes, self.form.bits)[0]
+        """The codes int8 [n, 512] of n blocks, of the planes uint8 [n, k, 64] that were read."""
+        planes = np.zeros((len(lines), self.form.bits, 64), np.uint8)
+        planes[:, : lines.shape[1]] = lines
+        return store.from_planes(planes, self.form.bits)
 
 
 def place(model: Decoder, codes: Mapping[str, Quantized], units: str = "rows") -> Region:

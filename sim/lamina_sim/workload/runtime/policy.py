@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lamina_sim.workload.runtime.placement import Keep, Region
+from lamina_sim.workload.runtime.placement import Keep, Placed, Region
 
 Array = npt.NDArray[np.float64]
 
@@ -47,14 +47,8 @@ class ByContext:
 
     def choose(self, name: str, importance: Array) -> Keep:
         """As `Policy` says; of equals the fewest."""
-        placed, harm = self.region.placed[name], self.known[name].harm
-        pad = -placed.length % placed.rows
-        steps, units = len(importance), len(placed.sizes)
-        each = np.pad(importance, [(0, 0), (0, pad)]).reshape(steps, units, placed.rows)
-        harms = np.pad(harm, [(0, pad), (0, 0)]).reshape(units, placed.rows, -1)
-        total = each.transpose(1, 0, 2) @ harms
-        total += self.price * 64 * placed.sizes[:, None, None] * np.arange(harm.shape[1])
-        return total.argmin(2).T.astype(np.uint8)
+        placed = self.region.placed[name]
+        return _cheapest(placed, _harms(placed, self.known[name], importance), self.price)
 
     def frozen(self) -> Fixed:
         """The planes that are chosen for the usual importances, whatever the context."""
@@ -84,16 +78,16 @@ def price_of(
     """
     if not 0 < share < 1:
         raise ValueError(f"The share of the bytes must be between 0 and 1, not {share:g}.")
-    samples = {
-        name: item.usual[None] if step is None else pooled(item.sample, step)
-        for name, item in known.items()
-    }
+    harms = {}
+    for name, item in known.items():
+        sample = item.usual[None] if step is None else pooled(item.sample, step)
+        harms[name] = _harms(region.placed[name], item, sample)
 
     def fetched(price: float) -> float:
-        policy, planes = ByContext(region, known, price), 0.0
-        for name, sample in samples.items():
-            sizes = region.placed[name].sizes
-            planes += float((policy.choose(name, sample) @ sizes).mean())
+        planes = 0.0
+        for name, harm in harms.items():
+            placed = region.placed[name]
+            planes += float((_cheapest(placed, harm, price) @ placed.sizes).mean())
         return planes / (region.blocks * region.form.bits)
 
     low, high = -60.0, 10.0  # of the logarithm of the price
@@ -108,3 +102,18 @@ def pooled(importance: Array, step: int) -> Array:
     starts = np.arange(0, len(importance), step)
     counts = np.diff(starts, append=len(importance))
     return np.add.reduceat(importance, starts) / counts[:, None]
+
+
+def _harms(placed: Placed, known: Known, importance: Array) -> Array:
+    """Harm [units, steps, bits + 1] of so many planes of each unit at importances [steps, rows]."""
+    pad = -placed.length % placed.rows
+    steps, units = len(importance), len(placed.sizes)
+    each = np.pad(importance, [(0, 0), (0, pad)]).reshape(steps, units, placed.rows)
+    harm = np.pad(known.harm, [(0, pad), (0, 0)]).reshape(units, placed.rows, -1)
+    return each.transpose(1, 0, 2) @ harm
+
+
+def _cheapest(placed: Placed, harms: Array, price: float) -> Keep:
+    """Planes [steps, units] whose harm and price are least in sum."""
+    prices = price * 64 * placed.sizes[:, None, None] * np.arange(harms.shape[2])
+    return (harms + prices).argmin(2).T.astype(np.uint8)

@@ -36,26 +36,35 @@ def survey(
     known: dict[str, Known] = {}
     probe = min(_PROBE, region.form.bits - 1)
     damages, growths = {}, {}
-    base = evaluator.score(Runtime(region, Fixed(region, region.form.bits))).loss
+    base = _loss(region, evaluator, {})
     for number, name in enumerate(region.placed):
         if report:
             report(f"Probing {name}", number / len(region.placed))
-        usual = seen.importance[name] / seen.tokens
-        harm = _damage(region, name, seen.powers[name] / seen.tokens)
+        usual = seen.importance[name] / evaluator.tokens
+        harm = _damage(region, name, seen.powers[name] / evaluator.tokens)
         harm /= max(float(usual @ harm[:, 0]), 1e-30)
         known[name] = Known(harm=harm, sample=seen.samples[name], usual=usual)
         damages[name] = float(usual @ harm[:, probe])
-        loss = evaluator.score(Runtime(region, Fixed(region, {name: probe}))).loss
-        growths[name] = max(0.0, loss - base)
+        growths[name] = max(0.0, _loss(region, evaluator, {name: probe}) - base)
     factors = sensitivities(damages, growths)
     return {name: replace(item, harm=item.harm * factors[name]) for name, item in known.items()}
+
+
+def _loss(region: Region, evaluator: Evaluator, planes: dict[str, int]) -> float:
+    """The loss with these planes of products, and all of others; first layers may be known."""
+    model = evaluator.model
+    keys = [
+        (region, *((n, k) for n, k in planes.items() if n.startswith(f"{model.PREFIX}.{layer}.")))
+        for layer in range(model.layers)
+    ]
+    return evaluator.score(Runtime(region, Fixed(region, planes)), keys).loss
 
 
 class _Observer:
     """A `Linear` with the codes' weights that sums what `survey` wants to know of activations."""
 
     def __init__(self, region: Region) -> None:
-        self.region, self.tokens = region, 0
+        self.region = region
         self.importance: dict[str, Array] = {}
         self.powers: dict[str, Array] = {}
         self.samples: dict[str, Array] = {}
@@ -67,11 +76,11 @@ class _Observer:
         if placed is None:
             return matmul(name, x, weight)
         importance = self._of.of(name, x)
-        if name == next(iter(self.region.placed)):
-            self.tokens += len(x)
-        squares = np.square(placed.codes.arranged(x), dtype=np.float64).sum(0)
         self.importance[name] = self.importance.get(name, 0) + importance.sum(0)
-        self.powers[name] = self.powers.get(name, 0) + squares
+        squares = importance
+        if placed.by == "outputs":
+            squares = np.square(placed.codes.arranged(x), dtype=np.float64)
+        self.powers[name] = self.powers.get(name, 0) + squares.sum(0)
         self.samples.setdefault(name, importance[:_SAMPLES].copy())
         y = x @ placed.codes.dequantize()
         self._of.note(name, y)
