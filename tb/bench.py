@@ -14,6 +14,8 @@ from pathlib import Path
 
 import cocotb_tools.runner
 
+import lamina
+import lamina_gen
 from lamina_gen.emit import Emission, emit
 from lamina_gen.registry import find, make_parameters
 from lamina_sim import verilated
@@ -25,11 +27,15 @@ BUILD = Path(os.environ.get("LAMINA_TB_BUILD", "build/tb")).resolve()
 #: and is an order of magnitude more to compile. Benches look at the top module only.
 _PORTS_ONLY = ("--no-public-flat-rw", "--public-depth", "1")
 
-#: Bytes of Verilog from which on a bench is over sooner if the compiler does not optimise.
+#: Bytes of Verilog from which on a test is over sooner if the compiler optimises less.
 LARGE = 300_000
 
-#: Replays a failing run: LAMINA_SEED=... make test. Every seed is printed.
-SEED = int(os.environ.setdefault("LAMINA_SEED", str(random.SystemRandom().randrange(1 << 31))))
+#: Every run draws the same, so that a test that fails does so for what was changed. LAMINA_SEED=7
+#: draws others, LAMINA_SEED=random ever new ones. Each is printed, and replays.
+SEED = os.environ.setdefault("LAMINA_SEED", "1")
+if SEED == "random":
+    SEED = os.environ["LAMINA_SEED"] = str(random.SystemRandom().randrange(1 << 31))
+SEED = int(SEED)
 
 
 def seeds(*path):
@@ -40,27 +46,46 @@ def seeds(*path):
 
 
 @contextlib.contextmanager
-def _alone_in(folder: Path):
-    """Let one process at a time write ``folder``: tests in parallel may want the same build."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+def _alone(path: Path):
+    """Hold the lock ``path``: tests in parallel may want the same build."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
+@functools.cache
+def _generator() -> str:
+    """Return a hash of all that decides what is generated."""
+    folders = (Path(package.__path__[0]) for package in (lamina, lamina_gen))
+    found = (path for folder in folders for path in sorted(folder.rglob("*")))
+    files = (path for path in found if path.is_file() and path.suffix != ".pyc")
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
+
+
 def generate(module: str, settings: dict) -> tuple[Emission, dict[str, Path]]:
-    """Generate ``module`` into a folder named by its content; return it and its paths by suffix."""
+    """Generate ``module`` into a folder named by its content; return it and its paths by suffix.
+
+    Each is generated once: a link, named by what it is made from, leads to it.
+    """
     entry = find(module)
-    # Tests run for a moment only: what matters is how long Verilator builds.
-    emission = emit(entry, make_parameters(entry, settings), hier_bytes=0)
-    digest = hashlib.sha256("".join(emission.files.values()).encode()).hexdigest()[:12]
-    folder = BUILD / f"{entry.top}-{digest}"
-    paths = {suffix: folder / f"{entry.top}.{suffix}" for suffix in emission.files}
-    # Left alone when it is there: a rewritten file would make Verilator build again.
-    with _alone_in(folder):
-        if not all(path.exists() for path in paths.values()):
-            emission.write(folder)
-    return emission, paths
+    made_from = repr((_generator(), module, sorted(settings.items())))
+    link = BUILD / "generated" / hashlib.sha256(made_from.encode()).hexdigest()[:24]
+    with _alone(link.with_suffix(".lock")):
+        if not link.exists():
+            # Tests run for a moment only: what matters is how long Verilator builds.
+            emission = emit(entry, make_parameters(entry, settings), hier_bytes=0)
+            digest = hashlib.sha256("".join(emission.files.values()).encode()).hexdigest()[:12]
+            folder = BUILD / f"{entry.top}-{digest}"
+            files = [folder / f"{entry.top}.{suffix}" for suffix in emission.files]
+            # Left alone when it is there: a rewritten file would make Verilator build again.
+            with _alone(folder / ".lock"):
+                if not all(path.exists() for path in files):
+                    emission.write(folder)
+            link.symlink_to(folder)
+    folder = link.resolve()
+    paths = {path.suffix[1:]: path for path in folder.glob(f"{entry.top}.*")}
+    return Emission(entry, {suffix: path.read_text() for suffix, path in paths.items()}), paths
 
 
 def parameters(module: str, **settings):
@@ -69,10 +94,15 @@ def parameters(module: str, **settings):
 
 
 @functools.cache
-def bulk_model(module: str, **settings):
-    """Build ``module`` for the bulk driver and return its `verilated` model."""
-    _, paths = generate(module, settings)
-    return verilated.build(paths["json"])
+def bulk_model(module: str, random_initial: bool = False, **settings):
+    """Build ``module`` for the bulk driver and return its `verilated` model.
+
+    ``random_initial``: its registers start with whatever a run draws.
+    """
+    emission, paths = generate(module, settings)
+    optimize = "-O1" if len(emission.files["v"]) > LARGE else "-O2"
+    with _alone(paths["v"].parent / "bulk.lock"):
+        return verilated.build(paths["json"], random_initial=random_initial, optimize=optimize)
 
 
 def run_bench(module: str, bench: str, settings: dict | None = None, **environment):
@@ -88,7 +118,7 @@ def run_bench(module: str, bench: str, settings: dict | None = None, **environme
     waves = os.environ.get("WAVES") == "1"
     build = paths["v"].parent / ("cocotb-waves" if waves else "cocotb")
     large = ["-CFLAGS", "-O0"] if len(emission.files["v"]) > LARGE else []
-    with _alone_in(build):
+    with _alone(build / ".lock"):
         runner.build(
             sources=[paths["v"]],
             hdl_toplevel=emission.entry.top,

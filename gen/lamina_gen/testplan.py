@@ -18,7 +18,9 @@ _HEAD = """\
 
 What is checked, how, and by which test. This page is made from `tb/testplan.toml` by
 `python -m lamina_gen.testplan`; a test fails when it is out of date. The tests run on the generated
-Verilog, with seeds that the run prints: `LAMINA_SEED=... make test` replays it.
+Verilog, with random data that is the same in every run: a test that fails does so for what was
+changed. `LAMINA_SEED=random make test` draws other data and prints its seed, `LAMINA_SEED=...`
+replays it.
 """
 
 

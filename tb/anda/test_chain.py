@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from lamina_sim import verilated
 from lamina_sim.golden import anda
 from tb.anda.groups import exact_sums, random_groups, random_scales, random_weights
-from tb.bench import BUILD, bulk_model, generate, parameters
+from tb.bench import bulk_model, parameters
 
 ROUNDINGS = ("truncate", "nearest")
 ELEMENT = {"columns": 2}
@@ -98,8 +97,7 @@ def test_element_waits_for_its_slowest_reader(rng):
 def test_reset_is_enough(rng, module):
     """Registers that start at random make no difference: what has no reset is not looked at."""
     settings = {"index_bits": 4} if module == "anda.accumulator" else {}
-    _, paths = generate(module, settings)
-    undefined = verilated.build(paths["json"], cache=BUILD / "verilated", random_initial=True)
+    undefined = bulk_model(module, random_initial=True, **settings)
     groups = random_groups(rng, 60, index_bits=4)
     weights = random_weights(rng, int(groups.load.sum()), 1, 4)
     groups.begin[:] = groups.end[:] = 1

@@ -1,4 +1,3 @@
-import functools
 import os
 import random
 
@@ -9,11 +8,10 @@ from lamina.formats.engine import Cause
 from lamina_gen.device.ends import ByHand
 from lamina_gen.device.ends import run as by_hand
 from lamina_gen.gemm.engine import Operands, matrix, model_of, read_counters
-from lamina_sim import verilated
 from lamina_sim.perf import anda as perf
 from tb.anda import engine_host as scenarios
 from tb.anda.engine_host import Host
-from tb.bench import BUILD, generate, parameters, run_bench, seeds
+from tb.bench import bulk_model, parameters, run_bench, seeds
 from tb.problems import random_problem
 
 #: Small, but with two blocks of two columns, rows in two steps, and a turn more than is a power
@@ -33,15 +31,9 @@ GEMMS = int(os.environ.get("LAMINA_ENGINE_GEMMS", "180"))
 BITS = 2
 
 
-@functools.cache
-def built(settings):
-    _, paths = generate("anda.engine", dict(settings))
-    return verilated.build(paths["json"], cache=BUILD / "verilated", random_initial=True)
-
-
 def model(settings):
     """Registers start at random values."""
-    return built(tuple(settings.items()))
+    return bulk_model("anda.engine", random_initial=True, **settings)
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,7 @@ import functools
 import numpy as np
 import pytest
 
-from lamina_sim import verilated
-from tb.bench import BUILD, bulk_model, generate, parameters, run_bench
+from tb.bench import bulk_model, parameters, run_bench
 from tb.pacq.operands import KINDS
 from tb.pacq.steps import random_product
 
@@ -143,8 +142,7 @@ def test_timing(shape, bits, rng):
 
 def test_reset_from_a_random_state(rng):
     """Registers start at random values, and reset comes again in mid-stream."""
-    _, paths = generate("pacq.dot", SETTINGS)
-    undefined = verilated.build(paths["json"], cache=BUILD / "verilated", random_initial=True)
+    undefined = bulk_model("pacq.dot", random_initial=True, **SETTINGS)
     for kind in ("normal", "special"):
         product = random_product(rng, bits=2, kind=kind, m=4, order="breadth")
         seed = int(rng.integers(1 << 20))

@@ -1,12 +1,10 @@
-import functools
 import os
 
 import pytest
 
 from lamina.formats.tensor import Flow
-from lamina_sim import verilated
 from lamina_sim.golden import pacq
-from tb.bench import BUILD, generate, parameters, run_bench
+from tb.bench import bulk_model, parameters, run_bench
 from tb.pacq.operands import KINDS
 from tb.pacq.steps import random_product
 from tb.pacq.test_octet import counters
@@ -18,11 +16,9 @@ SETTINGS = {"fp16": True}
 PRODUCTS = int(os.environ.get("LAMINA_TENSOR_PRODUCTS", "40"))
 
 
-@functools.cache
 def model():
     """Behind AXI4-Stream, as `lamina gemm` has it, registers at random values; built once."""
-    _, paths = generate("pacq.tensor_stream", SETTINGS)
-    return verilated.build(paths["json"], cache=BUILD / "verilated", random_initial=True)
+    return bulk_model("pacq.tensor_stream", random_initial=True, **SETTINGS)
 
 
 def run(warps, **options):

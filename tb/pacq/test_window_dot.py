@@ -1,12 +1,10 @@
-import functools
 import os
 
 import numpy as np
 import pytest
 
-from lamina_sim import verilated
 from lamina_sim.golden import pacq
-from tb.bench import BUILD, bulk_model, generate, parameters, run_bench
+from tb.bench import bulk_model, parameters, run_bench
 from tb.pacq.window_steps import KINDS, random_window_product
 
 TAGS = 2
@@ -20,13 +18,9 @@ SETTINGS = {
 LARGE = [(bits, window) for bits in (4, 2) for window in (24, 30, 41)]
 
 
-@functools.cache
 def model(bits):
     """Of INT2 the registers start at random values, as in silicon."""
-    if bits == 4:
-        return bulk_model("pacq.window_dot", **SETTINGS[4])
-    _, paths = generate("pacq.window_dot", SETTINGS[2])
-    return verilated.build(paths["json"], cache=BUILD / "verilated", random_initial=True)
+    return bulk_model("pacq.window_dot", random_initial=bits == 2, **SETTINGS[bits])
 
 
 def random_product(rng, bits, **options):

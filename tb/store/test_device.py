@@ -1,6 +1,5 @@
 """The store's device behind a host with a golden device beside it."""
 
-import functools
 import os
 import random
 
@@ -11,26 +10,18 @@ from lamina_gen.device import litedram, measure
 from lamina_gen.device.ends import ByHand, run
 from lamina_gen.device.host import DRS, line_at, pack
 from lamina_gen.device.traffic import random_traffic
-from lamina_sim import verilated
 from lamina_sim.golden import store
-from tb.bench import generate, parameters, run_bench, seeds
+from tb.bench import bulk_model, parameters, run_bench, seeds
 from tb.store import device_scenarios as scenarios
 
 #: Messages of all random runs together; LAMINA_MESSAGES=2000000 for a long night.
 MESSAGES = int(os.environ.get("LAMINA_MESSAGES", "100000"))
 
 
-@functools.cache
-def model():
-    """To optimize more would take longer than it saves."""
-    _, paths = generate("store.device", {})
-    return verilated.build(paths["json"], optimize="-O1")
-
-
 @pytest.fixture
 def device():
     """The module out of reset, to be stepped by hand."""
-    with model().stepped() as dut:
+    with bulk_model("store.device").stepped() as dut:
         dut.reset()
         yield dut
 
@@ -240,7 +231,7 @@ def test_random_traffic_on_litedram(device, seeded):
 
 def test_streams_on_litedram():
     """`lamina bench store`: bytes and rows are k / N, while LiteDRAM refreshes."""
-    found = bench.on_litedram(model(), (1, 3, 8), blocks=256)
+    found = bench.on_litedram(bulk_model("store.device"), (1, 3, 8), blocks=256)
     assert found["bytes_ratio"] == {"1": 1 / 8, "3": 3 / 8, "8": 1}
     assert found["row_activation_ratio"] == found["bytes_ratio"]
     assert any(found["refreshed_rows"].values())
@@ -250,7 +241,9 @@ def test_streams_on_litedram():
 
 def test_figures():
     """`lamina bench store`, one view of each kind and some messages."""
-    found = bench.figures(model(), {"int8": [3]}, 400, lambda text, part: None, [("planes", 4)])
+    found = bench.figures(
+        bulk_model("store.device"), {"int8": [3]}, 400, lambda text, part: None, [("planes", 4)]
+    )
     exact = {k: {"3": 3 / 8} for k in ("planes", "packed", "container")}
     assert found["bytes_ratio"]["int8"] == exact
     assert found["row_activation_ratio"]["int8"] == exact

@@ -7,8 +7,7 @@ import pytest
 from lamina_gen.device import measure
 from lamina_gen.device.ends import ByHand, run
 from lamina_gen.device.traffic import random_traffic
-from lamina_sim import verilated
-from tb.bench import generate, parameters, run_bench, seeds
+from tb.bench import bulk_model, parameters, run_bench, seeds
 from tb.store import device_scenarios as scenarios
 from tb.store.cpi_link import CpiLink
 
@@ -18,8 +17,7 @@ SMALL = {"blocks": 8, "reads": 16, "write_blocks": 2, "writes": 8, "req_credits"
 
 @pytest.fixture(scope="module")
 def model():
-    _, paths = generate("store.endpoint", SMALL)
-    return verilated.build(paths["json"], optimize="-O1")
+    return bulk_model("store.endpoint", **SMALL)
 
 
 @pytest.fixture

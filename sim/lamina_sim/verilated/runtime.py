@@ -47,16 +47,24 @@ def runtime(cache: Path, trace: bool, pool: ThreadPoolExecutor) -> Path:
     sources = [include / name for name in _SOURCES] + [DRIVER / "driver.cpp"]
     sources += [include / "verilated_vcd_c.cpp"] if trace else []
 
-    def compile_one(source: Path) -> None:
-        what = ["-x", "c++-header"] if source.suffix == ".h" else ["-c"]
-        # Verilator's own sources are big and run once per run, not once per cycle.
-        level = "-O1" if source.parent == include else "-O2"
-        name = "prefix.h.gch" if source.suffix == ".h" else f"{source.stem}.o"
-        command: list[str | Path] = ["g++", *compile_flags(trace), level, *what, source, "-o", name]
+    (work / "prefix.h.gch").mkdir()
+
+    def compile_one(source: Path, level: str, *how: str) -> None:
+        command = ["g++", *compile_flags(trace), level, *how, str(source)]
         toolchain.run(command, work, f"Compiling {source.name}")
 
+    def compile_source(source: Path) -> None:
+        # Verilator's own sources are big and run once per run, not once per cycle.
+        level = "-O1" if source.parent == include else "-O2"
+        compile_one(source, level, "-c", "-o", f"{source.stem}.o")
+
+    def precompile(level: str) -> None:
+        compile_one(work / "prefix.h", level, "-x", "c++-header", "-o", f"prefix.h.gch/{level}")
+
     try:
-        list(pool.map(compile_one, [*sources, work / "prefix.h"]))
+        # g++ takes the header that fits: one precompiled to be optimised does not fit -O0.
+        list(pool.map(precompile, ("-O0", "-O2")))
+        list(pool.map(compile_source, sources))
         publish(work, final)
     finally:
         shutil.rmtree(work, ignore_errors=True)
