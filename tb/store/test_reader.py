@@ -10,8 +10,7 @@ from lamina_sim.workload.attention import KeyValues
 from lamina_sim.workload.calibrate import quantize_model
 from lamina_sim.workload.evaluation import Evaluator
 from lamina_sim.workload.runtime import ByContext, Runtime, place, price_of, survey
-from tb.bench import parameters
-from tb.store.test_device import model as device
+from tb.bench import bulk_model, parameters
 
 LATENCY = 20
 
@@ -27,7 +26,7 @@ def test_two_tokens_by_context():
     known = survey(region, Evaluator(model, ids, budget=256))
     policy = ByContext(region, known, price_of(0.4, region, known))
     results = []
-    with device().stepped() as dut:
+    with bulk_model("store.device").stepped() as dut:
         dut.reset()
         reader = Reader(dut, region, latency=(LATENCY, LATENCY))
         reader.store()
@@ -60,7 +59,7 @@ def test_a_line_that_is_not_golden_is_noticed():
     model, _ = tinylm.load()
     name = "model.layers.0.self_attn.k_proj"
     region = place(model, {name: quantize_model(model, bits=8)[name]})
-    with device().stepped() as dut:
+    with bulk_model("store.device").stepped() as dut:
         dut.reset()
         reader = Reader(dut, region)
         reader.store()
