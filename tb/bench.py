@@ -82,6 +82,7 @@ def generate(module: str, settings: dict) -> tuple[Emission, dict[str, Path]]:
             with _alone(folder / ".lock"):
                 if not all(path.exists() for path in files):
                     emission.write(folder)
+            link.unlink(missing_ok=True)  # the folder may have been removed
             link.symlink_to(folder)
     folder = link.resolve()
     paths = {path.suffix[1:]: path for path in folder.glob(f"{entry.top}.*")}

@@ -54,7 +54,7 @@ def _loss(region: Region, evaluator: Evaluator, planes: dict[str, int]) -> float
     """The loss with these planes of products, and all of others; first layers may be known."""
     model = evaluator.model
     keys = [
-        (region, *((n, k) for n, k in planes.items() if n.startswith(f"{model.PREFIX}.{layer}.")))
+        (region, *((n, k) for n, k in planes.items() if model.layer_of(n) == layer))
         for layer in range(model.layers)
     ]
     return evaluator.score(Runtime(region, Fixed(region, planes)), keys).loss
