@@ -73,6 +73,8 @@ _ENTRIES: tuple[Entry, ...] = (
     Entry("baseline.ifpu", "compute", "lamina.baseline.ifpu:Ifpu"),
     Entry("baseline.figna", "compute", "lamina.baseline.figna:Figna"),
     Entry("anda.compressor", "output", "lamina.anda.compressor:Compressor"),
+    Entry("anda.compressor_bank", "output", "lamina.anda.compressor_bank:CompressorBank"),
+    Entry("anda.output_stage", "output", "lamina.anda.output_stage:OutputStage"),
     Entry("arith.adder_tree", "arith", "lamina.arith.adder_tree:AdderTree"),
     Entry("arith.leading_zeros", "arith", "lamina.arith.leading_zeros:LeadingZeros"),
     Entry("arith.int_to_fp32", "arith", "lamina.arith.int_to_fp32:IntToFp32"),

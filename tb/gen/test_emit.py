@@ -132,8 +132,12 @@ PARAMETERS = [
     if (module, name) != ("arith.leading_zeros", "stages_per_rank")
 ]
 
-#: Where a parameter has a choice only beside another one.
-BESIDE = {("system", "weight_bits"): {"engine": "anda"}}
+#: Where a parameter has a choice, or makes a difference, only beside others or from a value on.
+BESIDE = {
+    ("system", "weight_bits"): {"engine": "anda"},
+    ("anda.output_stage", "columns"): {"columns": 64},
+    ("anda.output_stage", "sharing"): {"rows": 4},
+}
 
 
 def levels(module, **settings):

@@ -13,8 +13,8 @@ from lamina_gen.synth.gates import compiled_gates, gate_model
 from lamina_gen.synth.liberty import read_liberty
 from lamina_gen.synth.power import count_activity, measure_power
 from lamina_sim.verilated import Memory
-from tb.anda import test_element
-from tb.bench import bulk_model, generate, seeds
+from tb.anda import test_element, test_output_stage
+from tb.bench import bulk_model, generate, parameters, seeds
 from tb.gates import gates, needs_library, needs_sta, netlist, observe, random_words
 
 #: Parameters of the netlists, where possible those of the module's own tests: built already.
@@ -36,11 +36,13 @@ SETTINGS = {
     "pacq.operand_buffer": {"row_bits": 2},
 }
 
+#: The output stage gets jobs that make sense, and has a bank of compressors in it.
+LEFT_OUT = {"anda.compressor_bank", "anda.output_stage"}
 #: Netlists of the system, the tensor core and its octet take minutes, and what computes in them is
 #: tested alone; so it is with Anda's engine. So do the device's, in which random messages reach
 #: nothing unless a host programs it; its own tests have one. Of the memory there is nothing but a
 #: macro.
-LEFT_OUT = {"anda.engine", "pacq.octet", "pacq.tensor_core", "pacq.tensor_stream"}
+LEFT_OUT |= {"anda.engine", "pacq.octet", "pacq.tensor_core", "pacq.tensor_stream"}
 LEFT_OUT |= {"stream.memory", "system"}
 # And CPI's queues read memories in every cycle, which no macro of the netlists does.
 LEFT_OUT |= {"store.cpi", "store.device", "store.endpoint"}
@@ -93,6 +95,16 @@ def test_element_against_golden(rng):
     groups, weights = test_element.draw(rng, 200)
     model = gates("anda.element", **SETTINGS["anda.element"])
     test_element.check(test_element.run(model, groups, weights, 0.2), groups, weights)
+
+
+@needs_library
+def test_output_stage_against_golden(rng):
+    """The netlist's planes, with stalls and a reset, against golden and not against the Verilog."""
+    settings = test_output_stage.SMALL
+    built = parameters("anda.output_stage", **settings), gates("anda.output_stage", **settings)
+    drawn = [test_output_stage.draw(rng, built[0]) for _ in range(3)]
+    for more in ({"stall": 0.0}, {"stall": 0.3, "reset_at": 40}):
+        test_output_stage.check(rng, built, drawn, seed=seeds("run"), **more)
 
 
 @needs_library

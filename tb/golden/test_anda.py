@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lamina_sim.golden import anda
-from tb.golden import oracle_anda
+from tb.golden import oracle, oracle_anda
 from tb.golden.patterns import ALL, FINITE, ROUNDINGS, as_input
 
 
@@ -180,6 +180,54 @@ def test_planes(bits, rng):
         np.testing.assert_array_equal(getattr(back, name), getattr(a, name))
 
 
+@pytest.mark.parametrize("planes", [1, 2, 4])
+def test_beats(planes, rng):
+    """Row by row and word by word, as a list."""
+    for bits in range(1, 17):
+        a = anda.encode(rng.standard_normal((4, 192)).astype(np.float16), bits)
+        a = dataclasses.replace(
+            a, **{n: getattr(a, n).swapaxes(0, 1).copy() for n in ("sign", "exponent", "mantissa")}
+        )
+        exponents, words = anda.to_beats(a, planes)
+        got = iter(zip(exponents.tolist(), words.tolist(), strict=True))
+        for group in range(3):
+            texts = [
+                ["".join(map(str, a.sign[group, row]))]
+                + ["".join(str(m >> b & 1) for m in a.mantissa[group, row].tolist())
+                   for b in reversed(range(bits))]
+                for row in range(4)
+            ]  # fmt: skip
+            while any(texts):
+                shared, beat = next(got)
+                assert shared == a.exponent[group].tolist()
+                for row, text in enumerate(texts):
+                    wanted = [int(word[::-1], 2) for word in text[:planes]]
+                    assert beat[row] == wanted + [0] * (planes - len(wanted))
+                    del text[:planes]
+        assert next(got, None) is None
+
+
+@pytest.mark.parametrize("fmt", ["fp16", "bf16"])
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+def test_results_for_the_next_product(rounding, fmt, rng):
+    """Rounded as numbers, encoded as ratios; the last group is short, and padded with +0."""
+    x = rng.integers(0, 1 << 32, (6, 100), np.uint32)
+    x[1:] = x[1:] & 0x80FFFFFF | 0x3E000000  # exponents near each other
+    for bits in (1, 4, 11, 16):
+        a = anda.encode_results(x.view(np.float32), bits, rounding=rounding, fmt=fmt)
+        for i, row in enumerate(x.tolist()):
+            narrow = [
+                oracle.pattern(oracle.value(b, "fp32"), fmt, negative_zero=b >> 31 == 1)
+                for b in row
+            ] + [0] * 28
+            for g in range(2):
+                group = narrow[64 * g : 64 * g + 64]
+                signs, shared, mantissas = oracle_anda.encode_group(group, bits, rounding, fmt)
+                assert a.sign[i, g].tolist() == signs
+                assert a.exponent[i, g] == shared
+                assert a.mantissa[i, g].tolist() == mantissas
+
+
 @pytest.mark.parametrize("groups", [1, 2, 64, 65])
 def test_rows_in_memory(groups, rng):
     a = anda.encode(rng.integers(0, 1 << 14, (2, 64 * groups)).astype(np.uint16), 5, fmt="bf16")
@@ -221,6 +269,22 @@ ENCODED = anda.encode(X, 8)
             lambda: anda.to_planes(anda.encode(X, 8, group=32)),
             ValueError,
             "a group must have 64 elements, not 32",
+        ),
+        (
+            lambda: anda.to_beats(anda.encode(X[0], 8), 2),
+            ValueError,
+            "groups must have 2 dimensions, sets and rows, not 1",
+        ),
+        (lambda: anda.to_beats(ENCODED, 0), ValueError, "planes must be at least 1, not 0"),
+        (
+            lambda: anda.encode_results(X, 8),
+            TypeError,
+            "x must be float32, not float16",
+        ),
+        (
+            lambda: anda.encode_results(X.astype(np.float32), 8, fmt="fp8"),
+            ValueError,
+            "fmt must be 'fp16' or 'bf16', not 'fp8'",
         ),
         (
             lambda: anda.from_planes(np.zeros(2, np.uint8), np.zeros((2, 5), np.uint64)),

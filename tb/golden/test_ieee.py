@@ -98,16 +98,19 @@ def test_fp32_from_int_far_exponents():
     np.testing.assert_array_equal(got, np.array([0, 0x80000000, 0], np.uint32))
 
 
-def test_fp16_from_fp32(rng):
-    exact = ALL.view(np.float16).astype(np.float32).view(np.uint32)
-    ties = exact + np.uint32(0x1000)
-    bits = np.concatenate(
-        [exact, ties, ties - np.uint32(1), rng.integers(0, 1 << 32, 4000, np.uint32)]
-    )
-    bits = np.unique(bits)[::7]
-    got = ieee.fp16_from_fp32(bits.view(np.float32)).view(np.uint16)
+@pytest.mark.parametrize("fmt", ["fp16", "bf16"])
+def test_narrowing_of_fp32(rng, fmt):
+    """Every value of the format, the ties above, what is just beside them, and any pattern."""
+    values = ALL.view(np.float16 if fmt == "fp16" else ml_dtypes.bfloat16)
+    exact = values.astype(np.float32).view(np.uint32)
+    ties = exact + np.uint32(0x1000 if fmt == "fp16" else 0x8000)
+    wild = rng.integers(0, 1 << 32, 4000, np.uint32)
+    bits = [exact, ties, ties - np.uint32(1), ties + np.uint32(1), wild]
+    bits = np.concatenate([np.unique(np.concatenate(bits))[::7], np.array(CORNERS, np.uint32)])
+    narrow = {"fp16": ieee.fp16_from_fp32, "bf16": ieee.bf16_from_fp32}[fmt]
+    got = narrow(bits.view(np.float32)).view(np.uint16)
     wanted = [
-        oracle.pattern(oracle.value(b, "fp32"), "fp16", negative_zero=b >> 31 == 1)
+        oracle.pattern(oracle.value(b, "fp32"), fmt, negative_zero=b >> 31 == 1)
         for b in bits.tolist()
     ]
     np.testing.assert_array_equal(got, np.array(wanted, np.uint16))
@@ -136,6 +139,11 @@ def test_fp16_from_fp32(rng):
             lambda: ieee.fp16_from_fp32(np.zeros(1)),
             TypeError,
             "x must be float32, not float64",
+        ),
+        (
+            lambda: ieee.bf16_from_fp32(np.zeros(1, np.float16)),
+            TypeError,
+            "x must be float32, not float16",
         ),
         (lambda: ieee.unpack([1], ieee.FP16), TypeError, "bits must be a NumPy array of uint16"),
     ],

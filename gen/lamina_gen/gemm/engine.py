@@ -1,6 +1,6 @@
 """Anda's engine in Verilator: a product in, results and counters out."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -103,21 +103,18 @@ class Operands:
 
     def _activations(self) -> dict[str, np.ndarray]:
         engine, gemm = self.engine, self.gemm
-        exponents, planes = anda.to_planes(self.activations)
         row, group = perf.activation_order(engine, gemm).T
-        beats = engine.beats(gemm.mantissa_bits)
         rows = row[:, None] + np.arange(engine.rows)
         beyond, rows = rows >= gemm.m, np.minimum(rows, gemm.m - 1)
-        words = np.zeros((len(row), engine.rows, beats * engine.planes), np.uint64)
-        words[..., : planes.shape[-1]] = planes[rows, group[:, None]]
-        words[beyond] = 0
-        shape = (len(row), engine.rows, beats, engine.planes)
-        return {
-            "words": words.reshape(shape).swapaxes(1, 2).reshape(-1, engine.rows, engine.planes),
-            "exponents": np.repeat(
-                np.where(beyond, 1, exponents[rows, group[:, None]]), beats, axis=0
-            ),
-        }
+        a, group = self.activations, group[:, None]
+        ordered = replace(
+            a,
+            sign=np.where(beyond[..., None], np.uint8(0), a.sign[rows, group]),
+            exponent=np.where(beyond, np.uint8(1), a.exponent[rows, group]),
+            mantissa=np.where(beyond[..., None], np.uint16(0), a.mantissa[rows, group]),
+        )
+        exponents, words = anda.to_beats(ordered, engine.planes)
+        return {"words": words, "exponents": exponents}
 
     def _weights(self) -> dict[str, np.ndarray]:
         engine, gemm = self.engine, self.gemm

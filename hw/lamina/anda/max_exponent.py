@@ -77,7 +77,9 @@ def _maxima(m, values):
 
 
 def _largest(m, values):
-    # Of equals the first one wins.
+    # Of equals the first one wins. Signals: Amaranth takes a part out of the whole at each use.
+    parts, values = values, [Signal.like(value, name=f"part_{n}") for n, value in enumerate(values)]
+    m.d.comb += [value.eq(part) for value, part in zip(values, parts, strict=True)]
     wins = [
         reduce(and_, [v >= w for w in values[k + 1 :]] + [w < v for w in values[:k]])
         for k, v in enumerate(values)

@@ -18,6 +18,8 @@ __all__ = [
     "ROUND_NORMAL_STAGES",
     "ROUND_STAGES",
     "ROUND_WIDE_STAGES",
+    "denormalise",
+    "depth_of",
     "jam",
     "keep",
     "of_format",
@@ -129,13 +131,18 @@ def normalise(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[str, Va
 def normalise_and_measure(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[str, Value]:
     """As `normalise`; at the same time find how far below the normal range the result is."""
     distance = Signal(signed(len(x.depth) + 1))
+    m.d.comb += distance.eq(x.depth + x.zeros)
+    return normalise(m, x, fmt) | {"depth": depth_of(m, distance, fmt)}
+
+
+def depth_of(m: Module, distance: Value, fmt: Format = FP32) -> Value:
+    """Return how far to shift what is ``distance`` (signed) below the normal range, if it is."""
     bits = _shift_bits(fmt)
     depth = Signal(bits)
-    m.d.comb += distance.eq(x.depth + x.zeros)
     with m.If(distance >= 0):
         far = distance[bits:].any()
         m.d.comb += depth.eq(distance[:bits] | far.replicate(bits))
-    return normalise(m, x, fmt) | {"depth": depth}
+    return depth
 
 
 def denormalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:

@@ -17,6 +17,7 @@ __all__ = [
     "array_planes_layout",
     "array_weights_layout",
     "array_words_layout",
+    "bank_values_layout",
     "column_weights_layout",
     "compressed_plane_layout",
     "group_descriptor_layout",
@@ -25,6 +26,7 @@ __all__ = [
     "group_values_layout",
     "group_word_layout",
     "output_layout",
+    "packed_words_layout",
     "pair_table_layout",
     "plane_layout",
 ]
@@ -190,6 +192,30 @@ def compressed_plane_layout() -> data.StructLayout:
             "signs": unsigned(GROUP),
             "exponent": unsigned(EXPONENT_BITS),
             "first": unsigned(1),
+            "last": unsigned(1),
+        }
+    )
+
+
+def bank_values_layout(groups: int) -> data.StructLayout:
+    """Return ``groups`` groups on their way into a bank of compressors, in their order.
+
+    ``values[g][i]``: FP16 or BF16 pattern of element i. ``mantissa_bits``, ``rounding``: as in
+    `group_values_layout`, of all groups of a set; looked at with its first one.
+    """
+    one = group_values_layout().members
+    return data.StructLayout({**one, "values": data.ArrayLayout(one["values"], groups)})
+
+
+def packed_words_layout(planes: int) -> data.StructLayout:
+    """Return ``planes`` words of a compressed group: signs first, then the mantissa, most
+    significant plane first; in the ``last`` beat of a group with zeros in the places that are left.
+    ``exponent`` of the group.
+    """
+    return data.StructLayout(
+        {
+            "words": data.ArrayLayout(unsigned(GROUP), planes),
+            "exponent": unsigned(EXPONENT_BITS),
             "last": unsigned(1),
         }
     )

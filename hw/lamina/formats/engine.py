@@ -14,8 +14,10 @@ __all__ = [
     "done_layout",
     "gemm_layout",
     "job_layout",
+    "output_job_layout",
     "plane_words_layout",
     "result_layout",
+    "span_layout",
     "tile_layout",
     "turn_layout",
 ]
@@ -121,6 +123,29 @@ def result_layout(units: int, columns: int) -> data.StructLayout:
             "column": unsigned(PLACE_BITS),
             "tag": unsigned(TAG_BITS),
             "last": unsigned(1),
+        }
+    )
+
+
+def output_job_layout() -> data.StructLayout:
+    """Return what to do with the results of a GEMM, which has ``m``, ``n`` and ``row_turns``:
+    encode them with ``mantissa_bits``, 1 to 16, and ``rounding``, 0 to truncate, 1 to nearest.
+    """
+    fields = gemm_layout().members
+    names = ("m", "n", "row_turns", "mantissa_bits")
+    return data.StructLayout({**{name: fields[name] for name in names}, "rounding": unsigned(1)})
+
+
+def span_layout(rows: int, columns: int) -> data.StructLayout:
+    """Return results that wait to be encoded: of up to so many ``rows`` and ``columns``; and M and
+    rounding, as in `output_job_layout`.
+    """
+    return data.StructLayout(
+        {
+            "rows": range(rows + 1),
+            "columns": range(columns + 1),
+            "mantissa_bits": unsigned(5),
+            "rounding": unsigned(1),
         }
     )
 

@@ -13,6 +13,7 @@ from lamina_sim.golden import _check
 
 FP32_NAN = np.uint32(0x7FC0_0000)
 FP16_NAN = np.uint16(0x7E00)
+BF16_NAN = np.uint16(0x7FC0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +168,15 @@ def fp16_from_fp32(x: np.ndarray) -> np.ndarray:
     _check.array("x", x, np.float32)
     with np.errstate(all="ignore"):
         return canonical(x.astype(np.float16))
+
+
+def bf16_from_fp32(x: np.ndarray) -> np.ndarray:
+    """Rounds float32 to BF16 patterns, uint16, as ``fp16_from_fp32`` does; NaN to 0x7FC0."""
+    bits = np.asarray(_check.array("x", x, np.float32), order="C").view(np.uint32)
+    odd = (bits >> 16) & np.uint32(1)
+    # Half a unit, but one less at an even number; the carry into the exponent is right, up to Inf.
+    rounded = (bits + np.uint32(0x7FFF) + odd) >> 16
+    return np.where(np.isnan(x), BF16_NAN, rounded.astype(np.uint16))
 
 
 def _float32(name: str, bits: np.ndarray) -> np.ndarray:

@@ -119,6 +119,18 @@ def encode(
     )
 
 
+def encode_results(
+    x: Any, mantissa_bits: int, rounding: str = "truncate", fmt: str = "fp16"
+) -> Anda:
+    """Rounds results ``x``, float32 [.., n], to ``fmt`` and encodes them for the next product.
+
+    Two roundings: to FP16 or BF16 (nearest even, overflow to Inf), then ``rounding`` of ``encode``.
+    """
+    ieee.format_of(fmt)
+    narrow = ieee.fp16_from_fp32 if fmt == "fp16" else ieee.bf16_from_fp32
+    return encode(narrow(x), mantissa_bits, rounding=rounding, fmt=fmt)
+
+
 def _align(rows: np.ndarray, form: ieee.Format) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Group exponent [rows, 1], significands, and how far each exponent is below the group's.
 

@@ -52,6 +52,25 @@ def from_planes(exponent: Any, planes: Any, fmt: str = "fp16") -> Anda:
     )
 
 
+def to_beats(a: Anda, planes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lays groups [sets, rows, 64] out as an engine takes them, all rows of a set at a time.
+
+    Exponents uint8 [beats, rows] and words uint64 [beats, rows, planes]: a set is
+    ceil((1 + M) / planes) beats, each of the next ``planes`` words of ``to_planes``; words of zeros
+    fill the last one. Exponents are the same in all beats of a set.
+    """
+    planes = _check.integer("planes", planes, 1)
+    if a.exponent.ndim != 2:
+        raise ValueError(f"groups must have 2 dimensions, sets and rows, not {a.exponent.ndim}.")
+    exponent, words = to_planes(a)
+    sets, rows, count = words.shape
+    beats = -(-count // planes)
+    filled = np.zeros((sets, rows, beats * planes), np.uint64)
+    filled[..., :count] = words
+    filled = filled.reshape(sets, rows, beats, planes).swapaxes(1, 2)
+    return np.repeat(exponent, beats, axis=0), filled.reshape(-1, rows, planes)
+
+
 def _word(bits: np.ndarray) -> np.ndarray:
     return np.packbits(bits, axis=-1, bitorder="little").view("<u8")[..., 0]
 

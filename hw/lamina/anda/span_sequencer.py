@@ -1,0 +1,98 @@
+"""Span sequencer: which results of a GEMM are encoded together, one span after the other."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.formats.engine import PLACE_BITS, output_job_layout, span_layout
+
+__all__ = ["SpanSequencer"]
+
+
+class SpanSequencer(wiring.Component):
+    """Walk through jobs as the engine does: ``row_turns`` tiles of rows, and all columns of these.
+
+    Parameters: `OutputStageParameters`.
+
+    Members
+    -------
+    job : In(stream of `output_job_layout`)
+    present : Out(1)
+        There is a span; what follows is its.
+    span : Out(span_layout)
+    first_row, last_row, last_block : Out
+        Rows modulo 2^row_bits; the block of columns of the span that has its last column.
+    over : In(1)
+        All its results came.
+
+    Timing: a cycle before each span, and one more before each ``row_turns`` tiles and each job.
+    """
+
+    def __init__(self, parameters):
+        self.parameters = p = parameters
+        super().__init__(
+            {
+                "job": In(stream.Signature(output_job_layout())),
+                "present": Out(1),
+                "span": Out(span_layout(p.batch_rows, p.span)),
+                "first_row": Out(p.row_bits),
+                "last_row": Out(p.row_bits),
+                "last_block": Out(range(p.span // p.block_columns)),
+                "over": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+        n, span = Signal(PLACE_BITS), self.span
+        rows_left, columns_left = Signal(PLACE_BITS), Signal(PLACE_BITS)
+        most = Signal.like(span.rows)  # rows of a batch
+        rows, columns = Signal.like(span.rows), Signal.like(span.columns)
+        more_rows, more_columns = Signal(), Signal()
+        job = self.job.payload
+        m.d.comb += [
+            rows.eq(Mux(rows_left > most, most, rows_left)),
+            columns.eq(Mux(columns_left > p.span, p.span, columns_left)),
+        ]
+        with m.FSM(name="spans"):
+            with m.State("JOB"):
+                m.d.comb += self.job.ready.eq(1)
+                m.d.sync += [
+                    n.eq(job.n),
+                    rows_left.eq(job.m),
+                    most.eq(job.row_turns * p.rows),
+                    span.mantissa_bits.eq(job.mantissa_bits),
+                    span.rounding.eq(job.rounding),
+                    self.first_row.eq(0),
+                ]
+                with m.If(self.job.valid):
+                    m.next = "BATCH"
+            with m.State("BATCH"):
+                m.d.sync += [
+                    span.rows.eq(rows),
+                    self.last_row.eq(self.first_row + rows - 1),
+                    rows_left.eq(rows_left - rows),
+                    more_rows.eq(rows_left > most),
+                    columns_left.eq(n),
+                ]
+                m.next = "SPAN"
+            with m.State("SPAN"):
+                m.d.sync += [
+                    span.columns.eq(columns),
+                    self.last_block.eq((columns - 1) >> p.block_bits),
+                    columns_left.eq(columns_left - columns),
+                    more_columns.eq(columns_left > p.span),
+                ]
+                m.next = "FILL"
+            with m.State("FILL"):
+                m.d.comb += self.present.eq(1)
+                with m.If(self.over):
+                    with m.If(more_columns):
+                        m.next = "SPAN"
+                    with m.Elif(more_rows):
+                        m.d.sync += self.first_row.eq(self.first_row + span.rows)
+                        m.next = "BATCH"
+                    with m.Else():
+                        m.next = "JOB"
+        return m
