@@ -74,7 +74,8 @@ def generate(module: str, settings: dict) -> tuple[Emission, dict[str, Path]]:
     with _alone(link.with_suffix(".lock")):
         if not link.exists():
             # Tests run for a moment only: what matters is how long Verilator builds.
-            emission = emit(entry, make_parameters(entry, settings), hier_bytes=0)
+            given = make_parameters(entry, settings)
+            emission = emit(entry, given, hier_bytes=0, block_most=1 << 18)
             digest = hashlib.sha256("".join(emission.files.values()).encode()).hexdigest()[:12]
             folder = BUILD / f"{entry.top}-{digest}"
             files = [folder / f"{entry.top}.{suffix}" for suffix in emission.files]

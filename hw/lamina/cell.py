@@ -8,10 +8,10 @@ see the component in place, while the generator's platform defines it once under
 each `Cell` becomes an instance of that one Verilog module.
 """
 
-from functools import cache
+from functools import cache, reduce
 
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
-from amaranth.lib import wiring
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Signal
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Flow
 
 __all__ = ["Cell"]
@@ -47,6 +47,20 @@ class Cell(wiring.Component):
         self.kind = kind
         self.parameters = parameters
         super().__init__(_signature(kind, parameters))
+        self._leave_out_fields()
+
+    def _leave_out_fields(self):
+        """Let signals be plain ones below their views.
+
+        Amaranth writes each field of a signal out as a signal of its own. The definition has those
+        of its ports already; again for each of its cells they were a third of an array's Verilog.
+        """
+        for path, _member, port in self.signature.flatten(self):
+            if isinstance(port, data.View):
+                value = port.as_value()
+                plain = Signal(value.shape(), name=value.name, init=value.init)
+                owner = reduce(getattr, path[:-1], self)
+                setattr(owner, path[-1], data.View(port.shape(), plain))
 
     def elaborate(self, platform):
         define_cell = getattr(platform, "define_cell", None)

@@ -73,8 +73,11 @@ class Host:
         await self.write("mode", mode | tag << registers.MODE_TAG_LOW)
         await self.write("doorbell")
 
-    def send(self, operands):
+    def send(self, operands, bad=None):
+        """Send all operands; the second beat of the stream ``bad`` has an error."""
         inputs = operands.inputs()
+        if bad:
+            inputs[bad]["error"][1] = 1
         for name, sender in self.senders.items():
             words = ports.pack(describe_shape(self.layouts[name]), inputs[name])
             sender.queue.extend(int.from_bytes(row.tobytes(), "little") for row in words)
@@ -158,6 +161,24 @@ async def bad_descriptors(host):
             await host.stepper.step()
         assert await host.read("status") == registers.STATUS_ROOM
         reported = tag | cause.value << registers.LAST_CAUSE_LOW
+        assert await host.read("last") == reported
+        await host.run(*host.draw(3, 3, 1, 4, tag=99))
+        assert await host.read("error") == reported
+        await host.write("error")
+        assert await host.read("error") == 0
+
+
+async def bad_operands(host):
+    """What could not be read is reported; all results come, and the next GEMM is right."""
+    for tag, port in enumerate(INPUTS):
+        _, operands = host.draw(5, 6, 2, 5)
+        await host.ring(vars(operands.gemm), tag)
+        host.send(operands, bad=port)
+        beats = perf.cost(host.engine, operands.gemm).result_beats
+        await host.until(lambda beats=beats: len(host.received) == beats)
+        host.received.clear()
+        assert await host.read("status") == registers.STATUS_ROOM
+        reported = tag | Cause.DATA.value << registers.LAST_CAUSE_LOW
         assert await host.read("last") == reported
         await host.run(*host.draw(3, 3, 1, 4, tag=99))
         assert await host.read("error") == reported

@@ -38,6 +38,13 @@ async def idle_and_back_pressure(dut, idle, stall):
 
 
 @cocotb.test()
+async def bad_operands(dut):
+    host = host_of(dut, idle=(0.3, 0.3), stall=0.3)
+    await start(dut)
+    await scenarios.bad_operands(host)
+
+
+@cocotb.test()
 async def reset_in_mid_gemm(dut):
     host = host_of(dut, idle=(0.2, 0.2), stall=0.2)
     await start(dut)

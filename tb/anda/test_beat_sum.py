@@ -30,8 +30,7 @@ class Lane(Elaboratable):
         planes = Signal.like(self.head.planes)
         m.d.sync += [planes.eq(self.head.planes), self.sum.first.eq(self.opening)]
         for plane, selects in zip(planes, self.sum.selects, strict=True):
-            for select, decoded in zip(selects, decode_pairs(plane), strict=True):
-                m.d.comb += select.eq(decoded)
+            m.d.comb += selects.eq(decode_pairs(m, plane))
         m.d.comb += self.sum.advance.eq(1)
         return m
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from lamina.formats.engine import Cause
+from lamina_gen.bench.engine import SIZES
 from lamina_gen.device.ends import ByHand
 from lamina_gen.device.ends import run as by_hand
 from lamina_gen.gemm.engine import Operands, matrix, model_of, read_counters
@@ -25,8 +26,9 @@ STREAMS = SMALL | {"registers": False}
 #: For cocotb, which builds slowly.
 TINY = SMALL | {"rows": 1, "columns": 2, "block_columns": 1}
 
-#: Random GEMMs.
+#: Random GEMMs; and those on an engine of 256 elements, which is slow to build and to run.
 GEMMS = int(os.environ.get("LAMINA_ENGINE_GEMMS", "180"))
+LARGE_GEMMS = int(os.environ.get("LAMINA_LARGE_ENGINE_GEMMS", "2"))
 
 BITS = 2
 
@@ -46,7 +48,7 @@ def engine():
     return model_of(parameters("anda.engine", **STREAMS))
 
 
-def random_gemm(rng, engine, tag=0, groups_max=4, edge=20):
+def random_gemm(rng, engine, tag=0, groups_max=4, edge=20, bits=BITS):
     """A product of any shape and mantissa, and its operands; sometimes with the longest k."""
     mantissa_bits = int(rng.integers(1, 17))
     longest = engine.depth // engine.beats(mantissa_bits)
@@ -54,7 +56,7 @@ def random_gemm(rng, engine, tag=0, groups_max=4, edge=20):
     groups = int(rng.integers(1, most + 1))
     m, n = (int(rng.integers(1, edge)) for _ in range(2))
     problem = random_problem(
-        rng, "anda", m, n, 64 * groups - int(rng.integers(64)), bits=BITS, scale_group=64,
+        rng, "anda", m, n, 64 * groups - int(rng.integers(64)), bits=bits, scale_group=64,
         mantissa_bits=mantissa_bits, special=[np.inf] if rng.random() < 0.2 else [],
     )  # fmt: skip
     turns = perf.row_turns(engine, m, groups, mantissa_bits)
@@ -97,7 +99,13 @@ def play(device, request, scenario, *arguments, **options):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "scenario", [scenarios.says_what_was_built, scenarios.bad_descriptors, scenarios.queue_overflow]
+    "scenario",
+    [
+        scenarios.says_what_was_built,
+        scenarios.bad_descriptors,
+        scenarios.bad_operands,
+        scenarios.queue_overflow,
+    ],
 )
 def test_registers(device, request, scenario):
     play(device, request, scenario)
@@ -119,11 +127,15 @@ def test_reset_by_hand(device, request, results):
 
 
 def test_random_gemms(rng, small, engine):
+    compare(rng, small, engine, GEMMS)
+
+
+def compare(rng, dut, engine, count, **options):
     """Bit by bit, and in the cycles and beats that the model says; with stalls, in those beats."""
-    for number in range(GEMMS):
-        problem, operands = random_gemm(rng, engine, tag=number % 256)
+    for number in range(count):
+        problem, operands = random_gemm(rng, engine, tag=number % 256, **options)
         stall = {} if number % 4 else {"stall": float(rng.choice([0.3, 0.8])), "seed": number}
-        _, result, counted = run(small, operands, **stall)
+        _, result, counted = run(dut, operands, **stall)
         assert_equal(result, problem)
         wanted = vars(perf.cost(engine, operands.gemm))
         names = counted.keys() & wanted.keys() - ({"cycles"} if stall else set())
@@ -184,11 +196,47 @@ def test_many_gemms(rng, small, engine, stall):
     causes = [(n, Cause.NONE) for n in range(len(gemms))]
     causes += [(fields["tag"], cause) for fields, cause in bad]
     assert completions(done) == [causes[place] for place in order]
-    beats = done["o"].values
     for problem, operands in gemms:
-        own = np.asarray(beats["tag"]) == operands.tag
-        mine = {name: np.asarray(values)[own] for name, values in beats.items()}
-        assert_equal(matrix(mine, operands.gemm.m, operands.gemm.n), problem)
+        assert_equal(own_result(done, operands), problem)
+
+
+@pytest.mark.parametrize(
+    "stall", [0.0, 0.6, {"o_done": 0.95}, {"i_weights": 0.9}, {"i_activations": 0.9}, {"o": 0.9}]
+)
+def test_errors_of_operands(rng, small, engine, stall):
+    """Told of the GEMM that they belong to, and of no other, which are right."""
+    gemms = [random_gemm(rng, engine, tag=n, groups_max=2, edge=9) for n in range(24)]
+    parts, bad = [operands.inputs() for _, operands in gemms], set()
+    for tag, part in enumerate(parts):
+        if rng.random() < 0.5:
+            errors = part[rng.choice(scenarios.INPUTS)]["error"]
+            # A GEMM's first beats and its last ones are the nearest to another's.
+            errors[rng.choice([0, -1, rng.integers(len(errors))])] = 1
+            bad.add(tag)
+    done = small.run(
+        joined(parts),
+        outputs={
+            "o": sum(perf.cost(engine, operands.gemm).result_beats for _, operands in gemms),
+            "o_done": len(gemms),
+        },
+        stall=stall,
+        seed=int(rng.integers(1000)),
+    )
+    causes = [Cause.DATA if tag in bad else Cause.NONE for tag in range(len(gemms))]
+    assert completions(done) == [*enumerate(causes)]
+    assert 0 < len(bad) < len(gemms)
+    for problem, operands in gemms:
+        result = own_result(done, operands)  # also a bad one's are all there
+        if operands.tag not in bad:
+            assert_equal(result, problem)
+
+
+def own_result(done, operands):
+    """The result of one of many GEMMs, by its tag."""
+    beats = done["o"].values
+    own = np.asarray(beats["tag"]) == operands.tag
+    mine = {name: np.asarray(values)[own] for name, values in beats.items()}
+    return matrix(mine, operands.gemm.m, operands.gemm.n)
 
 
 def completions(done):
@@ -228,11 +276,25 @@ def test_latency(rng, small, engine):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [{"planes": 1}, {"planes": 4, "slots": 2}, {"rows": 3}])
+@pytest.mark.parametrize(
+    "more",
+    [{"planes": 1}, {"planes": 4, "slots": 2}, {"rows": 3}, {"columns": 2}],
+    ids=lambda more: "-".join(more),
+)
 def test_other_engines(rng, more):
+    """Also one of 2 x 2, whose weights come in one beat a turn."""
     settings = STREAMS | {"stages_per_rank": 16} | more
     engine, own = model(settings), model_of(parameters("anda.engine", **settings))
-    test_random_gemms(rng, engine, own)
+    compare(rng, engine, own, GEMMS)
+    test_errors_of_operands(rng, engine, own, 0.3)
+
+
+@pytest.mark.slow
+def test_large_engine(rng):
+    """Of the paper's size: 16 x 16."""
+    settings = SIZES["16x16"] | {"depth": 64, "registers": False}
+    own = model_of(parameters("anda.engine", **settings))
+    compare(rng, model(settings), own, LARGE_GEMMS, edge=40, bits=4)
 
 
 @pytest.mark.parametrize(

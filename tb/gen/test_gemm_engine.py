@@ -39,3 +39,15 @@ def test_errors(options, rng, capsys):
     for more in (["--planes", "1"], ["--engine", "pacq"]):
         assert main([*save(long), *options, *more]) == 2
         assert "--on engine is Anda's" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["i_activations", "i_weights"])
+def test_operands_that_could_not_be_read(options, rng, port):
+    """One sentence; the next product is right."""
+    machine = EngineMachine(STREAMS, bits=BITS)
+    problem = random_problem(rng, "anda", 9, 5, 150, bits=BITS, scale_group=64, mantissa_bits=5)
+    outcome = machine.run(problem, errors={port: [2]})
+    assert outcome.error
+    assert not outcome.exact
+    assert outcome.mismatch.startswith("The engine took operands that came with an error")
+    assert machine.run(problem).exact

@@ -21,6 +21,7 @@ BENCHES = {
     "element": ("lamina_gen.bench.hardware:measure_element", "cycles per group of anda.element"),
     "pe": ("lamina_gen.bench.pe:measure", "area, period, energy, FPGA: elements and baselines"),
     "anda": ("lamina_gen.bench.anda:measure", "cycles, area, systems: Anda's array and engine"),
+    "engine": ("lamina_gen.bench.engine:measure", "Verilog, build and speed of large engines"),
     "gemm": ("lamina_gen.bench.hardware:measure_gemm", "a [64,1024] x [1024,1024] product"),
     "driver": ("lamina_gen.bench.driver:measure", "vectors per second of the bulk driver"),
     "pacq": ("lamina_gen.bench.pacq:measure", "speedup, accesses, accuracy, EDP of PacQ's flow"),

@@ -13,7 +13,7 @@ from lamina_gen.gemm.engine import EngineMachine, model_of
 from lamina_gen.registry import find, make_parameters
 from lamina_sim.perf import anda
 
-__all__ = ["SIZED", "measure"]
+__all__ = ["SIZED", "measure", "random_product"]
 
 #: The engine whose ports are the paper's, of 256 elements; and a small one that is simulated.
 SIZED: dict[str, object] = {"rows": 8, "columns": 32, "block_columns": 4, "depth": 8192}
@@ -79,7 +79,7 @@ def _in_verilator(report: Callable[[str, float], None]) -> dict[str, Any]:
     taken, wrong = {}, []
 
     def run(m: int, n: int, groups: int, bits: int) -> int:
-        outcome = machine.run(_problem(rng, m, n, groups, bits))
+        outcome = machine.run(random_product(rng, m, n, groups, bits))
         if not outcome.exact:
             raise RuntimeError(f"A product of {m} x {n}, M = {bits}, is not that of golden.")
         model = vars(_cost(engine, m, n, groups, bits))
@@ -103,7 +103,8 @@ def _in_verilator(report: Callable[[str, float], None]) -> dict[str, Any]:
     }
 
 
-def _problem(rng: np.random.Generator, m: int, n: int, groups: int, bits: int) -> Problem:
+def random_product(rng: np.random.Generator, m: int, n: int, groups: int, bits: int) -> Problem:
+    """Return a product of INT4 weights, k in groups of 64, each with scales of its own."""
     k = 64 * groups
     return Problem(
         engine="anda",

@@ -1,8 +1,10 @@
 """Anda's engine in Verilator: a product in, results and counters out."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from lamina_sim.perf import anda as perf
 __all__ = ["EngineMachine", "EngineOutcome", "Operands", "matrix", "model_of", "read_counters"]
 
 _MODULE = "anda.engine"
+_DATA = "The engine took operands that came with an error of their memory: no result can be used."
 _GROUP = 64
 
 
@@ -26,6 +29,11 @@ class EngineOutcome(Outcome):
     """As `Outcome`, from an engine: ``counters`` by the names of `counters_layout`."""
 
     counters: dict[str, int]
+
+    @property
+    def mismatch(self) -> str:
+        """One sentence: that operands came with an error, or how the results differ."""
+        return _DATA if self.error else super().mismatch
 
     @property
     def traffic(self) -> str:
@@ -114,7 +122,8 @@ class Operands:
             mantissa=np.where(beyond[..., None], np.uint16(0), a.mantissa[rows, group]),
         )
         exponents, words = anda.to_beats(ordered, engine.planes)
-        return {"words": words, "exponents": exponents}
+        error = np.zeros(len(words), np.uint8)
+        return {"words": words, "exponents": exponents, "error": error}
 
     def _weights(self) -> dict[str, np.ndarray]:
         engine, gemm = self.engine, self.gemm
@@ -130,6 +139,7 @@ class Operands:
         scaled = np.minimum(group * _GROUP // self.scale_group, len(self.scales) - 1)[:, None]
         per_beat = engine.block_columns
         return {
+            "error": np.zeros(columns.size // per_beat, np.uint8),
             "codes": codes[group[:, None], columns].reshape(-1, per_beat, _GROUP),
             "zeros": _padded(zeros, (len(zeros), width))[scaled, columns].reshape(-1, per_beat),
             "scales": _padded(self.scales.view(np.uint16), (len(self.scales), width))[
@@ -186,16 +196,27 @@ class EngineMachine:
         """The built engine."""
         return build_model(_MODULE, self.settings, folder=self._folder, progress=self.progress)
 
-    def run(self, problem: Problem, *, trace: Path | None = None, **driver: Any) -> EngineOutcome:
+    def run(
+        self,
+        problem: Problem,
+        *,
+        trace: Path | None = None,
+        errors: Mapping[str, Sequence[int]] = MappingProxyType({}),
+        **driver: Any,
+    ) -> EngineOutcome:
         """Run ``problem`` on the hardware; ``trace`` takes the waves.
 
-        ``driver``: further arguments of `lamina_sim.verilated.Model.run`. Raises ValueError as
-        `Operands.of` does, and for a k of which no tile fits into the engine.
+        ``errors``: by input stream the numbers of those beats that come with an error, as from a
+        memory that could not read them. ``driver``: further arguments of
+        `lamina_sim.verilated.Model.run`. Raises ValueError as `Operands.of` does, and for a k of
+        which no tile fits into the engine.
         """
         operands = Operands.of(problem, model_of(self.parameters))
         self.progress("Running", 0.0)
         waves = {"trace": trace} if trace else {}
         inputs, (m, n, _) = operands.inputs(), problem.shape
+        for port, numbers in errors.items():
+            inputs[port]["error"][list(numbers)] = 1
         beats = perf.cost(operands.engine, operands.gemm).result_beats
         run = self.model.run(inputs, outputs={"o": beats, "o_done": 1}, **waves, **driver)
         counters = read_counters(run.signals["counters"])

@@ -130,8 +130,7 @@ class Block(wiring.Component):
             decoded = Signal(data.ArrayLayout(plane, p.planes), name=f"selects_{row}")
             selects.append(decoded)
             for bits, pairs in zip(self.o_planes.planes[row], decoded, strict=True):
-                for select, pair in zip(pairs, decode_pairs(bits), strict=True):
-                    m.d.comb += select.eq(pair)
+                m.d.comb += pairs.eq(decode_pairs(m, bits))
         return selects
 
     def _mask(self, m, advance):

@@ -1,5 +1,6 @@
 """What a block of an array, and each of its columns, is built for."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from lamina.anda.beat_sum import BeatSumParameters
@@ -77,8 +78,9 @@ class BlockParameters:
         passed = array_planes_layout(self.rows, self.planes).size
         passed += array_finish_layout(self.units, self.sharing).size
         weights = array_weights_layout(self.columns, self.entry_bits).size
-        sums = sum(self.beat_sum(row).storage_bits for row in range(self.rows))
-        units = [self.sum_unit(unit) for unit in range(self.units)]
-        waiting = self.ranks + self.scale_delay + units[0].latency * (self.sharing + 2)
-        ends = sum(unit.storage_bits for unit in units)
-        return passed + weights + waiting + self.columns * (sums + ends)
+        waiting = self.ranks + self.scale_delay + self.sum_unit(0).latency * (self.sharing + 2)
+        # Counted first: to know a tree's registers it is built, and many are the same.
+        parts = Counter(self.beat_sum(row) for row in range(self.rows))
+        parts += Counter(self.sum_unit(unit) for unit in range(self.units))
+        sums = sum(count * part.storage_bits for part, count in parts.items())
+        return passed + weights + waiting + self.columns * sums

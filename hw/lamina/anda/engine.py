@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from lamina.anda.array import ArrayParameters
 from lamina.anda.engine_core import EngineCore, data_ports
 from lamina.anda.engine_registers import EngineRegisters
+from lamina.anda.error_ledger import ledger_queues
 from lamina.anda.register_map import ADDRESS_BITS
 from lamina.bus.axi4_lite import add_registers, lite_pins
 from lamina.formats.anda import GROUP
@@ -88,13 +89,15 @@ class EngineParameters(ArrayParameters):
     @property
     def storage_bits(self) -> int:
         """Plane memory, array, what is loaded and read, tiles under way, counters, descriptors."""
-        words = plane_words_layout(self.rows, self.planes).size
+        words = plane_words_layout(self.rows, self.planes).size - 1  # an error is not kept there
         memory = words * (self.depth + 1) + self.rows * GROUP
         results = result_layout(self.array.block.units, self.block_columns).size
         tiles = self.tiles * tile_layout(self.rows, self.columns).size
         queue = QueueParameters(shape=gemm_layout(), depth=self.queue).storage_bits
         # Jobs: checked, loaded and worked on, and the loops about as many bits as two more.
         control = 5 * job_layout().size + counters_layout().size + done_layout().size
+        errors = sum(queue.storage_bits for queue in ledger_queues(self).values())
+        control += errors + 3 + self.array.blocks.bit_length()
         if self.registers:
             control += gemm_layout().size + 2 * done_layout().size + 100
         return self.array.storage_bits + memory + results + tiles + queue + control
@@ -108,7 +111,7 @@ class Engine(wiring.Component):
     s_axil_* : AXI4-Lite slave
         Registers of `register_map`.
     i_activations : In(stream of `plane_words_layout` (rows, planes))
-    i_weights : In(stream of `column_weights_layout` (block_columns, weight_bits))
+    i_weights : In(stream of `weights_beat_layout` (block_columns, weight_bits))
     o : Out(stream of `result_layout`)
     i_gemm, o_done, counters, clear
         Without ``registers``, in their place: as of `EngineCore`.

@@ -5,19 +5,21 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.array import Array
+from lamina.anda.error_ledger import ErrorLedger
 from lamina.anda.gemm_check import GemmCheck
 from lamina.anda.plane_loader import PlaneLoader
 from lamina.anda.plane_memory import PlaneMemory
 from lamina.anda.result_port import ResultPort
 from lamina.anda.turn_reader import TurnReader
 from lamina.anda.turn_sequencer import TurnSequencer
-from lamina.formats.anda import column_weights_layout
 from lamina.formats.engine import (
+    Cause,
     counters_layout,
     done_layout,
     gemm_layout,
     plane_words_layout,
     result_layout,
+    weights_beat_layout,
 )
 
 __all__ = ["EngineCore", "data_ports"]
@@ -26,7 +28,7 @@ __all__ = ["EngineCore", "data_ports"]
 def data_ports(parameters) -> dict:
     """Return the streams of activations, weights and results."""
     p, array = parameters, parameters.array
-    weights = column_weights_layout(p.block_columns, p.weight_bits)
+    weights = weights_beat_layout(p.block_columns, p.weight_bits)
     return {
         "i_activations": In(stream.Signature(plane_words_layout(p.rows, p.planes))),
         "i_weights": In(stream.Signature(weights)),
@@ -73,7 +75,6 @@ class EngineCore(wiring.Component):
         for source, sink in (
             (wiring.flipped(self.i_gemm), check.i),
             (wiring.flipped(self.i_activations), loader.i),
-            (wiring.flipped(self.i_weights), array.i_weights),
             (check.loads, loader.job),
             (check.turns, sequencer.job),
             (sequencer.turn, reader.turn),
@@ -82,7 +83,11 @@ class EngineCore(wiring.Component):
             (results.o, wiring.flipped(self.o)),
         ):
             wiring.connect(m, source, sink)
+        weights = self.i_weights
         m.d.comb += [
+            array.i_weights.valid.eq(weights.valid),
+            weights.ready.eq(array.i_weights.ready),
+            *(array.i_weights.p[name].eq(weights.p[name]) for name in ("codes", "zeros", "scales")),
             *(getattr(memory, name).eq(getattr(loader, name)) for name in _LOADED),
             loader.full.eq(memory.full),
             sequencer.loaded.eq(loader.loaded),
@@ -96,17 +101,28 @@ class EngineCore(wiring.Component):
             results.enter.eq(sequencer.enter),
             sequencer.crowded.eq(results.crowded),
         ]
-        busy = self._complete(m, check, results)
         turn = sequencer.turn
         over = turn.valid & turn.ready
+        activation, weight = (i.valid & i.ready for i in (self.i_activations, weights))
+        m.submodules.errors = errors = ErrorLedger(p)
+        m.d.comb += [
+            errors.activation_error.eq(activation & self.i_activations.p.error),
+            errors.loaded.eq(loader.finished),
+            errors.weight.eq(weight),
+            errors.weight_error.eq(weight & weights.p.error),
+            errors.begins.eq(reader.begins),
+            errors.load.eq(turn.payload.load),
+            errors.final.eq(turn.payload.end & sequencer.tile.last),
+        ]
+        busy = self._complete(m, check, results, errors)
         waiting = array.i.valid & ~array.i.ready & ~array.o.valid
         self._count(
             m,
             cycles=busy,
             group_turns=over & turn.payload.real,
             idle_turns=over & ~turn.payload.real,
-            activation_beats=self.i_activations.valid & self.i_activations.ready,
-            weight_beats=self.i_weights.valid & self.i_weights.ready,
+            activation_beats=activation,
+            weight_beats=weight,
             result_beats=self.o.valid & self.o.ready,
             stall_activations=sequencer.starved,
             stall_weights=waiting & array.i_weights.ready & ~self.i_weights.valid,
@@ -114,16 +130,18 @@ class EngineCore(wiring.Component):
         )
         return m
 
-    def _complete(self, m, check, results):
+    def _complete(self, m, check, results, errors):
         """Report GEMMs that are over; return whether any is not."""
         # One is checked, one sequenced, one leaves, and each tile between may be the last of one.
         pending = Signal(range(self.parameters.tiles + 4))
         done = self.o_done
         m.d.comb += [
             check.alone.eq(pending == 1),
-            done.valid.eq(results.done.valid | check.refused.valid),
+            done.valid.eq((results.done.valid & errors.o.valid) | check.refused.valid),
             done.payload.tag.eq(results.done.payload),
-            results.done.ready.eq(done.ready),
+            done.payload.cause.eq(Mux(errors.o.payload, Cause.DATA, Cause.NONE)),
+            results.done.ready.eq(done.ready & errors.o.valid),
+            errors.o.ready.eq(done.ready & results.done.valid),
             check.refused.ready.eq(done.ready),
         ]
         with m.If(check.refused.valid):

@@ -13,13 +13,27 @@ __all__ = ["PairTree", "decode_pair", "decode_pairs", "select_entries"]
 
 
 def decode_pair(even: Value, odd: Value) -> Value:
-    """Return three bits, one-hot or zero: only ``even`` is set, only ``odd``, both."""
+    """Return three bits, one-hot or zero: only ``even`` is set, only ``odd``, both.
+
+    Of wider values: first the first of these bits of all pairs, then the second, then the third.
+    """
     return Cat(even & ~odd, ~even & odd, even & odd)
 
 
-def decode_pairs(plane: Value) -> list[Value]:
-    """Return `decode_pair` of the bits 2p and 2p + 1 of ``plane`` for each p."""
-    return [decode_pair(*plane[place : place + 2]) for place in range(0, len(plane), 2)]
+def decode_pairs(m: Module, plane: Value) -> Value:
+    """Return `decode_pair` of the bits 2p and 2p + 1 of ``plane`` for each p, p = 0 first."""
+    pairs = len(plane) // 2
+    # Amaranth writes an operation out for each part of it, and the whole of what a part is of: so
+    # all pairs are in one, with signals around it.
+    bits, decoded = Signal(len(plane), name="plane"), Signal(3 * pairs)
+    even, odd = Signal(pairs), Signal(pairs)
+    m.d.comb += [
+        bits.eq(plane),
+        even.eq(bits[::2]),
+        odd.eq(bits[1::2]),
+        decoded.eq(decode_pair(even, odd)),
+    ]
+    return Cat(decoded[pair::pairs] for pair in range(pairs))
 
 
 def select_entries(

@@ -30,6 +30,8 @@ class PlaneLoader(wiring.Component):
         A row of the memory is written; one a cycle. Rows of a group follow each other.
     loaded : Out(1)
         With the last row of a group.
+    finished : Out(1)
+        The last beat of a job is taken.
     """
 
     def __init__(self, rows: int, planes: int):
@@ -45,6 +47,7 @@ class PlaneLoader(wiring.Component):
                 "words": Out(beat.members["words"]),
                 "exponents": Out(beat.members["exponents"]),
                 "loaded": Out(1),
+                "finished": Out(1),
             }
         )
 
@@ -100,4 +103,5 @@ class PlaneLoader(wiring.Component):
                 with m.If(group == job.gemm.groups - 1):
                     m.d.sync += [group.eq(0), job.gemm.m.eq(job.gemm.m - self.rows)]
                     with m.If(job.gemm.m <= self.rows):
+                        m.d.comb += self.finished.eq(1)
                         m.d.sync += active.eq(0)

@@ -118,7 +118,7 @@ REGISTERS = (
         text="the descriptor that was over last",
         fields=(
             Field(name="tag", low=0, width=TAG_BITS, text="its tag"),
-            Field(name="cause", low=8, width=4, text="0, or why it was refused"),
+            Field(name="cause", low=8, width=4, text="0, or what was wrong with it, as in `error`"),
         ),
     ),
     Register(

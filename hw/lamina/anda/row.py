@@ -85,6 +85,5 @@ class Row(wiring.Component):
         with m.If(enable):
             m.d.sync += self.o.valid.eq(valid)
         for selects, bits in zip(self.selects, planes, strict=True):
-            for select, decoded in zip(selects, decode_pairs(bits), strict=True):
-                m.d.comb += select.eq(decoded)
+            m.d.comb += selects.eq(decode_pairs(m, bits))
         return m

@@ -27,6 +27,8 @@ class TurnReader(wiring.Component):
     -------
     turn : In(stream of `turn_layout`)
         Ready with the turn's last beat.
+    begins : Out(1)
+        The turn's first beat is read.
     read, address : Out; words, exponents : In
         As `PlaneMemory` has them.
     o : Out(stream of `array_words_layout`)
@@ -39,6 +41,7 @@ class TurnReader(wiring.Component):
         super().__init__(
             {
                 "turn": In(stream.Signature(turn_layout(p.address_bits))),
+                "begins": Out(1),
                 "read": Out(1),
                 "address": Out(p.address_bits),
                 "words": In(beat["words"]),
@@ -59,6 +62,7 @@ class TurnReader(wiring.Component):
             self.address.eq(turn.address + Mux(left < turn.beats, left, turn.beats) - 1),
             self.turn.ready.eq(advance & last),
             first.eq(beat == 0),
+            self.begins.eq(self.read & first),
             last.eq(left == 1),
             coming.first.eq(first),
             coming.last.eq(last),

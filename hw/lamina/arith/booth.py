@@ -28,7 +28,11 @@ def booth_columns(m: Module, a: Value, b: Value) -> list[list[Value]]:
         ]
         # -row = ~row + 1, and its sign -negative * 2^n is ~negative * 2^n and a constant.
         signed = digit < len(b) // 2  # the last one has no bit above it
-        bits = row ^ negative.replicate(len(row)) if signed else row
+        bits = row
+        if signed:
+            # A signal: Amaranth would write the operation out again for each bit of it.
+            bits = Signal.like(row, name=f"signed_{digit}")
+            m.d.comb += bits.eq(row ^ negative.replicate(len(row)))
         for place, value in enumerate(bits, 2 * digit):
             if place < width:
                 columns[place].append(value)

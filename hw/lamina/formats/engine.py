@@ -3,7 +3,7 @@
 from amaranth.hdl import unsigned
 from amaranth.lib import data, enum
 
-from lamina.formats.anda import EXPONENT_BITS, GROUP
+from lamina.formats.anda import EXPONENT_BITS, GROUP, column_weights_layout
 
 __all__ = [
     "GROUPS_BITS",
@@ -20,6 +20,7 @@ __all__ = [
     "span_layout",
     "tile_layout",
     "turn_layout",
+    "weights_beat_layout",
 ]
 
 #: Bits of a row or column of a result, and of m and n.
@@ -32,11 +33,13 @@ TAG_BITS = 8
 
 
 class Cause(enum.Enum, shape=4):
-    """Why a GEMM was not done. Such a GEMM takes no data and gives no results.
+    """Why a GEMM was not done, or not right.
 
-    SHAPE: m, n or groups is 0. MANTISSA: mantissa_bits is not 1 to 16. ROW_TURNS: it is not 1 to
-    the engine's slots. MEMORY: groups * row_turns are more than the activation memory holds. QUEUE:
-    the doorbell was rung with the queue full, and the descriptor is lost.
+    DATA: beats of activations or weights came with ``error``. All was done, but the results are
+    what came out of those and must not be used. With any other cause a GEMM takes no data and gives
+    no results. SHAPE: m, n or groups is 0. MANTISSA: mantissa_bits is not 1 to 16. ROW_TURNS: it is
+    not 1 to the engine's slots. MEMORY: groups * row_turns are more than the activation memory
+    holds. QUEUE: the doorbell was rung with the queue full, and the descriptor is lost.
     """
 
     NONE = 0
@@ -45,6 +48,7 @@ class Cause(enum.Enum, shape=4):
     ROW_TURNS = 3
     MEMORY = 4
     QUEUE = 5
+    DATA = 6
 
 
 def gemm_layout() -> data.StructLayout:
@@ -76,11 +80,18 @@ def job_layout() -> data.StructLayout:
 def plane_words_layout(rows: int, planes: int) -> data.StructLayout:
     """Return one beat of activations: ``words[r][p]`` of row r's group, in the order in which they
     are stored: signs, then the mantissa, most significant plane first; the last beat of a group is
-    filled up with words of zeros. ``exponents`` belong to the group's first beat.
+    filled up with words of zeros. ``exponents`` belong to the group's first beat. ``error``:
+    something in the beat could not be read.
     """
     words = data.ArrayLayout(data.ArrayLayout(unsigned(GROUP), planes), rows)
     exponents = data.ArrayLayout(unsigned(EXPONENT_BITS), rows)
-    return data.StructLayout({"words": words, "exponents": exponents})
+    return data.StructLayout({"words": words, "exponents": exponents, "error": unsigned(1)})
+
+
+def weights_beat_layout(columns: int, weight_bits: int) -> data.StructLayout:
+    """Return one beat of weights: `column_weights_layout`, and ``error`` as of activations."""
+    members = column_weights_layout(columns, weight_bits).members
+    return data.StructLayout({**members, "error": unsigned(1)})
 
 
 def turn_layout(address_bits: int) -> data.StructLayout:
