@@ -12,9 +12,9 @@ from lamina.formats.cxl import ReqOpcode, RwdOpcode
 from lamina.store.device import Device, DeviceParameters
 from tb.opened import Opened
 
-#: Stages from a message accepted to its read or write leaving `DeviceReads`: those that move with
-#: ``advance``, and two behind them that always do.
-MOVING, STAGES = 6, 8
+#: Stages from a message accepted to its read or write leaving the lookup of blocks: before the
+#: slice in which the lookup of views ends, and behind it.
+EARLY, LATE = 4, 2
 
 
 class SmallParameters(DeviceParameters):
@@ -77,13 +77,25 @@ class FollowedDevice:
         """It is also not a line that the device reads for itself."""
         return self.mine(payload) & ~payload.internal
 
-    def stages(self, enters, advance):
-        """Return where in the stages before the queues a message is that ``enters``."""
-        stages = Signal(STAGES)
-        with self.h.m.If(advance):
-            self.h.m.d.sync += stages[:MOVING].eq(Cat(enters, stages))
-        self.h.m.d.sync += stages[MOVING:].eq(Cat(stages[MOVING - 1] & advance, stages[MOVING]))
-        return stages
+    def stages(self, enters, views, blocks, followed):
+        """Return where a message is that ``enters``: in the stages before the slice, how many are
+        in that, in the stages behind it, and whether it has just left them.
+
+        ``views``, ``blocks``: the two lookups; ``followed``: tells such messages.
+        """
+        m, early, late, last = self.h.m, Signal(EARLY), Signal(LATE), Signal()
+        between, comes, goes = Signal(2), Signal(), Signal()
+        m.d.comb += [
+            comes.eq(early[-1] & views.advance),
+            goes.eq(taken(views.o) & followed(views.o.p.message)),
+        ]
+        with m.If(views.advance):
+            m.d.sync += early.eq(Cat(enters, early))
+        with m.If(blocks.advance):
+            m.d.sync += late.eq(Cat(goes, late))
+        m.d.sync += [between.eq(between + comes - goes), last.eq(late[-1] & blocks.advance)]
+        self.h.forbid(views.o.valid & followed(views.o.p.message) & (between == 0))
+        return early, between, late, last
 
     def place(self, enter, leave):
         """Return: a message has entered, and not left."""

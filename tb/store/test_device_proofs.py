@@ -7,13 +7,16 @@ memory sends and when, these hold. So they do not say that an answer comes in ti
 from types import SimpleNamespace
 
 import pytest
-from amaranth.hdl import Cat, Const, Mux, Signal
+from amaranth.hdl import Cat, Mux, Signal
 
 from lamina.bus.axi4_lite import AxiLitePort
 from lamina.store.block_fetch import BlockFetch
+from lamina.store.device import Device
 from lamina.store.device_answers import DeviceAnswers
 from lamina.store.device_writes import DeviceWrites
+from lamina.store.read_planner import ReadPlanner
 from lamina.store.register_map import ADDRESS_BITS
+from lamina.store.write_finish import WriteFinish
 from lamina.store.write_gather import WriteGather
 from lamina.store.write_issue import WriteIssue
 from tb.opened import Opened
@@ -35,6 +38,12 @@ def open_part(component):
     h.m.submodules.dut = part = Opened(h, component)
     part.free_inputs()
     return h, part
+
+
+def orders(h, gather):
+    """Let the orders that a part gets say of themselves what is so."""
+    order = gather.i.p
+    h.assume(order.whole == ~(order.write.drop | order.write.message.partial))
 
 
 def seen(stream):
@@ -73,25 +82,34 @@ def test_what_is_offered_stays_offered(kind):
 def test_every_read_gets_one_drs():
     """A DRS of its tag for each read, none else; no other message makes one.
 
-    The queue of waiting reads is taken out: it gives what it got, as `test_queue` shows.
+    The queue of waiting reads is taken out: it gives what it got, as `test_queue` shows, and has
+    room, as is shown below. So is what plans them.
     """
     h = Harness()
-    parts = ("front", "lookup", "reads", "reads.reader", "reads.former", "answers")
-    cut = (*_FREE, "writes", "invalidated", "reads.waiting")
+    parts = ("front", "lookup", "reads.lookup", "reads.reader", "reads.former", "answers")
+    cut = (*_FREE, "writes", "invalidated", "reads.waiting", "reads.reader.planner")
     device = FollowedDevice(h, parts, cut)
-    front, lookup, reads, reader, former, answers = device.parts
-    waiting, drs, mine, line = device.cut[-1], device.dut.o_drs, device.mine, device.line
-    stages = device.stages(device.read, reads.advance)
-    for stage, valid, message in (
-        (1, front.o_valid, front.o),
-        (4, lookup.o_valid, lookup.o.message),
-    ):
-        h.forbid(stages[stage] != (valid & line(message) & ~message.write & ~message.prefetch))
+    front, lookup, blocks, reader, former, answers = device.parts
+    waiting, planner = device.cut[-2:]
+    drs, mine, line = device.dut.o_drs, device.mine, device.line
+
+    def read(message):
+        return line(message) & ~message.write & ~message.prefetch
+
+    early, between, late, _ = device.stages(device.read, lookup, blocks, read)
+    h.forbid(early[1] != (front.o_valid & read(front.o)))
+    h.assume(waiting.i.ready)
     enters = taken(waiting.i) & line(waiting.i.p)
-    h.forbid(enters != (stages[5] & reads.advance))
-    begins = taken(waiting.o) & line(waiting.o.p)
+    h.forbid(enters != (late[-1] & blocks.advance))
+    # The planner gives reads in their order, too: the two are one queue.
+    begins = taken(planner.o) & line(planner.o.p.read)
     queued = device.place(enters, begins)
-    h.assume(queued | ~(waiting.o.valid & line(waiting.o.p)))
+    h.assume(queued | ~(planner.o.valid & line(planner.o.p.read)))
+    # As in `add_plan`: what is read as it lies is one step.
+    plan, empty = planner.o.p.plan, planner.o.p.empty
+    h.assume(empty == (planner.o.p.read.unmapped | planner.o.p.read.blank))
+    h.assume(~(plan.direct | empty) | ((plan.steps == 0) & ~plan.pairs))
+    h.assume(~planner.o.p.continues | (~empty & (plan.steps != 0)))
 
     # The reader makes lines, or pieces of lines; the last piece of a line stands for it.
     direct = taken(reader.line) & line(reader.line.p)
@@ -100,11 +118,8 @@ def test_every_read_gets_one_drs():
     in_reader = device.place(begins, direct | formed)
     for offered in (reader.line, reader.piece):
         h.forbid(offered.valid & line(offered.p) & ~in_reader)
-    heading = Signal()
-    with h.m.If(waiting.o.ready):
-        h.m.d.sync += heading.eq(begins)
     others = (taken(reader.line) & ~line(reader.line.p)) | (pieces & ~line(reader.piece.p))
-    overtaken(h, in_reader & ~heading, others, 1)
+    overtaken(h, in_reader, others, 1)
 
     ranks = Signal(former.LATENCY)
     with h.m.If(former.i.ready):
@@ -120,10 +135,31 @@ def test_every_read_gets_one_drs():
     h.assume(answers.internal.ready)
     overtaken(h, in_answers, taken(drs) & ~mine(drs.p), 3)
 
-    places = [stages[:6], queued, in_reader, in_former, in_answers]
+    places = [early, between, late, queued, in_reader, in_former, in_answers]
     device.answered_once(device.read, answered, places)
     h.cover(taken(reader.line) & ~direct)
     h.cover(taken(former.o))
+    assert h.check() is None
+
+
+def test_what_is_planned_comes_in_its_order():
+    h, _ = open_part(planner := ReadPlanner(SMALL))
+    tag, planned = planner.i.p.tag, planner.o.p.read.tag
+    in_order(h, "r", taken(planner.i), tag, taken(planner.o), planned, 5)
+    h.forbid(~holds(h, planner.o))
+    h.cover(taken(planner.o))
+    assert h.check() is None
+
+
+def test_a_read_finds_room():
+    """The queue of waiting reads is never full when one comes."""
+    h = Harness()
+    h.m.submodules.dut = whole = Opened(h, Device(SMALL))
+    waiting = whole.part("reads.waiting")
+    whole.cut(*_FREE, "writes", "invalidated", "reads.reader", "reads.former")
+    whole.free_inputs()
+    h.forbid(waiting.i.valid & ~waiting.i.ready)
+    h.cover(waiting.level == SMALL.reads)
     assert h.check() is None
 
 
@@ -134,33 +170,47 @@ def test_every_write_gets_one_cmp():
     what they got, as is shown below.
     """
     h = Harness()
-    parts = ("front", "lookup", "reads", "reads.lookup", "writes", "writes.orders")
+    parts = ("front", "lookup", "reads.lookup", "writes", "writes.queue.orders")
     former = ("reads.waiting", "reads.reader", "reads.former")
     inner = ("gather", "issue", "finish", "planes", "tags", "staged_0", "staged_1", "expected")
+    inner = (*inner, "dropped", "finished")
     cut = (*_FREE, *former, *(f"writes.{name}" for name in inner), "invalidated")
-    device = FollowedDevice(h, (*parts, "writes.payloads"), cut)
-    front, lookup, reads, blocks, writes, orders, payloads = device.parts
+    device = FollowedDevice(h, (*parts, "writes.queue.payloads"), cut)
+    front, lookup, blocks, writes, orders, payloads = device.parts
     invalidated, mine, ndr = device.cut[-1], device.mine, device.dut.o_ndr
-    stages = device.stages(device.write, reads.advance)
-    written = device.stages(taken(front.data), reads.advance)
-    for stage, valid, message in (
-        (1, front.o_valid, front.o),
-        (4, lookup.o_valid, lookup.o.message),
-        (6, blocks.o_valid, blocks.o.message),
-    ):
-        h.forbid(stages[stage] != (valid & message.write & mine(message)))
-        h.forbid(written[stage] != (valid & message.write))
-    h.forbid(stages[7] != (writes.i_valid & mine(writes.i.message)))
+    early, between, late, last = device.stages(
+        device.write, lookup, blocks, lambda message: message.write & mine(message)
+    )
+    written = device.stages(taken(front.data), lookup, blocks, lambda message: message.write)
+    h.forbid(early[1] != (front.o_valid & front.o.write & mine(front.o)))
+    h.forbid(written[0][1] != (front.o_valid & front.o.write))
+    h.forbid(last != (writes.i_valid & mine(writes.i.message)))
+    h.forbid(written[-1] != writes.i_valid)
 
-    # Orders and data wait in queues of one depth, and leave them together.
-    h.forbid(writes.i_valid & ~orders.i.ready)
-    h.forbid(payloads.level != orders.level + sum(written))
-    h.assume(taken(orders.o) == taken(payloads.o))
+    # Orders and data wait in queues of one depth. An order is taken once the data of the one
+    # before are, and data once their order is.
+    held = Signal()
+    h.m.d.sync += held.eq(taken(orders.o) | (held & ~taken(payloads.o)))
+    h.assume(held | ~taken(payloads.o))
+    h.assume(~(held & taken(orders.o)) | taken(payloads.o))
+    for queue in (orders, payloads):
+        h.forbid(queue.i.valid & ~queue.i.ready)
+    h.forbid((orders.o.valid | held) & ~payloads.o.valid)
+    ordered = (
+        orders.level
+        + orders.i.valid
+        + held
+        + sum(written[0])
+        + written[1]
+        + sum(written[2])
+        + written[3]
+    )
+    h.forbid(payloads.level + payloads.i.valid != ordered)
 
     finished, dropped = (
         taken(stream) & mine(stream.p) for stream in (writes.finished, writes.dropped)
     )
-    in_writes = device.place(stages[7], finished | dropped)
+    in_writes = device.place(last, finished | dropped)
     offered = [s.valid & mine(s.p) for s in (writes.finished, writes.dropped)]
     h.assume(in_writes | ~(offered[0] | offered[1]))
     h.assume(~(offered[0] & offered[1]))
@@ -175,7 +225,9 @@ def test_every_write_gets_one_cmp():
     overtaken(h, in_answers, taken(ndr) & ~mine(ndr.p), 0)
     sent = device.write | device.invalidate
     h.forbid(device.write & device.invalidate)
-    device.answered_once(sent, answered, [stages, in_writes, in_queue, in_answers])
+    device.answered_once(
+        sent, answered, [early, between, late, last, in_writes, in_queue, in_answers]
+    )
     assert h.check() is None
 
 
@@ -184,11 +236,16 @@ def test_a_write_is_dropped_or_gathered():
     h, _ = open_part(gather := WriteGather(SMALL))
     for stream in (gather.i, gather.payload):
         h.assume(holds(h, stream))
-    message, staged = gather.i.p.message, gather.tag_enable
+    orders(h, gather)
+    message, staged = gather.i.p.write.message, gather.tag_enable
     leave = staged | taken(gather.dropped)
     tag = Mux(staged, gather.tag.as_value(), gather.dropped.p.as_value())
     in_order(h, "w", taken(gather.i), Cat(message.tag, message.ld_id), leave, tag, 1)
-    h.forbid(taken(gather.i) != taken(gather.payload))
+    held = Signal()
+    h.m.d.sync += held.eq(taken(gather.i) | (held & ~taken(gather.payload)))
+    h.assume(gather.payload.valid | ~(gather.i.valid | held))
+    h.forbid(taken(gather.payload) & ~held)
+    h.forbid(taken(gather.i) & held & ~taken(gather.payload))
     h.forbid(staged & gather.dropped.valid)
     h.forbid(~holds(h, gather.dropped))
     h.cover(staged)
@@ -206,56 +263,81 @@ def test_every_gathered_write_is_answered_once():
     h.m.submodules.dut = whole = Opened(h, DeviceWrites(SMALL))
     parts = ("gather", "issue", "finish", "expected", "finish.ended")
     gather, issue, finish, expected, ended = (whole.part(path) for path in parts)
-    cut = ("tags", "orders", "payloads", "planes", "staged_0", "staged_1")
-    tags, *_ = whole.cut(*cut)
+    cut = ("tags", "queue", "planes", "staged_0", "staged_1", "issue.beats", "dropped", "finished")
+    whole.cut(*cut)
     whole.free_inputs()
-    m, place, full, tag = h.m, Signal(4 + slot_bits), Signal(), Signal(len(tags.read_data))
+    orders(h, gather)
+    m, place, full = h.m, Signal(4 + slot_bits), Signal()
     m.d.comb += place.eq(h.constant("place", len(place)))
     slot, line, done = place[:slot_bits], place[slot_bits:], finish.done
 
-    # The place: full from its write to its answer, which is seen a cycle after it is looked up.
-    looked_up = h.earlier(finish.tag_read) & finish.o.valid
-    answer = looked_up & (h.earlier(finish.tag_place) == place)
+    # The place: full from its write until it is looked up to be answered.
+    answer = finish.tag_read & (finish.tag_place == place)
     note = gather.tag_enable & (gather.tag_place == place)
-    waits = full & ~answer
-    m.d.sync += full.eq(waits | note)
-    with m.If(note):
-        m.d.sync += tag.eq(gather.tag.as_value())
-    h.forbid(note & waits)
-    h.forbid(answer & ~h.earlier(waits))
-    h.forbid(answer & (finish.o.p.as_value() != tag))
-    h.forbid(~holds(h, finish.o))
-    asked = h.earlier(finish.tag_read & (finish.tag_place == place))
-    h.assume(~asked | (tags.read_data == h.earlier(tag)))
-    h.assume(h.earlier(finish.tag_read) | (tags.read_data == h.earlier(tags.read_data)))
+    m.d.sync += full.eq((full & ~answer) | note)
+    h.forbid(note & full)
+    h.forbid(answer & ~full)
 
     # Slots: taken, begun, counted, answered, given back, in this order.
     begins, busy = Signal(), Signal()
-    begun = begins | (issue.begun != h.earlier(issue.begun))
+    begun = issue.begun != h.earlier(issue.begun)
     answering = busy & (done == h.earlier(done))
-    m.d.sync += begins.eq(begun & ~taken(issue.expect))
+    m.d.sync += begins.eq(begun | (begins & ~taken(issue.expect)))
     m.d.sync += busy.eq(answering | taken(ended.o))
     counted = expected.level + ~finish.expect.ready + ended.level
     count = slice(0, slot_bits + 1)
     used = (gather.tail - done)[count]
     h.forbid(taken(ended.o) & answering)
-    h.forbid(looked_up & ~busy)
-    h.forbid(issue.expect.valid != begun)
-    h.forbid((issue.begun - done)[count] != begun + counted + answering)
+    h.forbid(finish.tag_read & ~answering)
+    h.forbid(issue.expect.valid != begins)
+    h.forbid((issue.begun - done)[count] != begun + begins + counted + answering)
     h.forbid(used > slots)
     h.forbid((issue.begun - done)[count] > used)
 
     # Lines of a slot wait for their answers until the slot is given back.
-    there = gather.lines.bit_select(Cat(Const(0, 4), slot) | line, 1)
+    # Of the lines known of the slot, only that of the place.
+    there = Signal()
+    with h.m.If(gather.staged_enable & (gather.staged_slot == slot)):
+        m.d.sync += there.eq(gather.staged.lines.bit_select(line, 1))
+    asked = h.earlier(finish.staged_slot == slot)
+    h.assume(~asked | (finish.staged.lines.bit_select(line, 1) == h.earlier(there)))
     in_use = (slot - done[:slot_bits])[:slot_bits] < used
-    mine = answering & (done[:slot_bits] == slot)
-    left = Signal(16)
-    with m.If(taken(ended.o)):
-        m.d.sync += left.eq(gather.lines.word_select(done[:slot_bits], 16))
-    with m.Elif(finish.tag_read):
-        m.d.sync += left.eq(left & (left - 1)[:16])
-    h.forbid(waits & ~(in_use & there))
-    h.forbid(in_use & ~mine & (waits != there))
-    h.forbid(mine & (waits != left.bit_select(line, 1)))
+    mine, told = answering & (done[:slot_bits] == slot), Signal()
+    m.d.sync += told.eq(answering & (told | finish.stale))
+    newest = (gather.tail - 1)[:slot_bits]
+    h.forbid(full & ~(in_use & there))
+    h.forbid(in_use & ~(mine & told) & (full != there))
+    h.forbid(mine & told & (full != finish.left.bit_select(line, 1)))
+    h.forbid(finish.left.any() & ~told)
+    h.forbid(in_use & (newest == slot) & (there != gather.lines.bit_select(line, 1)))
+    h.forbid(gather.open & (issue.begun == gather.tail))
+    h.forbid(issue.begins & (issue.begun == gather.tail))
+    joins = gather.staged_enable & (gather.staged_slot == newest)
+    h.forbid(joins & (issue.begun == gather.tail))
+    h.forbid(joins & note & there)
+    h.forbid(gather.staged_enable & ~joins & (gather.used == slots))
+    given = done != h.earlier(done)
+    h.forbid(gather.used != used + given + h.earlier(given))
     h.cover(answer)
+    assert h.check() is None
+
+
+def test_what_is_looked_up_is_answered():
+    """The tags that are read of their memory leave as answers, in their order, each once."""
+    h, _ = open_part(finish := WriteFinish(SMALL))
+    looked_up = h.earlier(finish.tag_read)
+    h.assume(looked_up | (finish.tag.as_value() == h.earlier(finish.tag.as_value())))
+    answer = finish.o.p.as_value()
+    in_order(h, "o", looked_up, finish.tag.as_value(), taken(finish.o), answer, 2)
+    h.forbid(~holds(h, finish.o))
+    h.cover(taken(finish.o))
+    assert h.check() is None
+
+
+def test_every_beat_to_memory_has_a_place():
+    """What was read of the write buffer finds room in the queue before memory."""
+    h, part = open_part(WriteIssue(SMALL))
+    beats = part.part("beats")
+    h.forbid(beats.i.valid & ~beats.i.ready)
+    h.cover(beats.i.valid)
     assert h.check() is None

@@ -1,7 +1,7 @@
 """Asks the memory for the planes of blocks: of neighbours that wait together, plane by plane."""
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.bus.axi4 import BURST_INCR, address_layout
@@ -45,8 +45,8 @@ class BlockFetch(wiring.Component):
         The poisoned lines of the block in a slot, told before its first address goes out.
 
     Timing: an address a cycle; the first one is valid the cycle after its order came, if nothing
-    is poisoned. Since poison is looked up before data are read, and a write clears it after its
-    data are in memory, bad data are never taken for good ones.
+    is poisoned and no order is before it. Since poison is looked up before data are read, and a
+    write clears it after its data are in memory, bad data are never taken for good ones.
     """
 
     def __init__(self, parameters):
@@ -74,12 +74,24 @@ class BlockFetch(wiring.Component):
         m = Module()
         p = self.parameters
         run = self.started.payload.shape()
-        job, valid, checked, asked = Signal(run), Signal(), Signal(), Signal()
-        free, head, pop = Signal(), Signal.like(self.i), Signal()
+        job, valid, final = Signal(run), Signal(), Signal()
+        checked, asked, busy = Signal(), Signal(), Signal()
         waits, wait_valid = Signal(run), Signal()
+        free, bypass, pop, grows = Signal(), Signal(), Signal(), Signal()
+        queued, follows, empty = self._queue(m, bypass, pop)
         m.d.comb += [
-            free.eq(~valid | (checked & self.ar.ready & (job.order.count == 1))),
-            self.started.valid.eq(free & (wait_valid | pop)),
+            # A lookup's answer is told by the way on which slots are told to be clean.
+            busy.eq(asked & ~checked),
+            free.eq(~valid | (checked & self.ar.ready & final)),
+            bypass.eq(self.i_valid & empty & free & ~wait_valid & ~busy),
+            grows.eq(
+                follows
+                & ~self.poisoned
+                & (waits.blocks != min(self.parameters.blocks, 1 << RUN_BLOCKS_BITS) - 1)
+            ),
+            pop.eq(queued.valid & (free | ~wait_valid | grows) & ~busy),
+            queued.ready.eq(pop),
+            self.started.valid.eq(free & (wait_valid | bypass)),
             self.started.payload.eq(waits),
             self.ar.valid.eq(valid & checked),
             self.ar.p.addr.eq(job.order.address << _BEAT_SHIFT),
@@ -87,73 +99,73 @@ class BlockFetch(wiring.Component):
             self.ar.p.size.eq(p.axi.size),
             self.ar.p.burst.eq(BURST_INCR),
         ]
-        self._next(m, head, pop, free, waits, wait_valid, asked & ~checked)
         with m.If(~wait_valid):
-            m.d.comb += self.started.p.order.eq(head)
-            m.d.comb += self.started.p.blocks.eq(0)
-        with m.If(free):
-            m.d.sync += wait_valid.eq(wait_valid & pop)
-        with m.Elif(pop):
-            m.d.sync += wait_valid.eq(1)
-        with m.If(pop & (free | ~wait_valid)):
-            m.d.sync += [waits.order.eq(head), waits.blocks.eq(0)]
+            m.d.comb += [self.started.p.order.eq(self.i), self.started.p.blocks.eq(0)]
+        # One that is taken while the run before it starts begins the next one.
+        with m.If(free | ~wait_valid):
+            m.d.sync += [wait_valid.eq(pop), waits.order.eq(queued.p.order), waits.blocks.eq(0)]
         with m.Elif(pop):
             m.d.sync += waits.blocks.eq(waits.blocks + 1)
         with m.If(self.ar.valid & self.ar.ready):
-            m.d.sync += job.order.count.eq(job.order.count - 1)
-            m.d.sync += job.order.address.eq(job.order.address + (1 << job.order.row_shift))
+            m.d.sync += [
+                job.order.count.eq(job.order.count - 1),
+                job.order.address.eq(job.order.address + (1 << job.order.row_shift)),
+                final.eq(job.order.count == 2),
+            ]
         with m.If(free):
-            m.d.sync += valid.eq(self.started.valid)
-        with m.If(self.started.valid):
             single = self.started.p.blocks == 0
-            m.d.sync += [job.eq(self.started.payload), checked.eq(~(self.poisoned & single))]
-            m.d.sync += asked.eq(0)
-        self._look_up(m, job.order, valid, checked, asked, head, pop)
+            m.d.sync += [
+                valid.eq(self.started.valid),
+                job.eq(self.started.payload),
+                final.eq(self.started.p.order.count == 1),
+                checked.eq(~(self.poisoned & single)),
+                asked.eq(0),
+            ]
+        self._look_up(m, job.order, valid, checked, asked, bypass | pop)
+        m.d.comb += self.joined_slot.eq(Mux(bypass, self.i.slot, queued.p.order.slot))
         return m
 
-    def _next(self, m, head, pop, free, waits, wait_valid, busy):
-        """The next order: one that comes need not queue if nothing is before it.
-
-        ``busy``: a lookup's answer is told by the way on which slots are told to be clean.
+    def _queue(self, m, bypass, pop):
+        """Orders that cannot go at once: the oldest, whether it follows the one before, and
+        whether there is none.
         """
+        order = self.i.shape()
         m.submodules.waiting = waiting = Queue(
-            QueueParameters(shape=self.i.shape(), depth=self.parameters.blocks)
+            QueueParameters(
+                shape=data.StructLayout({"order": order, "follows": 1}),
+                depth=self.parameters.blocks,
+            )
         )
-        direct, queued, last = Signal(), waiting.o.p, Signal.like(head.address)
-        low, grows = slice(RUN_BLOCKS_BITS), Signal()
-        inside = Signal(RUN_BLOCKS_BITS)
+        late, late_valid, before, follows = Signal(order), Signal(), Signal(order), Signal()
+        m.d.sync += [late.eq(self.i), late_valid.eq(self.i_valid & ~bypass)]
+        with m.If(bypass):
+            m.d.sync += before.eq(self.i)
+        with m.Elif(late_valid):
+            m.d.sync += before.eq(late)
+        # The block behind it, in the same row and page.
+        low, inside = slice(RUN_BLOCKS_BITS), Signal(RUN_BLOCKS_BITS)
         m.d.comb += [
-            head.eq(Mux(waiting.o.valid, waiting.o.payload, self.i)),
-            direct.eq((waiting.level == 0) & ~wait_valid & ~busy),
-            waiting.i.valid.eq(self.i_valid & ~direct),
-            waiting.i.payload.eq(self.i),
-            waiting.o.ready.eq((free | ~wait_valid | grows) & ~busy),
-            pop.eq((waiting.o.valid & waiting.o.ready) | (self.i_valid & direct)),
-            # The block behind the run's last one, in the same row and page.
-            inside.eq(queued.address & ((1 << queued.row_shift) - 1)),
-            grows.eq(
+            inside.eq(late.address & ((1 << late.row_shift) - 1)),
+            follows.eq(
                 inside.any()
-                & (queued.address[RUN_BLOCKS_BITS:] == last[RUN_BLOCKS_BITS:])
-                & (queued.address[low] == (last[low] + 1)[low])
-                & ~self.poisoned
-                & (waits.blocks != min(self.parameters.blocks, 1 << RUN_BLOCKS_BITS) - 1)
+                & (late.address[RUN_BLOCKS_BITS:] == before.address[RUN_BLOCKS_BITS:])
+                & (late.address[low] == (before.address[low] + 1)[low])
+                & (Cat(late[name] for name in _COMMON) == Cat(before[name] for name in _COMMON))
             ),
+            waiting.i.valid.eq(late_valid),
+            waiting.i.p.order.eq(late),
+            waiting.i.p.follows.eq(follows),
         ]
-        for name in _COMMON:
-            with m.If(queued[name] != waits.order[name]):
-                m.d.comb += grows.eq(0)
-        with m.If(pop):
-            m.d.sync += last.eq(head.address)
+        return waiting.o, waiting.o.p.follows, (waiting.level == 0) & ~late_valid
 
-    def _look_up(self, m, job, valid, checked, asked, head, pop):
+    def _look_up(self, m, job, valid, checked, asked, joins):
         m.d.comb += [
-            self.joined.eq(pop),
-            self.joined_slot.eq(head.slot),
+            self.joined.eq(joins),
             self.lookup.valid.eq(valid & ~checked & ~asked),
             self.lookup.payload.eq(job.address),
-            self.lines_enable.eq(pop | (asked & ~checked)),
-            self.lines_slot.eq(Mux(pop, head.slot, job.slot)),
-            self.lines.eq(Mux(pop, 0, self.lookup_lines)),
+            self.lines_enable.eq(joins | (asked & ~checked)),
+            self.lines_slot.eq(Mux(joins, self.joined_slot, job.slot)),
+            self.lines.eq(Mux(joins, 0, self.lookup_lines)),
         ]
         with m.If(self.lookup.valid & self.lookup.ready):
             m.d.sync += asked.eq(1)

@@ -1,6 +1,6 @@
 """Puts the planes that arrive from memory where their block lies in the read buffer."""
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Const, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,13 +20,13 @@ class BlockFill(wiring.Component):
     Members
     -------
     i : In(stream of run_layout)
-        Runs, each before its first beat; always taken.
+        Runs, each two cycles or more before its first beat; always taken.
     joined, joined_slot : In
         The slots of all runs, one after the other.
     r : In(stream of bus.axi4.read_data_layout)
         Ready whenever a run is under way: every beat has its place.
-    write_enable, write, write_data : Out
-        To the plane buffer, in the beat's own cycle.
+    write_enable, write, write_turn, write_data : Out
+        To the plane buffer, in the beat's own cycle; ``write_turn`` is a register.
     errors_enable, errors_slot, errors : Out
         Planes of the block that came with an error, so far.
     arrived : Out
@@ -49,6 +49,7 @@ class BlockFill(wiring.Component):
                 "r": In(stream.Signature(read_data_layout(p.axi))),
                 "write_enable": Out(1),
                 "write": Out(access_layout(p.slot_bits)),
+                "write_turn": Out(4),
                 "write_data": Out(BLOCK_CODES),
                 "errors_slot": Out(p.slot_bits),
                 "errors": Out(BLOCK_ROWS),
@@ -68,21 +69,22 @@ class BlockFill(wiring.Component):
         job, following = Signal(run), Signal(run)
         valid, load, free = Signal(), Signal(), Signal()
         slot, row, plane = Signal(self.parameters.slot_bits), Signal(4), Signal(BLOCK_ROWS, init=1)
-        block, taken, direct = Signal.like(job.blocks), Signal(), Signal()
-        last_block, last_plane, errors = Signal(), Signal(), Signal(BLOCK_ROWS)
+        # Blocks of this plane behind this one; and what can be known a beat early.
+        left, last_block, last_plane = Signal.like(job.blocks), Signal(), Signal()
+        taken, direct, errors = Signal(), Signal(), Signal(BLOCK_ROWS)
+        come, come_valid = Signal(run), Signal()
+        m.d.sync += [come.eq(self.i.p), come_valid.eq(self.i.valid)]
         m.d.comb += [
-            following.eq(Mux(waiting.o.valid, waiting.o.payload, self.i.payload)),
+            following.eq(Mux(waiting.o.valid, waiting.o.payload, come)),
             taken.eq(self.r.valid & self.r.ready),
-            last_block.eq(block == job.blocks),
-            last_plane.eq(job.order.count == 1),
             self.filled.eq(taken & last_plane),
             free.eq(~valid | (self.filled & last_block)),
             direct.eq(free & (waiting.level == 0)),
             self.i.ready.eq(1),
-            waiting.i.valid.eq(self.i.valid & ~direct),
-            waiting.i.payload.eq(self.i.payload),
+            waiting.i.valid.eq(come_valid & ~direct),
+            waiting.i.payload.eq(come),
             waiting.o.ready.eq(free),
-            load.eq(free & (waiting.o.valid | (direct & self.i.valid))),
+            load.eq(free & (waiting.o.valid | (direct & come_valid))),
             self.r.ready.eq(valid),
             self.alone.eq(job.blocks == 0),
             self.write_enable.eq(taken),
@@ -95,12 +97,19 @@ class BlockFill(wiring.Component):
             self.failed.eq(taken & self.r.p.resp[1]),
         ]
         with m.If(taken):
-            m.d.sync += [self.arrived.eq(self.arrived + 1), block.eq(block + 1)]
+            m.d.sync += [
+                self.arrived.eq(self.arrived + 1),
+                left.eq(left - 1),
+                last_block.eq(left == 1),
+            ]
         with m.If(taken & last_block):
             m.d.sync += [
-                block.eq(0),
+                left.eq(job.blocks),
+                last_block.eq(self.alone),
                 job.order.count.eq(job.order.count - 1),
+                last_plane.eq(job.order.count == 2),
                 row.eq(row - 1),
+                self.write_turn.eq(self.write_turn - (Const(16) >> job.order.group)),
                 plane.eq(plane << 1),
             ]
         self._slots(m, taken, last_block, last_plane, slot, load, following)
@@ -108,8 +117,16 @@ class BlockFill(wiring.Component):
         with m.If(free):
             m.d.sync += valid.eq(load)
         with m.If(load):
-            m.d.sync += [job.eq(following), plane.eq(1), block.eq(0)]
-            m.d.sync += row.eq(following.order.top)
+            order = following.order
+            m.d.sync += [
+                job.eq(following),
+                left.eq(following.blocks),
+                last_block.eq(following.blocks == 0),
+                last_plane.eq(order.count == 1),
+                plane.eq(1),
+                row.eq(order.top),
+                self.write_turn.eq((order.top << 4) >> order.group),
+            ]
         return m
 
     def _slots(self, m, taken, last_block, last_plane, slot, load, following):
@@ -119,14 +136,16 @@ class BlockFill(wiring.Component):
             shape=unsigned(p.slot_bits), depth=p.blocks, init=[]
         )
         write, read = slots.write_port(), slots.read_port(domain="comb")
+        joined, joined_slot = Signal(), Signal(p.slot_bits)
+        m.d.sync += [joined.eq(self.joined), joined_slot.eq(self.joined_slot)]
         first, at, then = Signal(p.slot_bits), Signal(p.slot_bits), Signal(p.slot_bits)
         m.d.comb += [
-            write.en.eq(self.joined),
-            write.data.eq(self.joined_slot),
+            write.en.eq(joined),
+            write.data.eq(joined_slot),
             then.eq(Mux(last_block & ~last_plane, first, at + 1)),
             read.addr.eq(then),
         ]
-        with m.If(self.joined):
+        with m.If(joined):
             m.d.sync += write.addr.eq(write.addr + 1)
         with m.If(taken):
             m.d.sync += [at.eq(then), slot.eq(read.data)]

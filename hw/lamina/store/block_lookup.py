@@ -1,7 +1,9 @@
 """Which blocks are in the read buffer, and what becomes of a read: hit, wait, or fetch."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.formats.views import VIEW_INDEX_BITS, ViewKind, place_layout, read_layout
@@ -15,8 +17,43 @@ MARK_BITS = 10
 _KEY_BITS = VIEW_INDEX_BITS + 32
 
 
+def _stage_layout(view: data.StructLayout) -> data.StructLayout:
+    """Return a message in a stage: ``needs`` a block that is one of its view's, and is read."""
+    return data.StructLayout(
+        {
+            "place": place_layout(view),
+            "valid": unsigned(1),
+            "inside": unsigned(1),
+            "blank": unsigned(1),
+            "needs": unsigned(1),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Whether a block is in ``any`` slot, and in which: in ``near_slot`` if ``near``."""
+
+    any: Value
+    slot: Value
+    near: Value
+    near_slot: Value
+
+
+def _number(hits: Value) -> Value:
+    """Return which bit is set, of those of which one may be."""
+    bits = (len(hits) - 1).bit_length()
+    return Cat(Cat(hits[n] for n in range(len(hits)) if n >> bit & 1).any() for bit in range(bits))
+
+
+def _key(stage) -> Value:
+    """Return which block a message wants: number and view."""
+    return Cat(stage.place.block[:32], stage.place.index)
+
+
 class BlockLookup(wiring.Component):
-    """Two stages: compare a read's block with those in the slots; take a slot if there is none.
+    """Three stages: compare a read's block with those in the slots; see whether one was the same;
+    take a slot if none was.
 
     Parameters: `DeviceParameters`.
 
@@ -26,14 +63,15 @@ class BlockLookup(wiring.Component):
 
     Members
     -------
-    i, i_valid : In
-        `place_layout` in the first stage.
+    i : In(stream of place_layout)
     advance : Out
-        The stages move, and all before them.
+        The first two stages move.
     read : Out(stream of read_layout)
-        Reads in the order in which they came, each before its block is fetched.
+        Reads in the order in which they came, each before its block is fetched; always taken.
+    room : In
+        In the cycle before: reads had room for this one, and one more.
     o, o_valid : Out
-        What leaves the second stage: ``o_fetch`` says that its block is to be fetched into slot
+        What leaves the third stage: ``o_fetch`` says that its block is to be fetched into slot
         ``o_slot``, ``o_inside`` that the block is one of the view's.
     ordered, ordered_slot, ordered_count : Out
         A block of so many beats will be fetched, told as its first read leaves by ``read``.
@@ -44,13 +82,14 @@ class BlockLookup(wiring.Component):
     mark, mark_slot, mark_valid : In
         The address of the block that is fetched into a slot, its low bits.
     stale, stale_mark : In
-        Blocks of that mark are out of date: no later read joins them.
+        Blocks of that mark are out of date: no read joins them that is looked up later than in the
+        next cycle.
     drop, drop_slot : In
         The same of one slot. ``flush``: of all.
     void : In
         Prefetches fetch nothing.
-    room : Out
-        As in `SlotKeeper`.
+    spare : Out
+        As ``room`` of `SlotKeeper`.
     prefetch_done : Out
         Pulse: a prefetch was looked up.
     hit, isolated, unread, prefetched : Out
@@ -62,10 +101,10 @@ class BlockLookup(wiring.Component):
         self.parameters = p = parameters
         super().__init__(
             {
-                "i": In(place_layout(p.view)),
-                "i_valid": In(1),
+                "i": In(stream.Signature(place_layout(p.view))),
                 "advance": Out(1),
                 "read": Out(stream.Signature(read_layout(p.slot_bits))),
+                "room": In(1),
                 "o": Out(place_layout(p.view)),
                 "o_valid": Out(1),
                 "o_fetch": Out(1),
@@ -88,7 +127,7 @@ class BlockLookup(wiring.Component):
                 "ordered_slot": Out(p.slot_bits),
                 "ordered_count": Out(5),
                 "void": In(1),
-                "room": Out(1),
+                "spare": Out(1),
                 "prefetch_done": Out(1),
                 "hit": Out(1),
                 "isolated": Out(1),
@@ -100,101 +139,149 @@ class BlockLookup(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.keeper = keeper = SlotKeeper(self.parameters)
-        place, key, hits = Signal.like(self.i), Signal(_KEY_BITS), Signal(self.parameters.blocks)
-        valid, same, inside, blank, needs = (
-            Signal(name=name) for name in ("valid", "same", "inside", "blank", "needs")
+        enters, seen, known = (
+            Signal(_stage_layout(self.parameters.view), name=name)
+            for name in ("enters", "seen", "known")
         )
-        found, missing, moves, take = Signal(), Signal(), Signal(), Signal()
-        read = Signal()
-        slot, last_slot = Signal(self.parameters.slot_bits), Signal(self.parameters.slot_bits)
+        # Of the third stage: a read, which has to go out; one whose block is nowhere.
+        waits, missing, room, starves = Signal(), Signal(), Signal(), Signal()
+        take, near = Signal(), Signal()
+        slot, found_slot, near_slot = (
+            Signal.like(self.o_slot, name=name) for name in ("slot", "found_slot", "near_slot")
+        )
+        message = known.place.message
+        self._enter(m, enters)
+        found = self._search(m, keeper, enters, seen, known, take)
+        m.d.sync += room.eq(self.room)
         m.d.comb += [
-            key.eq(Cat(place.block[:32], place.index)),
-            found.eq(hits.any() | same),
-            missing.eq(valid & needs & ~found),
-            read.eq(~place.message.write & ~place.message.prefetch),
-            self.read.valid.eq(valid & read & ~(missing & ~keeper.free.valid)),
-            moves.eq(valid & (~read | (self.read.valid & self.read.ready))),
-            take.eq(missing & moves & keeper.free.valid & ~(place.message.prefetch & self.void)),
-            self.advance.eq(~valid | moves),
-            slot.eq(Mux(same, last_slot, keeper.free.payload)),
-        ]
-        for n in range(self.parameters.blocks):
-            with m.If(hits[n]):
-                m.d.comb += slot.eq(n)
-        view, new_key = self.i.view, Cat(self.i.block[:32], self.i.index)
-        dense = (view.kind == ViewKind.FULL) | (view.kind == ViewKind.CONTAINER)
-        i_inside, i_blank, i_needs = Signal(), Signal(), Signal()
-        m.d.comb += [
-            i_inside.eq(self.i.mapped & (self.i.block < view.blocks)),
-            i_blank.eq(~dense & (self.i.line >= view.keep)),
-            i_needs.eq(~self.i.message.write & i_inside & ~i_blank),
+            starves.eq(waits & missing & ~keeper.free.valid),
+            self.advance.eq(~(waits & (~room | (missing & ~keeper.free.valid)))),
+            self.i.ready.eq(self.advance),
+            take.eq(missing & keeper.free.valid & Mux(waits, room, ~self.void)),
+            slot.eq(Mux(missing, keeper.free.payload, Mux(near, near_slot, found_slot))),
+            self.read.valid.eq(waits & self.advance),
         ]
         with m.If(self.advance):
             m.d.sync += [
-                place.eq(self.i),
-                valid.eq(self.i_valid),
-                Cat(inside, blank, needs).eq(Cat(i_inside, i_blank, i_needs)),
-                # The block that is missed now is in the table only in the next cycle.
-                same.eq(take & i_needs & (new_key == key)),
-                last_slot.eq(slot),
+                seen.eq(enters),
+                known.eq(seen),
+                waits.eq(seen.valid & ~(seen.place.message.write | seen.place.message.prefetch)),
+                missing.eq(seen.needs & ~found.any),
+                found_slot.eq(found.slot),
+                near.eq(found.near),
+                near_slot.eq(found.near_slot),
             ]
-        self._table(m, keeper, hits, key, new_key, take, slot)
+        joins = Signal()
         m.d.comb += [
+            joins.eq(waits & known.needs & self.advance),
             # A read that waits for a slot has seen none: the search for one must go on meanwhile.
-            keeper.advance.eq(self.advance | missing),
+            keeper.advance.eq(self.advance | starves),
             keeper.free.ready.eq(take),
-            keeper.join.eq(needs & moves & read),
-            keeper.fresh.eq(take),
-            keeper.join_slot.eq(slot),
             keeper.release.eq(self.release),
             keeper.release_slot.eq(self.release_slot),
             keeper.filled.eq(self.filled),
             keeper.filled_slot.eq(self.filled_slot),
             self.filling.eq(keeper.filling),
-            self.hit.eq(needs & moves & found & read),
+            self.hit.eq(joins & ~missing),
             self.isolated.eq(keeper.isolated),
             self.unread.eq(keeper.unread),
-            self.room.eq(keeper.room),
-            self.prefetch_done.eq(moves & place.message.prefetch),
-            self.prefetched.eq(take & place.message.prefetch),
+            self.spare.eq(keeper.room),
+            self.prefetch_done.eq(known.valid & message.prefetch & self.advance),
+            self.prefetched.eq(take & message.prefetch),
             self.ordered.eq(take),
-            self.ordered_slot.eq(slot),
-            self.ordered_count.eq(place.view.read),
+            self.ordered_slot.eq(keeper.free.payload),
+            self.ordered_count.eq(known.place.view.read),
         ]
-        self._describe(m, place, inside, blank, slot)
+        self._describe(m, known, slot)
         m.d.sync += [
-            self.o.eq(place),
-            self.o_valid.eq(moves),
+            keeper.join.eq(joins),
+            keeper.fresh.eq(take),
+            keeper.join_slot.eq(slot),
+            self.o.eq(known.place),
+            self.o_valid.eq(known.valid & self.advance),
             self.o_fetch.eq(take),
-            self.o_inside.eq(inside),
+            self.o_inside.eq(known.inside),
             self.o_slot.eq(slot),
         ]
         return m
 
-    def _table(self, m, keeper, hits, key, new_key, insert, slot):
-        """The blocks in the slots: compared in the first stage, entered in the second."""
+    def _enter(self, m, enters):
+        """What is seen of a message by itself."""
+        place, view = self.i.p, self.i.p.view
+        dense = (view.kind == ViewKind.FULL) | (view.kind == ViewKind.CONTAINER)
+        m.d.comb += [
+            enters.place.eq(place),
+            enters.valid.eq(self.i.valid),
+            enters.inside.eq(place.mapped & (place.block < view.blocks)),
+            enters.blank.eq(~dense & (place.line >= view.keep)),
+            enters.needs.eq(enters.valid & ~place.message.write & enters.inside & ~enters.blank),
+        ]
+
+    def _search(self, m, keeper, enters, seen, known, take):
+        """Compare in the first stage; return what was found, in the second.
+
+        A block that is missed in the third stage is in the table two cycles later: until then, it
+        is looked for where it is.
+        """
+        p = self.parameters
+        key, seen_key, known_key = _key(enters), _key(seen), _key(known)
+        hits, valid = Signal(p.blocks), Signal(p.blocks)
+        # The block of the read before is the same; that of a slot that was taken just now is; that
+        # of the slot taken before.
+        same, newest, newer = Signal(), Signal(), Signal()
+        newest_slot, newer_slot = Signal.like(self.o_slot), Signal.like(self.o_slot)
+        last_key = Signal(_KEY_BITS)
+        m.d.sync += last_key.eq(known_key)
+        with m.If(self.advance):
+            m.d.sync += [
+                same.eq(seen.needs & (key == seen_key)),
+                newest.eq(take & (known_key == key)),
+                newest_slot.eq(keeper.free.payload),
+                newer.eq(keeper.fresh & (last_key == key)),
+                newer_slot.eq(keeper.join_slot),
+            ]
+        self._table(m, keeper, hits, valid, key, last_key)
+        # A read that is kept waiting may lose what it saw: slots are taken for others meanwhile.
+        waited, kept = Signal(), Signal(p.blocks)
+        # What was taken just now is valid only in the next cycle.
+        now = (hits & valid) | Mux(newest, 1 << newest_slot, 0) | Mux(newer, 1 << newer_slot, 0)
+        m.d.sync += [
+            waited.eq(~self.advance),
+            kept.eq(Mux(waited, kept & valid, now)[: p.blocks]),
+        ]
+        taken, new = same & take, ~waited & (newest | newer)
+        return _Found(
+            any=Mux(waited, kept.any(), hits.any() | new) | taken,
+            slot=Mux(waited, _number(kept), _number(hits)),
+            near=taken | new,
+            near_slot=Mux(taken, keeper.free.payload, Mux(newest, newest_slot, newer_slot)),
+        )
+
+    def _table(self, m, keeper, hits, valid, key, last_key):
+        """The blocks in the slots."""
         slots = self.parameters.blocks
-        valid = Signal(slots)
         keys = [Signal(_KEY_BITS, name=f"key_{n}") for n in range(slots)]
         marks = [Signal(MARK_BITS, name=f"mark_{n}") for n in range(slots)]
+        outdated = Signal(slots)
         for n in range(slots):
-            outdated = self.flush | (self.stale & (marks[n] == self.stale_mark))
-            outdated |= self.drop & (self.drop_slot == n)
-            with m.If(outdated | (keeper.hide & (keeper.hide_slot == n))):
+            stale = self.stale & (marks[n] == self.stale_mark)
+            m.d.sync += outdated[n].eq(self.flush | stale | (self.drop & (self.drop_slot == n)))
+            with m.If(outdated[n] | (keeper.hide & (keeper.hide_slot == n))):
                 m.d.sync += valid[n].eq(0)
-            with m.If(insert & (slot == n)):
-                m.d.sync += [valid[n].eq(1), keys[n].eq(key)]
+            with m.If(keeper.fresh & (keeper.join_slot == n)):
+                m.d.sync += [valid[n].eq(1), keys[n].eq(last_key)]
             with m.If(self.mark_valid & (self.mark_slot == n)):
                 m.d.sync += marks[n].eq(self.mark)
             with m.If(self.advance):
-                m.d.sync += hits[n].eq(valid[n] & (keys[n] == new_key))
+                m.d.sync += hits[n].eq(valid[n] & (keys[n] == key))
 
-    def _describe(self, m, place, inside, blank, slot):
+    def _describe(self, m, known, slot):
         """What the reader has to know of a read."""
-        read, message = self.read.p, place.message
+        read, place = self.read.p, known.place
+        message = place.message
         m.d.comb += [
-            read.unmapped.eq(~inside),
-            read.blank.eq(blank),
+            read.unmapped.eq(~known.inside),
+            read.blank.eq(known.blank),
             read.slot.eq(slot),
             read.line.eq(place.line),
             *(read[name].eq(message[name]) for name in ("tag", "ld_id", "internal")),

@@ -14,7 +14,7 @@ from lamina.formats.views import (
 )
 from lamina.store.line_former import piece_layout
 from lamina.store.pair_buffer import pair_turn
-from lamina.store.read_plan import add_plan, plan_layout
+from lamina.store.read_planner import ReadPlanner
 
 __all__ = ["BlockReader"]
 
@@ -27,11 +27,10 @@ class BlockReader(wiring.Component):
     Members
     -------
     i : In(stream of read_layout)
-    start_slot, start_enable : Out
-    start : In
-        Beats that had been ordered when the fetch of the block in a slot was, a cycle later.
-    arrived : In
-        Beats that have come.
+    start_slot, start_enable, start
+        As in `ReadPlanner`.
+    arrived, arrives : In
+        Beats that have come; one comes now.
     filling, filled, filled_slot : In
         A bit for each slot: not all of its planes have come; the slot whose last one comes now.
     alone : In
@@ -62,6 +61,7 @@ class BlockReader(wiring.Component):
                 "start_enable": Out(1),
                 "start": In(p.sequence_bits),
                 "arrived": In(p.sequence_bits),
+                "arrives": In(1),
                 "filling": In(p.blocks),
                 "filled": In(1),
                 "filled_slot": In(p.slot_bits),
@@ -82,93 +82,67 @@ class BlockReader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        head, head_valid = Signal(read_layout(p.slot_bits)), Signal()
-        job, plan, valid = Signal.like(head), Signal(plan_layout()), Signal()
-        target, step, offset = Signal(p.sequence_bits), Signal(4), Signal.like(plan.offset)
-        due, fire, last, free = Signal(), Signal(), Signal(), Signal()
-        empty, held_free = Signal(), Signal()
-        head_plan, ahead = Signal(plan_layout()), Signal(p.sequence_bits)
-        continues, continued, first = Signal(), Signal(), Signal()
-        there, pair, reach = Signal(), Signal(), Signal(5)
-        add_plan(m, head, head_plan)
+        m.submodules.planner = planner = ReadPlanner(p)
+        wiring.connect(m, wiring.flipped(self.i), planner.i)
+        job, valid, planned = Signal(planner.o.p.shape()), Signal(), planner.o
+        alone = Signal()
+        # ``left``: groups behind this one. ``there``: nothing is waited for any more.
+        left, index, offset = Signal(4), Signal(4), Signal.like(job.plan.offset)
+        there, reached, first = Signal(), Signal(), Signal()
+        pair, last, fire, free, held_free = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            empty.eq(job.unmapped | job.blank),
-            ahead.eq(self.arrived - target),
-            due.eq(empty | there | (self.alone & ~ahead[-1])),
-            pair.eq(plan.pairs & ~empty & (step != plan.steps)),
-            reach.eq(step + pair),
-            last.eq(empty | (reach == plan.steps)),
-            fire.eq(valid & due & held_free),
+            pair.eq(job.plan.pairs & left.any()),
+            last.eq(~left[1:].any() & (~left[0] | job.plan.pairs)),
+            fire.eq(valid & (there | (alone & reached)) & held_free),
             free.eq(~valid | (fire & last)),
-            self.i.ready.eq(~head_valid | free),
-            self.start_slot.eq(self.i.p.slot),
-            self.start_enable.eq(self.i.ready),
-            self.read_enable.eq(fire),
-            self.read.slot.eq(job.slot),
-            self.read.across.eq(~plan.direct),
-            self.read.index.eq(plan.first + step),
-            self.read.group.eq(job.group),
-            self.release.eq(fire & last & ~empty),
-            self.release_slot.eq(job.slot),
+            planned.ready.eq(free),
+            self.start_slot.eq(planner.start_slot),
+            self.start_enable.eq(planner.start_enable),
+            planner.start.eq(self.start),
+            # A plane that has not come yet is read again and again, for nothing.
+            self.read_enable.eq(valid & held_free),
+            self.read.slot.eq(job.read.slot),
+            self.read.across.eq(~job.plan.direct),
+            self.read.index.eq(index),
+            self.read.group.eq(job.read.group),
+            self.release.eq(fire & last & ~job.empty),
+            self.release_slot.eq(job.read.slot),
         ]
-        with m.If(self.i.ready):
-            m.d.sync += [head.eq(self.i.payload), head_valid.eq(self.i.valid)]
-        self._follow(m, head, head_plan, free & head_valid, continues)
-        with m.If(self.filled & (self.filled_slot == job.slot)):
+        then = planned.p
+        filled = Signal(len(self.filling))
+        m.d.comb += filled.eq(self.filled << self.filled_slot)
+        m.d.sync += [
+            # A run has had no beat yet in its first cycle: it need not be known then.
+            alone.eq(self.alone),
+            # A beat that comes now is in the buffer when it is looked for.
+            reached.eq(Mux(free, self._reaches(then.target), self._reaches(job.target))),
+        ]
+        with m.If(filled.bit_select(job.read.slot, 1)):
             m.d.sync += there.eq(1)
         with m.If(free):
-            # A plane as it is has to wait for the planes up to it, anything else for all.
-            needed = Mux(head_plan.direct, head.line + 1, head.read)
             m.d.sync += [
-                valid.eq(head_valid),
-                job.eq(head),
-                plan.eq(head_plan),
-                target.eq(self.start + needed),
-                there.eq(
-                    ~self.filling.bit_select(head.slot, 1)
-                    | (self.filled & (self.filled_slot == head.slot))
-                ),
-                step.eq(continues),
-                offset.eq(head_plan.offset + Mux(continues, head_plan.words, 0)),
-                continued.eq(continues),
+                valid.eq(planned.valid),
+                job.eq(then),
+                there.eq(then.empty | (~self.filling | filled).bit_select(then.read.slot, 1)),
+                left.eq(then.plan.steps - then.continues),
+                index.eq(then.plan.first + then.continues),
+                offset.eq(then.plan.offset + Mux(then.continues, then.plan.words, 0)),
                 first.eq(1),
             ]
         with m.Elif(fire):
-            m.d.sync += [step.eq(reach + 1), first.eq(0)]
-            m.d.sync += offset.eq(offset + Mux(pair, plan.words << 1, plan.words))
-        now = {"offset": offset, "first": first, "continued": continued, "last": last}
-        now["pair"] = pair
-        self._hold(m, job, plan, now, fire, held_free)
+            m.d.sync += [
+                left.eq(left - 1 - pair),
+                index.eq(index + 1 + pair),
+                offset.eq(offset + Mux(pair, job.plan.words << 1, job.plan.words)),
+                first.eq(0),
+            ]
+        now = {"offset": offset, "first": first, "last": last}
+        self._hold(m, job.read, job.plan, now, fire, held_free)
         return m
 
-    def _follow(self, m, head, plan, load, continues):
-        """See whether a line begins in the group with which the line before it ended.
-
-        A slot that was fetched anew in between has another start.
-        """
-        slot, line, start, valid = (
-            Signal.like(value, name=f"before_{name}")
-            for name, value in (
-                ("slot", head.slot),
-                ("line", head.line),
-                ("start", self.start),
-                ("valid", load),
-            )
-        )
-        m.d.comb += continues.eq(
-            valid
-            & plan.offset[-1]
-            & (head.slot == slot)
-            & (self.start == start)
-            & (head.line == line + 1)
-        )
-        with m.If(load):
-            m.d.sync += [
-                slot.eq(head.slot),
-                line.eq(head.line),
-                start.eq(self.start),
-                valid.eq(~head.unmapped & ~head.blank),
-            ]
+    def _reaches(self, target):
+        """Return whether the beats that have come after this cycle are ``target`` or more."""
+        return ~(self.arrived + self.arrives - target)[len(self.arrived) - 1]
 
     def _hold(self, m, job, plan, now, fire, free):
         """What was read, while the memory's output has it."""
@@ -178,7 +152,6 @@ class BlockReader(wiring.Component):
         turn, more_turn = Signal(4), Signal(4)
         then = {name: Signal.like(value, name=f"held_{name}") for name, value in now.items()}
         m.d.comb += [
-            direct.eq(held_plan.direct | held.unmapped | held.blank),
             self.line.valid.eq(valid & direct),
             self.piece.valid.eq(valid & ~direct),
             free.eq(~valid | Mux(direct, self.line.ready, self.piece.ready)),
@@ -194,7 +167,6 @@ class BlockReader(wiring.Component):
             piece.keep.eq(held.keep),
             piece.take.eq(Mux(held.kind == ViewKind.PACKED, held.keep, 1 << held.group)),
             piece.gather.eq(held.kind == ViewKind.PLANES),
-            piece.count.eq(held_plan.words),
             piece.turn.eq(turn),
             *(piece[name].eq(value) for name, value in then.items()),
             *(line[name].eq(held[name]) for name in ("tag", "ld_id", "internal")),
@@ -209,6 +181,7 @@ class BlockReader(wiring.Component):
                 valid.eq(fire),
                 held.eq(job),
                 held_plan.eq(plan),
+                direct.eq(plan.direct | job.unmapped | job.blank),
                 turn.eq(pair_turn(self.read, 0)),
                 more_turn.eq(pair_turn(self.read, 1)),
                 *(then[name].eq(value) for name, value in now.items()),

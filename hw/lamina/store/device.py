@@ -132,7 +132,8 @@ class DeviceParameters:
     def latency(self) -> int:
         """Cycles from a read of a plane accepted to its line, without those of the memory.
 
-        The memory's are those from an address accepted to its beat.
+        The memory's are those from an address accepted to its beat: four or more, or as many more
+        are needed here.
         """
         return 12
 
@@ -210,6 +211,7 @@ class Device(wiring.Component):
         )
         wiring.connect(m, wiring.flipped(self.i_req), front.req)
         wiring.connect(m, wiring.flipped(self.i_rwd), front.rwd)
+        wiring.connect(m, lookup.o, reads.i)
         wiring.connect(m, front.invalidated, invalidated.i)
         wiring.connect(m, invalidated.o, answers.invalidated)
         wiring.connect(m, front.data, writes.payload)
@@ -235,14 +237,11 @@ class Device(wiring.Component):
             lookup.limit.eq(views.limit),
             lookup.view.eq(views.view),
             views.index.eq(lookup.index),
-            views.enable.eq(reads.advance),
-            front.advance.eq(reads.advance),
+            views.enable.eq(lookup.advance),
+            front.advance.eq(lookup.advance),
             front.ask.eq(reads.ask),
             front.ask_line.eq(reads.ask_line),
             reads.asked.eq(front.asked),
-            lookup.advance.eq(reads.advance),
-            reads.i.eq(lookup.o),
-            reads.i_valid.eq(lookup.o_valid),
             reads.stale.eq(writes.stale),
             reads.stale_mark.eq(writes.stale_mark),
             reads.poisoned.eq(poison.poisoned),

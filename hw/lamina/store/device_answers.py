@@ -1,9 +1,10 @@
 """Where lines become S2M DRS and responses S2M NDR."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.copies import copies
 from lamina.formats.cxl import DrsOpcode, MetaField, NdrOpcode, s2m_drs_layout, s2m_ndr_layout
 from lamina.formats.views import line_layout
 from lamina.store.device_front import response_layout
@@ -59,14 +60,16 @@ class DeviceAnswers(wiring.Component):
         inward_direct = direct.valid & direct.p.internal
         outward = formed.valid & ~formed.p.internal
         waits = direct.valid & ~inward_direct
-        # What is offered stays offered: a choice holds until it is taken. A line that waited while
-        # a formed one left is the next: formed lines may come in every cycle, for ever.
-        keep_direct, keep_formed, choice = Signal(), Signal(), Signal()
-        stalled = self.drs.valid & ~self.drs.ready
-        line = Mux(choice, formed.payload, direct.payload)
+        # What is offered stays offered: a choice holds until it is taken. It is a register, so that
+        # a direct line loses nothing where there are no formed ones. Lines of both ways take turns:
+        # formed lines may come in every cycle, for ever.
+        choice, following, stalled = Signal(), Signal(), Signal()
+        (shown,) = copies(m, "choice", [following], Const(1), 1)
+        line = Mux(shown, formed.payload, direct.payload)
         line = self.internal.payload.shape()(line)
         m.d.comb += [
-            choice.eq(keep_formed | (outward & ~keep_direct)),
+            stalled.eq(self.drs.valid & ~self.drs.ready),
+            following.eq(Mux(stalled, choice, outward & ~(choice & waits))),
             self.drs.valid.eq(Mux(choice, outward, waits)),
             direct.ready.eq(Mux(inward_direct, self.internal.ready, self.drs.ready & ~choice)),
             formed.ready.eq(Mux(inward, self.internal.ready, self.drs.ready & choice)),
@@ -80,10 +83,7 @@ class DeviceAnswers(wiring.Component):
             self.drs.p.data.eq(line.data),
             self.poisoned.eq(self.drs.valid & self.drs.ready & line.poison),
         ]
-        m.d.sync += [
-            keep_formed.eq(stalled & choice),
-            keep_direct.eq(Mux(stalled, ~choice, choice & waits)),
-        ]
+        m.d.sync += choice.eq(following)
         load = Signal(2)
         with m.If(~stalled):
             m.d.sync += load.eq(self.load)

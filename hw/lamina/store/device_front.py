@@ -103,32 +103,34 @@ class DeviceFront(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         message, enter = Signal(message_layout()), Signal()
-        self._take(m, message, enter)
+        # All addresses are compared before one is chosen: the choice is known late.
+        decoded = Signal(self.parameters.decoders)
+        self._take(m, message, decoded, enter)
         first, first_valid = Signal(message_layout()), Signal()
         inside = Signal(self.parameters.decoders)
         with m.If(self.advance):
-            m.d.sync += [first.eq(message), first_valid.eq(enter)]
+            m.d.sync += [first.eq(message), first_valid.eq(enter), inside.eq(decoded)]
             m.d.sync += [self.o.eq(first), self.o_valid.eq(first_valid)]
-            grain = message.line[DECODER_LINES_BITS:]
-            for n in range(self.parameters.decoders):
-                decoder = getattr(self, f"decoder_{n}")
-                m.d.sync += inside[n].eq(
-                    decoder.enable & (grain >= decoder.first) & (grain < decoder.limit)
-                )
             self._map(m, first, inside)
         return m
 
-    def _take(self, m, message, enter):
+    def _inside(self, line):
+        """Return a bit for each decoder that covers an address."""
+        grain = line[DECODER_LINES_BITS:]
+        decoders = [getattr(self, f"decoder_{n}") for n in range(self.parameters.decoders)]
+        return Cat(d.enable & (grain >= d.first) & (grain < d.limit) for d in decoders)
+
+    def _take(self, m, message, decoded, enter):
         """Choose one of the three inputs; reads and writes take turns."""
         req, rwd = self.req.p, self.rwd.p
         writes_next, write_waits = Signal(), Signal()
         take_req, take_rwd, is_read, is_inv = Signal(), Signal(), Signal(), Signal()
         is_write, first, pause = Signal(), Signal(), Signal()
-        lately = Signal(_LATELY_BITS)
+        left, lately = Signal(_LATELY_BITS), Signal()
         m.d.comb += [
             write_waits.eq(self.rwd.valid & self.data.ready),
             pause.eq(~self.req.valid & ~write_waits),
-            first.eq(self.internal.valid | (self.ask & lately.any())),
+            first.eq(self.internal.valid | (self.ask & lately)),
             self.internal.ready.eq(self.advance),
             self.req.ready.eq(
                 self.advance & self.invalidated.ready & ~first & ~(write_waits & writes_next)
@@ -139,7 +141,7 @@ class DeviceFront(wiring.Component):
                 & ~first
                 & (writes_next | ~(self.req.valid & self.invalidated.ready))
             ),
-            self.asked.eq(self.advance & self.ask & ~self.internal.valid & (lately.any() | pause)),
+            self.asked.eq(self.advance & self.ask & ~self.internal.valid & (lately | pause)),
             take_req.eq(self.req.valid & self.req.ready),
             take_rwd.eq(self.rwd.valid & self.rwd.ready),
             is_read.eq(
@@ -167,13 +169,17 @@ class DeviceFront(wiring.Component):
             enter.eq(self.read | self.write | (self.internal.valid & self.advance) | self.asked),
         ]
         with m.If(pause):
-            m.d.sync += lately.eq(~0)
-        with m.Elif(lately.any()):
-            m.d.sync += lately.eq(lately - 1)
+            m.d.sync += [left.eq(~0), lately.eq(1)]
+        with m.Elif(lately):
+            m.d.sync += [left.eq(left - 1), lately.eq(left != 1)]
         with m.If(take_req | take_rwd):
             m.d.sync += writes_next.eq(take_req)
         with m.If(self.internal.valid):
-            m.d.comb += [message.internal.eq(1), message.line.eq(self.internal.payload)]
+            m.d.comb += [
+                message.internal.eq(1),
+                message.line.eq(self.internal.payload),
+                decoded.eq(self._inside(self.internal.payload)),
+            ]
         with m.Elif(take_rwd):
             m.d.comb += [
                 message.write.eq(1),
@@ -184,14 +190,20 @@ class DeviceFront(wiring.Component):
                 message.tag.eq(rwd.tag),
                 message.ld_id.eq(rwd.ld_id),
                 message.line.eq(rwd.addr),
+                decoded.eq(self._inside(rwd.addr)),
             ]
         with m.Elif(self.asked):
-            m.d.comb += [message.prefetch.eq(1), message.line.eq(self.ask_line)]
+            m.d.comb += [
+                message.prefetch.eq(1),
+                message.line.eq(self.ask_line),
+                decoded.eq(self._inside(self.ask_line)),
+            ]
         with m.Else():
             m.d.comb += [
                 message.tag.eq(req.tag),
                 message.ld_id.eq(req.ld_id),
                 message.line.eq(req.addr),
+                decoded.eq(self._inside(req.addr)),
             ]
 
     def _map(self, m, message, inside):

@@ -35,8 +35,7 @@ class DeviceReads(wiring.Component):
 
     Members
     -------
-    i, i_valid : In; advance : Out
-        `place_layout`; all stages before move with ``advance``.
+    i : In(stream of place_layout)
     write, write_valid : Out
         Writes with their addresses; taken always.
     line, formed : Out(streams of line_layout)
@@ -57,9 +56,7 @@ class DeviceReads(wiring.Component):
         self.parameters = p = parameters
         super().__init__(
             {
-                "i": In(place_layout(p.view)),
-                "i_valid": In(1),
-                "advance": Out(1),
+                "i": In(stream.Signature(place_layout(p.view))),
                 "write": Out(write_layout(p.beat_bits)),
                 "write_valid": Out(1),
                 "line": Out(stream.Signature(line_layout())),
@@ -101,6 +98,7 @@ class DeviceReads(wiring.Component):
         m.submodules.waiting = waiting = Queue(
             QueueParameters(shape=read_layout(p.slot_bits), depth=p.reads)
         )
+        wiring.connect(m, wiring.flipped(self.i), lookup.i)
         wiring.connect(m, lookup.read, waiting.i)
         wiring.connect(m, waiting.o, reader.i)
         wiring.connect(m, fetch.started, fill.i)
@@ -111,22 +109,22 @@ class DeviceReads(wiring.Component):
         wiring.connect(m, fetch.ar, wiring.flipped(self.ar))
         wiring.connect(m, wiring.flipped(self.r), fill.r)
         wiring.connect(m, fetch.lookup, wiring.flipped(self.lookup))
+        filled, filled_slot = Signal(), Signal(p.slot_bits)
+        m.d.sync += [filled.eq(fill.filled), filled_slot.eq(fill.errors_slot)]
         m.d.comb += [
-            lookup.i.eq(self.i),
-            lookup.i_valid.eq(self.i_valid),
-            self.advance.eq(lookup.advance),
-            locator.i.eq(self.i),
+            locator.i.eq(self.i.p),
             locator.advance.eq(lookup.advance),
+            lookup.room.eq(waiting.level < p.reads - 1),
             lookup.release.eq(reader.release),
             lookup.release_slot.eq(reader.release_slot),
             lookup.stale.eq(self.stale),
             lookup.stale_mark.eq(self.stale_mark),
             lookup.flush.eq(self.flush),
-            lookup.filled.eq(fill.filled),
-            lookup.filled_slot.eq(fill.errors_slot),
+            lookup.filled.eq(filled),
+            lookup.filled_slot.eq(filled_slot),
             reader.filling.eq(lookup.filling),
-            reader.filled.eq(fill.filled),
-            reader.filled_slot.eq(fill.errors_slot),
+            reader.filled.eq(filled),
+            reader.filled_slot.eq(filled_slot),
             reader.alone.eq(fill.alone),
             lookup.drop.eq(fill.failed),
             lookup.drop_slot.eq(fill.errors_slot),
@@ -135,12 +133,14 @@ class DeviceReads(wiring.Component):
             fetch.lookup_lines.eq(self.lookup_lines),
             planes.write_enable.eq(fill.write_enable),
             planes.write.eq(fill.write),
+            planes.write_turn.eq(fill.write_turn),
             planes.write_data.eq(fill.write_data),
             planes.read_enable.eq(reader.read_enable),
             planes.read.eq(reader.read),
             reader.read_data.eq(planes.read_data),
             reader.read_more.eq(planes.read_more),
             reader.arrived.eq(fill.arrived),
+            reader.arrives.eq(fill.write_enable),
             self.hit.eq(lookup.hit),
             self.isolated.eq(lookup.isolated),
             self.unread.eq(lookup.unread),
@@ -175,7 +175,7 @@ class DeviceReads(wiring.Component):
                 & ~(message.write | message.internal | message.prefetch)
             ),
             prefetch.depth.eq(self.prefetch_depth),
-            prefetch.room.eq(lookup.room),
+            prefetch.room.eq(lookup.spare),
             prefetch.done.eq(lookup.prefetch_done),
             prefetch.flush.eq(self.flush),
             lookup.void.eq(prefetch.void),
@@ -184,35 +184,25 @@ class DeviceReads(wiring.Component):
     def _dispatch(self, m, lookup, locator, fetch):
         """When a block's address is known: order its planes, or hand the write on."""
         place, write = lookup.o, self.write
-        fetch_valid, inside = Signal(), Signal()
-        # One stage behind the lookup, as the address is.
-        late = Signal.like(place)
-        slot = Signal(self.parameters.slot_bits)
-        m.d.sync += [
-            late.eq(place),
-            slot.eq(lookup.o_slot),
-            inside.eq(lookup.o_inside),
-            fetch_valid.eq(lookup.o_fetch),
-            self.write_valid.eq(lookup.o_valid & place.message.write),
-        ]
-        view = late.view
+        view = place.view
         m.d.comb += [
-            fetch.i_valid.eq(fetch_valid),
-            fetch.i.slot.eq(slot),
+            self.write_valid.eq(lookup.o_valid & place.message.write),
+            fetch.i_valid.eq(lookup.o_fetch),
+            fetch.i.slot.eq(lookup.o_slot),
             fetch.i.address.eq(locator.address),
             fetch.i.row_shift.eq(view.row_shift),
             fetch.i.count.eq(view.read),
             fetch.i.top.eq(view.width - 1),
             fetch.i.group.eq(view.group),
-            lookup.mark_valid.eq(fetch_valid),
-            lookup.mark_slot.eq(slot),
+            lookup.mark_valid.eq(lookup.o_fetch),
+            lookup.mark_slot.eq(lookup.o_slot),
             lookup.mark.eq(locator.address),
-            write.message.eq(late.message),
-            write.unmapped.eq(~inside),
-            write.drop.eq(~inside | (view.kind != ViewKind.FULL)),
-            write.index.eq(late.index),
-            write.block.eq(late.block),
-            write.line.eq(late.line),
+            write.message.eq(place.message),
+            write.unmapped.eq(~lookup.o_inside),
+            write.drop.eq(~lookup.o_inside | (view.kind != ViewKind.FULL)),
+            write.index.eq(place.index),
+            write.block.eq(place.block),
+            write.line.eq(place.line),
             write.planes.eq(view.planes),
             write.wide.eq(view.wide),
             write.row_shift.eq(view.row_shift),

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from lamina.bus.axi4_lite import access_members
 from lamina.formats.views import VIEW_INDEX_BITS
 from lamina.store.device_front import decoder_members
-from lamina.store.hdm_registers import HdmRegisters
+from lamina.store.hdm_registers import HdmRegisters, choose
 from lamina.store.poison_table import poison_layout
 from lamina.store.prefetch import DEPTH_BITS
 from lamina.store.register_map import ADDRESS_BITS, COUNTERS, offset
@@ -74,11 +74,9 @@ class DeviceRegisters(wiring.Component):
         m = Module()
         p = self.parameters
         m.submodules.hdm = hdm = HdmRegisters(p)
-        shown = Signal(poison_layout(p.beat_bits))
-        plain, known = Signal(32), Signal()
-        view, decoder = self.address[9], self.address[8:10] == 1
-        in_view = self.address[3:9] < p.views
-        in_hdm = self.address[:8] < 4 + 8 * p.decoders
+        plain = Signal(33)
+        # Registers: the part of the map, and whether the register exists.
+        view, decoder, in_view, in_hdm = Signal(), Signal(), Signal(), Signal()
         for name in decoder_members(p.decoders, Out):
             m.d.comb += getattr(self, name).eq(getattr(hdm, name))
         m.d.comb += [
@@ -87,32 +85,59 @@ class DeviceRegisters(wiring.Component):
             self.entry.eq(self.address[3:9]),
             self.word.eq(self.address[:3]),
         ]
-        self._plain(m, plain, known, shown)
-        poison = (self.address == offset("poison_index") >> 2) | (
-            self.address == offset("poison_clear") >> 2
-        )
-        m.d.sync += self.commit.eq(0)
+        m.d.sync += [
+            view.eq(self.address[9]),
+            decoder.eq(self.address[8:10] == 1),
+            in_view.eq(self.address[9] & (self.address[3:9] < p.views)),
+            in_hdm.eq((self.address[8:10] == 1) & (self.address[:8] < 4 + 8 * p.decoders)),
+        ]
+        clear = self._is(m, "counter_clear")
+        index, poison_clear = self._is(m, "poison_index"), self._is(m, "poison_clear")
+        prefetch, poison = self._is(m, "prefetch"), index | poison_clear
+        cleared = Signal()
+        m.d.sync += [
+            cleared.eq(0),
+            hdm.write.eq(0),
+            self.entry_write.eq(0),
+            self.overflow_clear.eq(0),
+            self.flush.eq(0),
+            self.commit.eq(self.entry_write & (self.word == 0)),
+        ]
+        self._show(m, self._count(m, cleared), plain)
         with m.FSM(name="access"):
             with m.State("IDLE"):
                 with m.If(self.write | self.read):
-                    m.next = "ACT"
-            with m.State("ACT"):
-                m.d.sync += self.error.eq(Mux(view, ~in_view, Mux(decoder, ~in_hdm, ~known)))
+                    m.next = "DECODE"
+            with m.State("DECODE"):
                 with m.If(self.write):
-                    self._write(m, hdm, view & in_view, decoder & in_hdm, poison)
+                    m.d.sync += [
+                        cleared.eq(clear),
+                        hdm.write.eq(in_hdm),
+                        self.entry_write.eq(in_view),
+                        self.access_clear.eq(poison_clear & self.write_data[0]),
+                        self.overflow_clear.eq(poison_clear & self.write_data[1]),
+                        self.flush.eq(in_view | poison),
+                    ]
+                    with m.If(index):
+                        m.d.sync += self.access_index.eq(self.write_data)
+                    with m.If(prefetch):
+                        m.d.sync += self.prefetch.eq(self.write_data)
+                m.next = "ACT"
+            with m.State("ACT"):
                 m.next = "WAIT"
-                with m.If(self.write & poison & ~view & ~decoder):
+                with m.If(self.write & poison):
                     m.next = "POISON"
             with m.State("POISON"):
                 m.d.comb += self.access.eq(1)
                 with m.If(self.access_done):
-                    m.d.sync += shown.eq(self.accessed)
-                    m.d.sync += self.access_clear.eq(0)
                     m.next = "WAIT"
             with m.State("WAIT"):
-                m.d.sync += self.read_data.eq(
-                    Mux(view, self.entry_data, Mux(decoder, hdm.read_data, plain))
-                )
+                m.d.sync += [
+                    self.error.eq(Mux(view, ~in_view, Mux(decoder, ~in_hdm, ~plain[32]))),
+                    self.read_data.eq(
+                        Mux(view, self.entry_data, Mux(decoder, hdm.read_data, plain[:32]))
+                    ),
+                ]
                 with m.If(~self.busy):
                     m.next = "DONE"
             with m.State("DONE"):
@@ -120,26 +145,25 @@ class DeviceRegisters(wiring.Component):
                 m.next = "IDLE"
         return m
 
-    def _write(self, m, hdm, view, decoder, poison):
-        m.d.comb += [
-            hdm.write.eq(decoder),
-            self.entry_write.eq(view),
-        ]
-        m.d.sync += self.commit.eq(view & (self.word == 0))
-        with m.If(poison & ~self.address[8:].any()):
-            with m.If(self.address == offset("poison_index") >> 2):
-                m.d.sync += self.access_index.eq(self.write_data)
-            with m.Else():
-                m.d.sync += self.access_clear.eq(self.write_data[0])
-                m.d.comb += self.overflow_clear.eq(self.write_data[1])
-        with m.If(self.address == offset("prefetch") >> 2):
-            m.d.sync += self.prefetch.eq(self.write_data)
-        m.d.comb += self.flush.eq(view | poison)
+    def _is(self, m, name):
+        """Return: the address is that of this register, from a register."""
+        here = Signal(name=f"is_{name}")
+        m.d.sync += here.eq(self.address == offset(name) >> 2)
+        return here
 
-    def _plain(self, m, value, known, shown):
-        """Registers that are no table, and the counters."""
+    def _count(self, m, cleared):
+        """Return the counters."""
+        counters = [Signal(32, name=f"count_{name}") for name in COUNTERS]
+        for counter, event in zip(counters, self.events, strict=True):
+            with m.If(cleared):
+                m.d.sync += counter.eq(0)
+            with m.Elif(event):
+                m.d.sync += counter.eq(counter + 1)
+        return counters
+
+    def _show(self, m, counters, plain):
+        """Put the register at the address into ``plain``, if it is in no table; bit 32: it is."""
         p = self.parameters
-        clear = self.write & (self.address == offset("counter_clear") >> 2)
         words = {
             "id": _ID,
             "parameters": p.views | p.decoders << 8 | p.poison_entries << 16,
@@ -147,23 +171,15 @@ class DeviceRegisters(wiring.Component):
             "poison_status": Cat(self.poison_count, Const(0, 23), self.overflow),
             "poison_index": self.access_index,
             "poison_clear": 0,
-            "poison_lines": shown.lines,
+            "poison_lines": self.accessed.lines,
             "prefetch": self.prefetch,
             "link": Cat(self.link_violations, Const(0, 15), self.link_violations.any()),
         }
-        addresses = {"poison_block": shown.block, "overflow_first": self.low}
+        addresses = {"poison_block": self.accessed.block, "overflow_first": self.low}
         addresses["overflow_last"] = self.high
         for name, beat in addresses.items():
             byte = Cat(Const(0, 6), beat)
             words |= {f"{name}_low": byte[:32], f"{name}_high": byte[32:]}
-        for n, name in enumerate(COUNTERS):
-            counter = Signal(32, name=f"count_{name}")
-            with m.If(clear):
-                m.d.sync += counter.eq(0)
-            with m.Elif(self.events[n]):
-                m.d.sync += counter.eq(counter + 1)
-            words[f"count_{name}"] = counter
-        with m.Switch(self.address):
-            for name, word in words.items():
-                with m.Case(offset(name) >> 2):
-                    m.d.comb += [value.eq(word), known.eq(1)]
+        words |= {f"count_{name}": value for name, value in zip(COUNTERS, counters, strict=True)}
+        places = {offset(name) >> 2: word | (1 << 32) for name, word in words.items()}
+        choose(m, self.address, places, plain)

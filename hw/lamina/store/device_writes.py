@@ -14,7 +14,8 @@ from lamina.store.poison_table import update_layout
 from lamina.store.write_finish import WriteFinish
 from lamina.store.write_gather import WriteGather, staged_layout
 from lamina.store.write_issue import WriteIssue
-from lamina.stream.buffer import Queue, QueueParameters
+from lamina.store.write_queue import WriteQueue
+from lamina.stream.buffer import Queue, QueueParameters, SkidBufferParameters, sliced
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
 __all__ = ["DeviceWrites"]
@@ -77,27 +78,25 @@ class DeviceWrites(wiring.Component):
         m.submodules.issue = issue = WriteIssue(p)
         m.submodules.finish = finish = WriteFinish(p)
         m.submodules.planes = planes = PlaneBuffer(PlaneBufferParameters(slots=p.write_blocks))
-        m.submodules.orders = orders = Queue(
-            QueueParameters(shape=write_layout(p.beat_bits), depth=p.writes)
-        )
-        m.submodules.payloads = payloads = Queue(
-            QueueParameters(shape=p.payload_layout, depth=p.writes)
-        )
+        m.submodules.queue = queue = WriteQueue(p)
         m.submodules.expected = expected = Queue(QueueParameters(shape=5, depth=p.write_blocks))
-        m.d.comb += [orders.i.valid.eq(self.i_valid), orders.i.payload.eq(self.i)]
-        wiring.connect(m, wiring.flipped(self.payload), payloads.i)
-        wiring.connect(m, orders.o, gather.i)
-        wiring.connect(m, payloads.o, gather.payload)
+        m.d.comb += [queue.i.eq(self.i), queue.i_valid.eq(self.i_valid)]
+        wiring.connect(m, wiring.flipped(self.payload), queue.payload)
+        wiring.connect(m, queue.order, gather.i)
+        wiring.connect(m, queue.data, gather.payload)
         wiring.connect(m, gather.fetch, wiring.flipped(self.fetch))
         wiring.connect(m, wiring.flipped(self.fetched), gather.fetched)
-        wiring.connect(m, gather.dropped, wiring.flipped(self.dropped))
+        answer = SkidBufferParameters(shape=response_layout())
+        dropped = sliced(m, "dropped", gather.dropped, answer)
+        finished = sliced(m, "finished", finish.o, answer)
+        wiring.connect(m, dropped, wiring.flipped(self.dropped))
+        wiring.connect(m, finished, wiring.flipped(self.finished))
         wiring.connect(m, issue.expect, expected.i)
         wiring.connect(m, expected.o, finish.expect)
         wiring.connect(m, issue.aw, wiring.flipped(self.aw))
         wiring.connect(m, issue.w, wiring.flipped(self.w))
         wiring.connect(m, wiring.flipped(self.b), finish.b)
         wiring.connect(m, finish.update, wiring.flipped(self.update))
-        wiring.connect(m, finish.o, wiring.flipped(self.finished))
         m.d.comb += [
             planes.write_enable.eq(gather.write_enable),
             planes.write.eq(gather.write),
@@ -106,16 +105,13 @@ class DeviceWrites(wiring.Component):
             planes.read.eq(issue.read),
             issue.read_data.eq(planes.read_data),
             issue.tail.eq(gather.tail),
-            issue.lines.eq(gather.lines),
-            issue.poisoned.eq(gather.poisoned),
-            gather.closed.eq(issue.begun),
+            gather.begins.eq(issue.begins),
+            gather.begun.eq(issue.begun),
             gather.done.eq(finish.done),
-            finish.lines.eq(gather.lines),
-            finish.poisoned.eq(gather.poisoned),
             finish.any_poison.eq(self.any_poison),
             self.stale.eq(finish.stale),
             self.stale_mark.eq(finish.stale_mark),
-            self.load.eq(payloads.level[-3:-1] | payloads.level[-1].replicate(2)),
+            self.load.eq(queue.load),
             self.unmapped.eq(gather.unmapped),
             self.read_only.eq(gather.read_only),
             self.partial.eq(gather.partial),
@@ -128,11 +124,7 @@ class DeviceWrites(wiring.Component):
         """What is known of each slot, for the two that ask; and whom to answer."""
         p = self.parameters
         layout = staged_layout(p.beat_bits)
-        readers = (
-            (issue.staged_slot, issue.staged_read, issue.staged),
-            (finish.staged_slot, 1, None),
-        )
-        for n, (slot, enable, out) in enumerate(readers):
+        for n, reader in enumerate((issue, finish)):
             m.submodules[f"staged_{n}"] = memory = BlockMemory(
                 BlockMemoryParameters(width=layout.size, depth=p.write_blocks)
             )
@@ -140,9 +132,9 @@ class DeviceWrites(wiring.Component):
                 memory.write_enable.eq(gather.staged_enable),
                 memory.write_address.eq(gather.staged_slot),
                 memory.write_data.eq(gather.staged),
-                memory.read_enable.eq(enable),
-                memory.read_address.eq(slot),
-                (finish.address if out is None else out).eq(memory.read_data),
+                memory.read_enable.eq(1),
+                memory.read_address.eq(reader.staged_slot),
+                reader.staged.eq(memory.read_data),
             ]
         m.submodules.tags = tags = BlockMemory(
             BlockMemoryParameters(width=response_layout().size, depth=16 * p.write_blocks)

@@ -1,27 +1,39 @@
 """Forms lines out of groups: containers, packed codes, planes of rounded codes."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from types import SimpleNamespace
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.arith.pipeline import delayed
+from lamina.arith.rounding import keep
 from lamina.formats.planes import BLOCK_CODES
 from lamina.formats.views import line_layout
-from lamina.store.pack_wiring import WIRINGS, wire, wire_more, wiring_index
+from lamina.store.group_rounding import extended, judged, ordered, rounded, rows_of
+from lamina.store.pack_wiring import form_of, merged, selected
 from lamina.store.plane_buffer import BANKS, WORD_BITS, exchange
-from lamina.store.rounding import round_float, round_integer
 
 __all__ = ["LineFormer", "piece_layout"]
+
+#: Fields that make a line out of words; `_CODES` make words out of a group.
+_LINE = ("first", "last", "offset", "tag", "ld_id", "internal", "poison")
+_CODES = (
+    "words", "more", "turn", "more_turn", "group", "width", "read", "keep", "take", "gather",
+    "line", "bfloat", "nearest",
+)  # fmt: skip
 
 
 def piece_layout() -> data.StructLayout:
     """Return a group on its way into a line.
 
     ``words``: as they come from the banks, turned by ``turn``; the group has 2^``group`` rows, of
-    which ``read``, from row ``width`` - 1 downwards, were fetched. ``take``: bits of each code that
-    go into the line; ``gather``: instead, bit ``line``, counted from the top. They fill ``count``
-    words from word ``offset`` on, as far as the line has them. ``first`` and ``last`` of the line;
-    ``continued``: the line begins with what the line before had no room for. ``pair``: ``more``, by
-    ``more_turn``, is the group after it, whose top ``take`` bits come next, not rounded.
+    which ``read``, from row ``width`` - 1 downwards, were fetched, and ``keep`` stay. ``take``:
+    bits of each code that go into the line; ``gather``: instead, bit ``line``, counted from the
+    top. They fill the line from word ``offset`` on, which may lie before it, as far as it goes; the
+    ``last`` piece of a line fills it to its end, and the ``first`` one begins in it or before, or
+    behind what the last piece before had no room for. ``more``, by ``more_turn``, is the group
+    after it, whose top ``take`` bits come next, not rounded, if K / 2 < ``take`` < K = 2^``group``.
     """
     return data.StructLayout(
         {
@@ -29,7 +41,6 @@ def piece_layout() -> data.StructLayout:
             "more": unsigned(BLOCK_CODES),
             "turn": unsigned(4),
             "more_turn": unsigned(4),
-            "pair": unsigned(1),
             "group": unsigned(3),
             "width": unsigned(5),
             "read": unsigned(5),
@@ -40,9 +51,7 @@ def piece_layout() -> data.StructLayout:
             "bfloat": unsigned(1),
             "nearest": unsigned(1),
             "offset": signed(6),
-            "count": unsigned(5),
             "first": unsigned(1),
-            "continued": unsigned(1),
             "last": unsigned(1),
             "tag": unsigned(16),
             "ld_id": unsigned(4),
@@ -52,8 +61,38 @@ def piece_layout() -> data.StructLayout:
     )
 
 
+def _entered(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """The memory's output is late: nothing but a register."""
+    return {
+        "wide": x.group == 4,
+        "eight": x.group == 3,
+        "top": (x.width - 1)[:3],
+        "unread": (x.width - x.read)[:4],
+        "dropped": (x.width - x.keep)[:4],
+        **keep(x, *(name for name in _CODES if name not in ("read", "keep"))),
+    }
+
+
+def _turned(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Put the words in their order, as far as a rank can: the longest step is left to the next."""
+    return {
+        "words": exchange(m, x.words, x.turn, range(3)),
+        "more": exchange(m, x.more, x.more_turn, range(3)),
+        "swap": x.turn[3],
+        "more_swap": x.more_turn[3],
+        "top": x.top ^ x.turn[3].shift_left(2),
+        **rows_of(x),
+        **form_of(x),
+        **keep(x, "wide", "eight", "gather", "line", "bfloat"),
+    }
+
+
+#: From a group to its codes, which begin in the first word; a rank each.
+_STAGES = (_entered, _turned, ordered, extended, judged, rounded, selected, merged)
+
+
 class LineFormer(wiring.Component):
-    """Six ranks: turn, codes with their sign, round, pack, shift into place, collect.
+    """Ranks of registers: turn, round, pack, shift into place, collect.
 
     Members
     -------
@@ -61,12 +100,15 @@ class LineFormer(wiring.Component):
     o : Out(stream of line_layout)
         A line with the last of its pieces.
 
-    Timing: a piece a cycle, ``LATENCY`` cycles to its line. All ranks move together.
+    Timing: a piece a cycle, ``LATENCY`` cycles to its line. All ranks move together, when
+    ``o.ready`` is set and only then, whatever is in them: ``i.ready`` is ``o.ready``. So what is
+    behind must be ready without waiting for ``o.valid``, and from a register, as it is thousands of
+    enables.
 
-    Numerics: `round_integer`, `round_float`.
+    Numerics: `narrow` of `lamina_sim.golden.store`.
     """
 
-    LATENCY = 6
+    LATENCY = len(_STAGES) + 2
 
     def __init__(self):
         super().__init__(
@@ -78,118 +120,67 @@ class LineFormer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        advance = Signal()
-        m.d.comb += [advance.eq(self.o.ready | ~self.o.valid), self.i.ready.eq(advance)]
-        what = {
-            name: field.shape for name, field in piece_layout() if name not in ("words", "more")
+        advance, piece = self.o.ready, self.i.p
+        m.d.comb += self.i.ready.eq(advance)
+        values = {name: piece[name] for name in _CODES}
+        for stage in _STAGES:
+            values = stage(m, SimpleNamespace(**values))
+            values = {
+                name: delayed(m, Value.cast(value), advance, 1, f"{stage.__name__}_{name}")
+                for name, value in values.items()
+            }
+        before = {
+            name: delayed(m, piece[name], advance, len(_STAGES) - 1, f"{name}_before")
+            for name in _LINE
         }
-        ranks = [Signal(data.StructLayout(what), name=f"rank_{n}") for n in range(1, 6)]
-        entering = Cat(self.i.p[name] for name in what)
-        valid = [Signal(name=f"valid_{n}") for n in range(1, 6)]
-        words = [Signal(BLOCK_CODES, name=f"words_{n}", reset_less=True) for n in range(1, 6)]
-        guard, top = Signal(16), Signal(8)
-        mask, rest_mask = Signal(BANKS), Signal(BANKS)
-        index, line = Signal(range(len(WIRINGS))), Signal(BLOCK_CODES)
-        rest = Signal(BLOCK_CODES, reset_less=True)
-        present = Signal(BANKS)
-        mores = [Signal(BLOCK_CODES, name=f"more_{n}", reset_less=True) for n in range(1, 6)]
-        more_mask, more_rest, more_line = Signal(BANKS), Signal(BANKS), Signal(BLOCK_CODES)
-        more_offset = Signal(5)
-        codes = self._codes(m, ranks[0], words[0], present)
-        rounded = self._rounded(m, ranks[1], words[1], guard, top)
-        placed = self._chosen(words[4], mask) | self._chosen(mores[4], more_mask)
-        left = self._chosen(words[4], rest_mask) | self._chosen(mores[4], more_rest)
-        begin = Mux(ranks[4].first, Mux(ranks[4].continued, rest, 0), line)
-        packed = Signal(BLOCK_CODES)
-        wire(m, index, words[2], packed)
-        wire_more(m, ranks[0], mores[0], more_line)
-        m.d.comb += more_offset.eq(ranks[3].offset + ranks[3].count)
-        with m.If(advance):
-            m.d.sync += [
-                Cat(*ranks).eq(Cat(entering, *ranks[:-1])),
-                Cat(*valid).eq(Cat(self.i.valid, *valid[:-1])),
-                words[0].eq(exchange(m, self.i.p.words, self.i.p.turn)),
-                mores[0].eq(exchange(m, self.i.p.more, self.i.p.more_turn)),
-                Cat(*mores[1:4]).eq(Cat(more_line, *mores[1:3])),
-                mores[4].eq(self._rotated(m, mores[3], more_offset)),
-                present.eq(self._present(self.i.p)),
-                words[1].eq(codes),
-                guard.eq(Mux(ranks[0].nearest, 1 << (ranks[0].width - 1 - ranks[0].keep)[:4], 0)),
-                top.eq(1 << (ranks[0].width - 1)[:3]),
-                words[2].eq(rounded),
-                index.eq(wiring_index(m, ranks[1])),
-                words[3].eq(packed),
-                words[4].eq(self._rotated(m, words[3], ranks[3].offset)),
-                Cat(mask, rest_mask).eq(self._masks(ranks[3])),
-                Cat(more_mask, more_rest).eq(self._more_masks(ranks[3], more_offset)),
-                self.o.valid.eq(valid[4] & ranks[4].last),
-                self.o.p.poison.eq(ranks[4].poison),
-                *(self.o.p[name].eq(ranks[4][name]) for name in ("tag", "ld_id", "internal")),
-            ]
-            with m.If(valid[4]):
-                m.d.sync += [line.eq(placed | begin), rest.eq(left)]
-        m.d.comb += self.o.p.data.eq(line)
+        valid = delayed(m, self.i.valid, advance, len(_STAGES) - 1, "valid", reset_less=False)
+        self._collect(m, advance, values["codes"], SimpleNamespace(**before), valid)
         return m
 
-    def _present(self, piece):
-        """Words that hold a row that was fetched; rows that were not are zero bits of the codes."""
-        below = piece.width - piece.read
-        rows = ((1 << piece.width) - 1)[:16] & ~((1 << below[:4]) - 1)[:16]
-        doubled = Cat(rows[n // 2] for n in range(BANKS))
-        return Mux(piece.group == 3, doubled, rows)
+    def _collect(self, m, advance, codes, early, valid):
+        """Two ranks: rotate by 16, 8 and 4 words, then by 2 and 1 into the line and the next one.
 
-    def _codes(self, m, piece, words, present):
-        """Groups of 8 and 16 rows as containers; integers with their sign above their own bits."""
-        kept = [Signal(WORD_BITS, name=f"kept_{w}") for w in range(BANKS)]
-        for w, word in enumerate(kept):
-            m.d.comb += word.eq(words.word_select(w, WORD_BITS) & present[w].replicate(WORD_BITS))
-        sign, above = Signal(64), Signal(8)
-        m.d.comb += above.eq(~((1 << piece.width) - 1)[:8])
-        with m.Switch(piece.width):
-            for width in range(1, 9):
-                with m.Case(width):
-                    m.d.comb += sign.eq(Cat(kept[2 * width - 2], kept[2 * width - 1]))
-        integers = Cat(
-            Mux(above[b], sign[c], kept[2 * b + c // WORD_BITS][c % WORD_BITS])
-            for c in range(64)
-            for b in range(8)
-        )
-        floats = Cat(kept[b][code] for code in range(32) for b in range(16))
-        return Mux(piece.group == 4, floats, Mux(piece.group == 3, integers, words))
-
-    def _rounded(self, m, piece, codes, guard, top):
-        integers = Cat(round_integer(m, codes.word_select(n, 8), guard[:8], top) for n in range(64))
-        floats = Cat(
-            round_float(m, codes.word_select(n, 16), guard, piece.bfloat) for n in range(32)
-        )
-        return Mux(piece.group == 4, floats, Mux(piece.group == 3, integers, codes))
-
-    def _rotated(self, m, words, offset):
-        """Words of the line, moved up by ``offset``, those that fall out coming in again."""
-        for bit in range(4):
-            step = 1 << bit
-            moved = Cat(words.word_select((w - step) % BANKS, WORD_BITS) for w in range(BANKS))
-            rotated = Signal(BLOCK_CODES)
-            m.d.comb += rotated.eq(Mux(offset[bit], moved, words))
-            words = rotated
-        return words
-
-    def _chosen(self, words, mask):
-        return Cat(
-            words.word_select(w, WORD_BITS) & mask[w].replicate(WORD_BITS) for w in range(BANKS)
-        )
-
-    def _masks(self, piece):
-        """Words that this piece fills, from ``offset`` on, ``count`` of them.
-
-        Those of the line, and above them those of the next one.
+        Words behind those of a piece are written too: what comes later writes over them. ``early``
+        and ``valid`` come with the piece a rank before ``codes``.
         """
-        run = ((1 << piece.count) - 1)[:16]
-        forward = (run << piece.offset[:4])[: 2 * BANKS]
-        backward = (run >> (-piece.offset)[:4])[:16]
-        return Mux(piece.offset[-1], backward, forward)
+        words = [codes.word_select(w, WORD_BITS) for w in range(2 * BANKS - 2)]
+        words += words[BANKS - 2 : BANKS]  # no piece reaches as far
+        offset = early.offset
+        own = Cat(offset <= w for w in range(BANKS))
+        leaves = Cat(valid & (w - (BANKS - 2) < offset) for w in range(BANKS - 1))
+        by = delayed(m, offset, advance, 1, "offset")
+        coarse, fine = Signal(2 * BLOCK_CODES, reset_less=True), Signal(2 * BLOCK_CODES)
+        with m.If(advance):
+            m.d.sync += coarse.eq(_rotated(m, Cat(words), by[2:5], 4))
+        by, own, writes, leaves = (
+            delayed(m, value, advance, 2, name)
+            for name, value in (
+                ("fraction", offset[:2]),
+                ("own", own),
+                ("writes", valid.replicate(BANKS) & (own | early.first.replicate(BANKS))),
+                ("leaves", leaves),
+            )
+        )
+        m.d.comb += fine.eq(_rotated(m, coarse, by, 1))
+        rest = Signal(BLOCK_CODES, reset_less=True)
+        for w in range(BANKS):
+            line, left = (x.word_select(w, WORD_BITS) for x in (self.o.p.data, rest))
+            with m.If(advance & writes[w]):
+                m.d.sync += line.eq(Mux(own[w], fine.word_select(w, WORD_BITS), left))
+            if w < len(leaves):
+                with m.If(advance & leaves[w]):
+                    m.d.sync += left.eq(fine.word_select(BANKS + w, WORD_BITS))
+        for name in ("tag", "ld_id", "internal", "poison"):
+            m.d.comb += self.o.p[name].eq(delayed(m, getattr(early, name), advance, 3, name))
+        made = delayed(m, valid & early.last, advance, 3, "made", reset_less=False)
+        m.d.comb += self.o.valid.eq(made)
 
-    def _more_masks(self, piece, offset):
-        """The same of the second group of a pair, which begins within the line."""
-        run = Mux(piece.pair, ((1 << piece.count) - 1)[:16], 0)
-        return (run << offset[:4])[: 2 * BANKS]
+
+def _rotated(m: Module, words: Value, offset: Value, step: int) -> Value:
+    """Return words of a line and the next one, moved up by ``offset`` times ``step`` words."""
+    for bit in reversed(range(len(offset))):
+        moved = Signal(len(words), name=f"moved_{step << bit}")
+        turned = words.rotate_left((step << bit) * WORD_BITS)
+        m.d.comb += moved.eq(Mux(offset[bit], turned, words))
+        words = moved
+    return words

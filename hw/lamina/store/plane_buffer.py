@@ -30,9 +30,9 @@ def turn_of(access: Value) -> Value:
     return ((access.index << 4) >> access.group)[:4]
 
 
-def exchange(m: Module, words: Value, turn: Value) -> Value:
-    """Return 16 words of 32 bits, word w taken from place w ^ ``turn``."""
-    for bit in range(4):
+def exchange(m: Module, words: Value, turn: Value, bits=range(4)) -> Value:
+    """Return 16 words of 32 bits, word w taken from place w ^ ``turn``, by ``bits`` of it only."""
+    for bit in bits:
         step = 1 << bit
         swapped = Cat(words.word_select(w ^ step, WORD_BITS) for w in range(BANKS))
         # A signal: an expression of an expression would be written out again for each slice of it.
@@ -72,7 +72,7 @@ class PlaneBufferParameters:
     @property
     def bank(self) -> BlockMemoryParameters:
         """Of one of the banks."""
-        return BlockMemoryParameters(width=WORD_BITS, depth=BLOCK_ROWS * self.slots)
+        return BlockMemoryParameters(width=WORD_BITS, depth=BLOCK_ROWS * self.slots, apart=True)
 
     @property
     def latency(self) -> int:
@@ -101,7 +101,8 @@ class PlaneBuffer(wiring.Component):
     Members
     -------
     write_enable, write, write_data : In
-        ``write``: `access_layout`. ``write_data``: a row's or a group's words.
+        ``write``: `access_layout`. ``write_data``: a row's or a group's words, a cycle later; they
+        can be read from three cycles after ``write`` on.
     read_enable, read : In
     read_data : Out
         The words one cycle later, in the order of the banks: `exchange` by `turn_of` the access
@@ -117,13 +118,22 @@ class PlaneBuffer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        placed = Signal(BLOCK_CODES)
-        m.d.comb += placed.eq(exchange(m, self.write_data, turn_of(self.write)))
+        # Data come a cycle late, and are put right in two.
+        write = [Signal.like(self.write, name=f"write_{n}") for n in range(2)]
+        turn = [Signal(4, name=f"turn_{n}") for n in range(2)]
+        enable, half, placed = Signal(2), Signal(BLOCK_CODES), Signal(BLOCK_CODES)
+        m.d.sync += [
+            Cat(*write).eq(Cat(self.write, write[0])),
+            Cat(*turn).eq(Cat(turn_of(self.write), turn[0])),
+            enable.eq(Cat(self.write_enable, enable)),
+            half.eq(exchange(m, self.write_data, turn[0], (2, 3))),
+        ]
+        m.d.comb += placed.eq(exchange(m, half, turn[1], (0, 1)))
         for bank in range(BANKS):
             m.submodules[f"bank_{bank}"] = memory = BlockMemory(self.parameters.bank)
             m.d.comb += [
-                memory.write_enable.eq(self.write_enable),
-                memory.write_address.eq(self._address(self.write, bank)),
+                memory.write_enable.eq(enable[1]),
+                memory.write_address.eq(self._address(write[1], bank)),
                 memory.write_data.eq(placed.word_select(bank, WORD_BITS)),
                 memory.read_enable.eq(self.read_enable),
                 memory.read_address.eq(self._address(self.read, bank)),

@@ -1,23 +1,27 @@
 """Which lines of which blocks are poisoned: a short table that is searched entry by entry."""
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.formats.views import BLOCK_ROWS
+from lamina.store.poison_search import PoisonSearch, poison_layout
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
 __all__ = ["PoisonTable", "poison_layout", "update_layout"]
 
 
-def poison_layout(beat_bits: int) -> data.StructLayout:
-    """Return an entry: a block by the address of its plane 0, and its poisoned full-view lines."""
-    return data.StructLayout({"block": unsigned(beat_bits), "lines": unsigned(BLOCK_ROWS)})
-
-
 def update_layout(beat_bits: int) -> data.StructLayout:
     """Return a change: ``lines`` of ``block`` become poisoned (``set``), or good."""
     return data.StructLayout({"entry": poison_layout(beat_bits), "set": unsigned(1)})
+
+
+#: What becomes of an entry: it was there (else it is behind the others, with ``append``), it has
+#: lines then; it is written, it was the last one, or there is no room for it and the range that
+#: stands for such blocks grows at either end.
+_CHANGE = data.StructLayout(
+    dict.fromkeys(("known", "append", "some", "stores", "empties", "spills", "lower", "higher"), 1)
+)
 
 
 class PoisonTable(wiring.Component):
@@ -42,7 +46,8 @@ class PoisonTable(wiring.Component):
         A block found no place; from then on all blocks from ``low`` to ``high``, which are those
         that did not, count as poisoned, until ``overflow_clear``.
 
-    Timing: a search takes three cycles and one per entry ever used since the table was empty.
+    Timing: a search takes eight cycles, and one per entry ever used since the table was empty; a
+    change of the table five more.
     """
 
     def __init__(self, parameters):
@@ -70,103 +75,130 @@ class PoisonTable(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        entry = data.View(poison_layout(p.beat_bits), Signal(poison_layout(p.beat_bits)))
+        m.submodules.search = search = PoisonSearch(p)
         m.submodules.entries = entries = BlockMemory(
             BlockMemoryParameters(width=poison_layout(p.beat_bits).size, depth=p.poison_entries)
         )
-        end, index = Signal(range(p.poison_entries + 1)), Signal(range(p.poison_entries + 2))
-        place, place_found = Signal(range(p.poison_entries)), Signal()
-        block, searched, turn, result = Signal(p.beat_bits), Signal(), Signal(), Signal(BLOCK_ROWS)
-        read = data.View(poison_layout(p.beat_bits), entries.read_data)
+        block, searched, turn, clear = Signal(p.beat_bits), Signal(), Signal(), Signal()
+        # Asked for, as it was a cycle ago.
+        to_update, to_look_up, to_access = Signal(), Signal(), Signal()
+        look_up, start = Signal(), Signal()
+        # The lines of an entry as they are and as they become.
+        present, lines, accessing, inside = (
+            Signal(BLOCK_ROWS),
+            Signal(BLOCK_ROWS),
+            Signal(),
+            Signal(),
+        )
+        above, below, end = Signal(), Signal(), Signal.like(search.end)
+        change, place = Signal(_CHANGE), Signal.like(search.place)
         m.d.comb += [
+            look_up.eq(to_look_up & ~(to_update & turn)),
             entries.read_enable.eq(1),
-            entries.read_address.eq(index),
-            self.accessed.eq(entry),
+            entries.read_address.eq(Mux(accessing, self.access_index, search.index)),
+            entries.write_address.eq(place),
+            entries.write_data.eq(Cat(block, lines)),
+            search.start.eq(start),
+            search.block.eq(block),
+            search.end.eq(end),
+            search.row.eq(entries.read_data),
+            present.eq(Mux(search.known, search.entry.lines, 0)),
+        ]
+        m.d.sync += [
+            to_update.eq(self.update.valid),
+            to_look_up.eq(self.lookup.valid),
+            to_access.eq(self.access),
+            start.eq(0),
             self.poisoned.eq((self.count != 0) | self.overflow),
+            entries.write_enable.eq(0),
+            accessing.eq(0),
+            above.eq(block >= self.low),
+            below.eq(block <= self.high),
+            inside.eq(self.access_index < end),
+            place.eq(Mux(clear, self.access_index, search.place)),
         ]
         with m.If(self.overflow_clear):
             m.d.sync += self.overflow.eq(0)
         with m.FSM(name="table"):
             with m.State("IDLE"):
-                m.d.sync += [index.eq(0), place_found.eq(0), entry.eq(0)]
-                with m.If(self.update.valid & (~self.lookup.valid | turn)):
-                    m.d.sync += [block.eq(self.update.p.entry.block), searched.eq(0), turn.eq(0)]
+                m.d.comb += self.lookup.ready.eq(look_up)
+                m.d.sync += [
+                    searched.eq(look_up),
+                    accessing.eq(to_access),
+                    clear.eq(0),
+                    block.eq(Mux(look_up, self.lookup.payload, self.update.p.entry.block)),
+                ]
+                with m.If(to_update | to_look_up):
+                    m.d.sync += [start.eq(1), turn.eq(look_up)]
                     m.next = "SEARCH"
-                with m.Elif(self.lookup.valid):
-                    m.d.comb += self.lookup.ready.eq(1)
-                    m.d.sync += [block.eq(self.lookup.payload), searched.eq(1), turn.eq(1)]
-                    m.next = "SEARCH"
-                with m.Elif(self.access):
-                    m.d.sync += index.eq(self.access_index)
+                with m.Elif(to_access):
                     m.next = "ACCESS"
             with m.State("SEARCH"):
-                self._search(m, index, end, block, read, entry, place, place_found)
+                with m.If(search.done):
+                    m.next = "FOUND"
             with m.State("FOUND"):
+                named = self.update.p.entry.lines
+                m.d.sync += lines.eq(Mux(self.update.p.set, present | named, present & ~named))
+                m.next = "COUNT"
                 with m.If(searched):
-                    covered = self.overflow & (block >= self.low) & (block <= self.high)
-                    m.d.sync += result.eq(Mux(covered, ~0, entry.lines))
+                    covered = self.overflow & above & below
+                    m.d.sync += self.lookup_lines.eq(Mux(covered, ~0, present))
                     m.next = "ANSWER"
-                with m.Else():
-                    m.d.comb += self.update.ready.eq(1)
-                    m.next = "IDLE"
-                    self._change(m, entries, entry, place, place_found, end)
             with m.State("ANSWER"):
                 m.d.comb += self.lookup_done.eq(1)
+                m.next = "REST"
+            with m.State("COUNT"):
+                m.d.sync += [
+                    change.known.eq(search.known),
+                    change.append.eq(search.append),
+                    change.some.eq(lines.any()),
+                ]
+                m.next = "DECIDE"
+            with m.State("DECIDE"):
+                known, some, full = change.known, change.some, change.append & end[-1]
+                m.d.sync += [
+                    change.stores.eq(known | (some & ~full)),
+                    change.lower.eq(~known & some & full & ~(self.overflow & above)),
+                    change.higher.eq(~known & some & full & ~(self.overflow & below)),
+                    change.spills.eq(~known & some & full),
+                    change.empties.eq(known & ~some & (self.count == 1)),
+                ]
+                m.next = "CHANGE"
+            with m.State("CHANGE"):
+                m.d.comb += self.update.ready.eq(~clear)
+                self._change(m, change, entries, block, end)
+                m.next = "REST"
+            with m.State("REST"):  # what is done is no longer asked for
                 m.next = "IDLE"
             with m.State("ACCESS"):
+                m.d.sync += lines.eq(0)
                 m.next = "ACCESSED"
             with m.State("ACCESSED"):
-                m.d.sync += entry.eq(Mux(self.access_index < end, read, 0))
+                m.d.sync += self.accessed.eq(Mux(inside, entries.read_data, 0))
                 m.next = "DONE"
             with m.State("DONE"):
                 m.d.comb += self.access_done.eq(1)
-                with m.If(self.access_clear & (entry.lines != 0)):
-                    m.d.comb += [entries.write_enable.eq(1), entries.write_address.eq(index)]
-                    m.d.sync += self.count.eq(self.count - 1)
-                    with m.If(self.count == 1):
-                        m.d.sync += end.eq(0)
-                m.next = "IDLE"
-        m.d.comb += self.lookup_lines.eq(result)
+                m.d.sync += [
+                    clear.eq(1),
+                    change.known.eq(self.access_clear & self.accessed.lines.any()),
+                    change.some.eq(0),
+                ]
+                m.next = "DECIDE"
         return m
 
-    def _search(self, m, index, end, block, read, entry, place, place_found):
-        """Look at the next row for ``block``, or for a place to put it."""
-        # ``index`` is read now; the row before it is here.
-        m.d.sync += index.eq(index + 1)
-        with m.If((index != 0) & (read.lines == 0) & ~place_found):
-            m.d.sync += [place.eq(index - 1), place_found.eq(1)]
-        with m.If((index != 0) & (read.block == block) & (read.lines != 0)):
-            m.d.sync += [entry.eq(read), place.eq(index - 1), place_found.eq(1)]
-            m.next = "FOUND"
-        with m.Elif(index >= end):
-            m.next = "FOUND"
-
-    def _change(self, m, entries, entry, place, place_found, end):
+    def _change(self, m, change, entries, block, end):
         """Write a changed entry, or a new one, or note that there is no room for it."""
-        p, update = self.parameters, self.update.p
-        lines, changed = Signal(BLOCK_ROWS), Signal(poison_layout(p.beat_bits))
-        known = entry.lines != 0
-        m.d.comb += [
-            lines.eq(
-                Mux(update.set, entry.lines | update.entry.lines, entry.lines & ~update.entry.lines)
-            ),
-            changed.block.eq(update.entry.block),
-            changed.lines.eq(lines),
-            entries.write_data.eq(changed),
-            entries.write_address.eq(Mux(place_found, place, end)),
-        ]
-        grown, shrunk = ~known & (lines != 0), known & (lines == 0)
-        with m.If(known | (grown & (place_found | (end != p.poison_entries)))):
-            m.d.comb += entries.write_enable.eq(1)
-            m.d.sync += self.count.eq(self.count + grown - shrunk)
-            with m.If(~place_found):
-                m.d.sync += end.eq(end + 1)
-            with m.If(shrunk & (self.count == 1)):
-                m.d.sync += end.eq(0)
-        with m.Elif(grown):
-            block = update.entry.block
+        with m.If(change.stores):
+            m.d.sync += [
+                entries.write_enable.eq(1),
+                self.count.eq(self.count + ~change.known - ~change.some),
+                end.eq(end + (change.append & ~change.known)),
+            ]
+        with m.If(change.empties):
+            m.d.sync += end.eq(0)
+        with m.If(change.spills):
             m.d.sync += self.overflow.eq(1)
-            with m.If(~self.overflow | (block < self.low)):
-                m.d.sync += self.low.eq(block)
-            with m.If(~self.overflow | (block > self.high)):
-                m.d.sync += self.high.eq(block)
+        with m.If(change.lower):
+            m.d.sync += self.low.eq(block)
+        with m.If(change.higher):
+            m.d.sync += self.high.eq(block)

@@ -17,7 +17,7 @@ DEPTH_BITS = 4
 _STEPS = 2
 
 #: Blocks that have been chosen but not asked for.
-_WAITING = 2
+_WAITING = 3
 
 
 def _run_layout() -> data.StructLayout:
@@ -88,20 +88,22 @@ class Prefetch(wiring.Component):
         steps = [Signal(range(_STEPS + 1), name=f"steps_{n}") for n in range(count)]
         live, oldest = Signal(count), Signal(range(count))
         steps_on, stays, picked = Signal(count), Signal(count), Signal(count)
-        now, overtaken = Signal(_run_layout()), Signal(count)
-        self._describe(m, now)
+        now, valid, overtaken = Signal(_run_layout()), Signal(), Signal(count)
+        entered = Signal(count)
+        m.d.sync += valid.eq(self.i_valid)
+        moved = Signal(count)  # by the read before
+        m.d.sync += moved.eq(entered)
+        self._compare(m, runs, live, now, moved, steps_on, stays)
         for n, run in enumerate(runs):
-            mine = live[n] & (run.index == now.index)
             begins, moves = Signal(name=f"begins_{n}"), Signal(name=f"moves_{n}")
             m.d.comb += [
-                steps_on[n].eq(mine & (run.following == now.block)),
-                stays[n].eq(mine & (run.block == now.block)),
-                begins.eq(self.i_valid & ~(steps_on | stays).any() & (oldest == n)),
-                moves.eq(self.i_valid & steps_on[n]),
+                begins.eq(valid & ~(steps_on | stays).any() & (oldest == n)),
+                moves.eq(valid & steps_on[n]),
+                entered[n].eq(begins | moves),
                 # What waits to be asked for may have been read meanwhile.
                 overtaken[n].eq(moves & (ahead[n] <= _WAITING)),
             ]
-            with m.If(begins | moves):
+            with m.If(entered[n]):
                 m.d.sync += run.eq(now)
             with m.If(begins):
                 m.d.sync += [live[n].eq(1), steps[n].eq(0), ahead[n].eq(0)]
@@ -113,14 +115,41 @@ class Prefetch(wiring.Component):
                 m.d.sync += ahead[n].eq(ahead[n] + 1)
             with m.If(self.flush):
                 m.d.sync += live[n].eq(0)
-        with m.If(self.i_valid & ~(steps_on | stays).any()):
+        with m.If(valid & ~(steps_on | stays).any()):
             m.d.sync += oldest.eq(Mux(oldest == count - 1, 0, oldest + 1))
         wanted = Signal(count)
         for n, run in enumerate(runs):
             more = (ahead[n] < self.depth) & (ahead[n] < run.left)
-            m.d.comb += wanted[n].eq(live[n] & (steps[n] == _STEPS) & more & self.room)
-        self._ask(m, runs, ahead, wanted, picked, overtaken.any() | self.flush)
+            m.d.sync += wanted[n].eq(live[n] & (steps[n] == _STEPS) & more & self.room)
+        with m.If(self.flush):
+            m.d.sync += wanted.eq(0)
+        self._ask(m, runs, ahead, wanted & ~moved, picked, overtaken.any() | self.flush)
         return m
+
+    def _compare(self, m, runs, live, now, moved, steps_on, stays):
+        """Compare a read with all runs in one cycle, to enter ``now`` in the next.
+
+        The read before it may be entered meanwhile: so it is compared with that one, too.
+        """
+        here, goes_on, same = Signal(_run_layout()), Signal(), Signal()
+        on, at = Signal.like(live), Signal.like(live)
+        self._describe(m, here)
+        view = now.index == here.index
+        m.d.sync += [
+            now.eq(here),
+            goes_on.eq(view & (now.following == here.block)),
+            same.eq(view & (now.block == here.block)),
+        ]
+        for n, run in enumerate(runs):
+            mine = live[n] & (run.index == here.index)
+            m.d.sync += [
+                on[n].eq(mine & (run.following == here.block)),
+                at[n].eq(mine & (run.block == here.block)),
+            ]
+            m.d.comb += [
+                steps_on[n].eq(Mux(moved[n], goes_on, on[n])),
+                stays[n].eq(Mux(moved[n], same, at[n])),
+            ]
 
     def _describe(self, m, now):
         """The run that a read would be in."""
@@ -138,27 +167,31 @@ class Prefetch(wiring.Component):
         ]
 
     def _ask(self, m, runs, ahead, wanted, picked, forget):
-        """Choose a run, then compute the address; and know whether any is under way."""
+        """Choose a run, then compute the address; and know whether any is under way.
+
+        A run is chosen in every other cycle at most: so what it wants then is known.
+        """
+        run, steps, chosen = Signal(_run_layout()), Signal(DEPTH_BITS + 1), Signal()
         line, distance, valid = Signal(LINE_ADDRESS_BITS), Signal(DEPTH_BITS + 5), Signal()
-        free, first = Signal(), Signal.like(wanted)
+        first = Signal(len(wanted))
         m.d.comb += [
-            free.eq(self.asked | ~self.ask),
             first.eq(wanted & (-wanted)[: len(wanted)]),
-            picked.eq(Mux(free, first, 0)),
+            picked.eq(Mux(chosen, 0, first)),
         ]
-        with m.If(free):
-            m.d.sync += [
-                valid.eq(wanted.any()),
-                self.ask.eq(valid),
-                self.line.eq(line + distance),
-            ]
-            for n, run in enumerate(runs):
-                with m.If(first[n]):
-                    steps = Signal(DEPTH_BITS + 5, name=f"distance_{n}")
-                    m.d.comb += steps.eq((ahead[n] + Const(1, 1)) << run.shift)
-                    m.d.sync += [line.eq(run.line), distance.eq(steps)]
+        for n in range(len(runs)):
+            with m.If(picked[n]):
+                m.d.sync += [run.eq(runs[n]), steps.eq(ahead[n] + Const(1, 1))]
+        with m.If(~chosen):
+            m.d.sync += chosen.eq(wanted.any())
+        with m.Elif(~valid):
+            m.d.sync += [chosen.eq(0), valid.eq(1), line.eq(run.line)]
+            m.d.sync += distance.eq(steps << run.shift)
+        with m.If(self.asked | ~self.ask):
+            m.d.sync += [self.ask.eq(valid), self.line.eq(line + distance)]
+            with m.If(valid):
+                m.d.sync += valid.eq(0)
         with m.If(forget):
-            m.d.sync += [valid.eq(0), self.ask.eq(0)]
+            m.d.sync += [chosen.eq(0), valid.eq(0), self.ask.eq(0)]
         under_way, void = Signal(5), Signal()
         m.d.sync += under_way.eq(under_way + self.asked - self.done)
         with m.If(self.flush):

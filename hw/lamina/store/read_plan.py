@@ -7,7 +7,14 @@ from lamina.formats.planes import BLOCK_CODES
 from lamina.formats.views import BLOCK_ROWS, ViewKind
 from lamina.store.plane_buffer import BANKS
 
-__all__ = ["add_plan", "packed_plan", "packed_sources", "plan_layout"]
+__all__ = [
+    "add_form",
+    "add_plan",
+    "form_layout",
+    "packed_plan",
+    "packed_sources",
+    "plan_layout",
+]
 
 
 def plan_layout() -> data.StructLayout:
@@ -51,8 +58,34 @@ def _pairs():
     return sorted({*exact, *((3, k) for k in range(1, 9)), *((4, k) for k in range(6, 17))})
 
 
-def add_plan(m: Module, read: Value, plan: Value) -> None:
-    """Drive ``plan``, a view of `plan_layout`, from a read, a view of `read_layout`."""
+#: Bits of the number of a form: of ``group`` and k of a packed view.
+_FORM_BITS = (len(_pairs()) - 1).bit_length()
+
+
+def form_layout() -> data.StructLayout:
+    """Return what is found out of a packed read before its plan.
+
+    ``number`` of its ``group`` and k; ``sources`` as in the plan.
+    """
+    return data.StructLayout({"number": unsigned(_FORM_BITS), "sources": unsigned(BLOCK_ROWS)})
+
+
+def add_form(m: Module, read: Value, form: Value) -> None:
+    """Drive ``form``, a view of `form_layout`, from a view of `read_layout`."""
+    with m.Switch(Cat(read.keep, read.group)):
+        for number, (group, keep) in enumerate(_pairs()):
+            with m.Case(keep | group << 5):
+                m.d.comb += form.number.eq(number)
+    with m.Switch(Cat(read.line, read.keep, read.wide)):
+        for wide, keeps in ((0, range(1, 9)), (1, range(6, 17))):
+            for keep in keeps:
+                for line in range(keep):
+                    with m.Case(line | keep << 4 | wide << 9):
+                        m.d.comb += form.sources.eq(packed_sources(8 << wide, keep, line))
+
+
+def add_plan(m: Module, read: Value, form: Value, plan: Value) -> None:
+    """Drive ``plan``, a view of `plan_layout`, from a view of `read_layout` and its form."""
     everything = Mux(read.wide, 0xFFFF, 0x00FF)
     last_group = ((1 << read.group) - 1)[:4]
     m.d.comb += [plan.first.eq(read.line), plan.words.eq(BANKS), plan.sources.eq(everything)]
@@ -72,23 +105,18 @@ def add_plan(m: Module, read: Value, plan: Value) -> None:
             m.d.comb += plan.words.eq((read.keep << 4) >> read.group)
             # Codes that are rounded pass the one way that there is for it.
             m.d.comb += plan.pairs.eq(~read.nearest)
-            _add_packed(m, read, plan)
+            _add_packed(m, read, form, plan)
 
 
-def _add_packed(m, read, plan):
-    with m.Switch(Cat(read.line, read.keep, read.group)):
-        for group, keep in _pairs():
+def _add_packed(m, read, form, plan):
+    m.d.comb += plan.sources.eq(form.sources)
+    with m.Switch(Cat(read.line, form.number)):
+        for number, (group, keep) in enumerate(_pairs()):
             for line in range(keep):
-                with m.Case(line | keep << 4 | group << 9):
+                with m.Case(line | number << 4):
                     first, steps, offset = packed_plan(group, keep, line)
                     m.d.comb += [
                         plan.first.eq(first),
                         plan.steps.eq(steps),
                         plan.offset.eq(offset),
                     ]
-    with m.Switch(Cat(read.line, read.keep, read.wide)):
-        for wide, keeps in ((0, range(1, 9)), (1, range(6, 17))):
-            for keep in keeps:
-                for line in range(keep):
-                    with m.Case(line | keep << 4 | wide << 9):
-                        m.d.comb += plan.sources.eq(packed_sources(8 << wide, keep, line))

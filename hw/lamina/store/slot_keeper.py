@@ -1,12 +1,16 @@
 """Which slots of the read buffer may be filled anew."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.stream.buffer import Queue, QueueParameters
 
 __all__ = ["SlotKeeper"]
+
+#: Steps of a slot, in cycles after those in which reads move: seen to be idle, hidden, three until
+#: the last read that saw it has left the lookup, two until it is counted, and found idle still.
+_WAY = 8
 
 
 class SlotKeeper(wiring.Component):
@@ -33,7 +37,8 @@ class SlotKeeper(wiring.Component):
     hide, hide_slot : Out
         No read may join this slot from the next cycle on.
     advance : In
-        A read that saw a slot in one cycle joins it by the second of these after it.
+        A read that saw a slot in one cycle leaves by the second of these after it, and joins the
+        slot a cycle later.
     isolated, unread : Out
         Pulses: the block in a slot that is offered was read only once, or never.
     room : Out
@@ -65,77 +70,93 @@ class SlotKeeper(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        ahead = p.blocks // 4
-        # The two slots under way to the queue find room there too.
-        m.submodules.ready = ready = Queue(QueueParameters(shape=p.slot_bits, depth=ahead + 2))
+        # Some are to be ready when others are on their way.
+        wanted = min(p.blocks // 4 + _WAY - 1, p.blocks - 2)
+        m.submodules.ready = ready = Queue(QueueParameters(shape=p.slot_bits, depth=wanted))
         wiring.connect(m, ready.o, wiring.flipped(self.free))
-        waiting, hidden, once = Signal(p.blocks), Signal(p.blocks), Signal(p.blocks)
-        never, offered = Signal(p.blocks), Signal()
-        self._count(m, waiting, once, never)
-        self._room(m, never)
-        slot, first, second = (Signal(p.slot_bits, name=f"slot_{n}") for n in range(3))
-        first_valid, second_valid = Signal(), Signal()
-        m.d.comb += [
-            self.hide.eq(
-                self.advance
-                & (ready.level < ahead)
-                & ~waiting.bit_select(slot, 1)
-                & ~hidden.bit_select(slot, 1)
-            ),
-            self.hide_slot.eq(slot),
-            ready.i.payload.eq(second),
-            offered.eq(self.advance & second_valid & ~waiting.bit_select(second, 1)),
-            ready.i.valid.eq(offered),
-            self.isolated.eq(offered & once.bit_select(second, 1)),
-            self.unread.eq(offered & never.bit_select(second, 1)),
+        busy, hidden, once = Signal(p.blocks), Signal(p.blocks), Signal(p.blocks)
+        never = Signal(p.blocks)
+        slot, good, gone = Signal(p.slot_bits), Signal(), Signal(p.slot_bits)
+        joined, taken = Signal(p.blocks), Signal(p.blocks)
+        way = [Signal(p.slot_bits, name=f"slot_{n}") for n in range(1, _WAY + 1)]
+        on_way, idle, last = Signal(_WAY), Signal(), way[-1]
+        offered, refused, looks = Signal(), Signal(), Signal()
+        self._count(m, busy, once, never, joined, taken)
+        self._room(m, never, joined, taken)
+        self._wanted(m, wanted, refused, looks)
+        advance = Signal()
+        m.d.sync += [
+            advance.eq(self.advance),
+            self.isolated.eq(offered & once.bit_select(last, 1)),
+            self.unread.eq(offered & never.bit_select(last, 1)),
+            gone.eq(last),
         ]
-        with m.If(self.advance):
+        m.d.comb += [
+            self.hide.eq(advance & good),
+            self.hide_slot.eq(way[0]),
+            ready.i.payload.eq(last),
+            offered.eq(advance & on_way[-1] & idle),
+            refused.eq(advance & on_way[-1] & ~idle),
+            ready.i.valid.eq(offered),
+        ]
+        with m.If(advance):
             m.d.sync += [
-                slot.eq(slot + (ready.level < ahead)),
-                first.eq(slot),
-                first_valid.eq(self.hide),
-                second.eq(first),
-                second_valid.eq(first_valid),
+                slot.eq(slot + looks),
+                good.eq(looks & ~(busy | hidden).bit_select(slot, 1)),
+                Cat(*way).eq(Cat(slot, *way[:-1])),
+                on_way[1:].eq(Cat(good, on_way[1:-1])),
+                idle.eq(~busy.bit_select(way[-2], 1)),
             ]
-        with m.If(self.advance & second_valid & ~offered):
-            m.d.sync += hidden.bit_select(second, 1).eq(0)
-        with m.If(self.unread):
-            m.d.sync += never.bit_select(second, 1).eq(0)
-        with m.If(self.fresh):
-            m.d.sync += hidden.bit_select(self.join_slot, 1).eq(0)
-        with m.If(self.hide):
-            m.d.sync += hidden.bit_select(slot, 1).eq(1)
+        settled = Signal(p.blocks)
+        m.d.sync += settled.eq(taken)
+        for n in range(p.blocks):
+            with m.If(self.hide & (way[0] == n)):
+                m.d.sync += hidden[n].eq(1)
+            # A slot that was taken is seen to be busy by now.
+            with m.Elif((refused & (last == n)) | settled[n]):
+                m.d.sync += hidden[n].eq(0)
+            with m.If(self.unread & (gone == n)):
+                m.d.sync += never[n].eq(0)
         return m
 
-    def _room(self, m, never):
+    def _wanted(self, m, wanted, refused, looks):
+        """Count the slots that are hidden and not taken: two more may be when that is known."""
+        count = Signal(range(wanted + 1))
+        m.d.sync += [
+            count.eq(count + self.hide - refused - (self.free.valid & self.free.ready)),
+            looks.eq(count < wanted - 2),
+        ]
+
+    def _room(self, m, never, joined, taken):
         """Count the blocks that nobody has read."""
         count = Signal(range(self.parameters.blocks + 1))
-        begins = self.fresh & ~self.join
-        reads = self.join & ~self.fresh & never.bit_select(self.join_slot, 1)
+        begins, reads = Signal(), Signal()
         m.d.sync += [
+            begins.eq(self.fresh & ~self.join),
+            reads.eq((joined & ~taken & never).any()),
             count.eq(count + begins - reads - self.unread),
             self.room.eq(count < self.parameters.blocks // 2),
         ]
 
-    def _count(self, m, waiting, once, never):
+    def _count(self, m, busy, once, never, joined, taken):
         """One counter of waiting reads for each slot."""
         p = self.parameters
+        released = Signal(p.blocks)
         for n in range(p.blocks):
             count = Signal(range(p.reads + 4), name=f"count_{n}")
-            joins, leaves = Signal(name=f"joins_{n}"), Signal(name=f"leaves_{n}")
-            m.d.comb += [
-                joins.eq(self.join & (self.join_slot == n)),
-                leaves.eq(self.release & (self.release_slot == n)),
-                waiting[n].eq(count.any() | self.filling[n]),
+            m.d.sync += [
+                joined[n].eq(self.join & (self.join_slot == n)),
+                taken[n].eq(self.fresh & (self.join_slot == n)),
+                released[n].eq(self.release & (self.release_slot == n)),
+                busy[n].eq(count.any() | self.filling[n]),
             ]
-            with m.If(joins ^ leaves):
-                m.d.sync += count.eq(Mux(joins, count + 1, count - 1))
-            taken = self.fresh & (self.join_slot == n)
-            with m.If(taken):
-                m.d.sync += [once[n].eq(self.join), never[n].eq(~self.join)]
-            with m.Elif(joins):
+            with m.If(joined[n] ^ released[n]):
+                m.d.sync += count.eq(Mux(joined[n], count + 1, count - 1))
+            with m.If(taken[n]):
+                m.d.sync += [once[n].eq(joined[n]), never[n].eq(~joined[n])]
+            with m.Elif(joined[n]):
                 m.d.sync += [once[n].eq(never[n]), never[n].eq(0)]
-            with m.If(taken):
+            with m.If(taken[n]):
                 m.d.sync += self.filling[n].eq(1)
             with m.Elif(self.filled & (self.filled_slot == n)):
                 m.d.sync += self.filling[n].eq(0)

@@ -1,15 +1,17 @@
 """Which view an address belongs to, and which block and line of it."""
 
 from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.formats.planes import BLOCK_BITS
 from lamina.formats.views import (
     GRANULE_LINES_BITS,
     VIEW_INDEX_BITS,
     message_layout,
     place_layout,
 )
+from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
 
 __all__ = ["ViewLookup"]
 
@@ -27,10 +29,11 @@ class ViewLookup(wiring.Component):
         From `ViewTable`; where windows overlap, the one of the lowest index counts.
     index, view
         Of the view in the table.
-    o, o_valid : Out
-        `place_layout`; whether the block is one of the view's is not checked.
-    advance : In
-        Moves the stages.
+    o : Out(stream of place_layout)
+        Whether the block is one of the view's is not checked. A slice is the last of the stages:
+        what stalls behind it is known to those before it from a register.
+    advance : Out
+        The stages move, and all before them.
     """
 
     def __init__(self, parameters):
@@ -46,9 +49,8 @@ class ViewLookup(wiring.Component):
                 "limit": In((p.granule_bits + 1) * p.views),
                 "index": Out(VIEW_INDEX_BITS),
                 "view": In(p.view),
-                "o": Out(place_layout(p.view)),
-                "o_valid": Out(1),
-                "advance": In(1),
+                "o": Out(stream.Signature(place_layout(p.view))),
+                "advance": Out(1),
             }
         )
 
@@ -76,28 +78,28 @@ class ViewLookup(wiring.Component):
                 found.eq(hits.any()),
                 index.eq(self.index),
             ]
-            self._place(m, message[1], line[1], valid[1], found, index)
+        m.submodules.last = last = SkidBuffer(SkidBufferParameters(shape=self.o.p.shape()))
+        wiring.connect(m, last.o, wiring.flipped(self.o))
+        m.d.comb += [self.advance.eq(last.i.ready), last.i.valid.eq(valid[1])]
+        self._place(m, last.i.p, message[1], line[1], found, index)
         return m
 
-    def _place(self, m, message, line, valid, found, index):
+    def _place(self, m, place, message, line, found, index):
         """Third stage: how far the address is into the window."""
         granules = Signal(self.parameters.granule_bits)
         m.d.comb += granules.eq(line[GRANULE_LINES_BITS:] - self.view.first)
         offset = Cat(line[:GRANULE_LINES_BITS], granules)
-        m.d.sync += [
-            self.o.message.eq(message),
-            self.o.mapped.eq(found),
-            self.o.index.eq(index),
-            self.o.view.eq(self.view),
-            self.o_valid.eq(valid),
+        m.d.comb += [
+            place.message.eq(message),
+            place.mapped.eq(found),
+            place.index.eq(index),
+            place.view.eq(self.view),
         ]
-        with m.Switch(self.view.lines_shift):
-            for shift in range(5):
-                with m.Case(shift):
-                    m.d.sync += [
-                        self.o.line.eq(offset[:shift]),
-                        # One bit more than a block's number has: what is cut off is not small.
-                        self.o.block.eq(
-                            Cat(offset[shift : shift + 32], offset[shift + 32 :].any())
-                        ),
-                    ]
+        # Kept: the slice's multiplexer is not to become one with the shift.
+        shifted = Signal(len(offset), attrs={"keep": 1})
+        # A block has one bit more than its number: what is cut off is not small.
+        m.d.comb += [
+            shifted.eq(offset >> self.view.lines_shift),
+            place.block.eq(Cat(shifted[:BLOCK_BITS], shifted[BLOCK_BITS:].any())),
+            place.line.eq(offset[:4] & ((1 << self.view.lines_shift) - 1)[:4]),
+        ]

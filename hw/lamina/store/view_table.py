@@ -1,5 +1,7 @@
 """The device's view table: entries as software writes them, and as the device uses them."""
 
+from itertools import pairwise
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -47,10 +49,11 @@ class ViewTable(wiring.Component):
         Which of an entry's words is written or read.
     write_enable, write_data : In
     read_data : Out
-        The word one cycle after ``entry`` and ``word``. Of the control word, bit 0 says whether the
-        entry is in force: not if it contradicts itself.
+        The word two cycles after ``entry`` and ``word``. Of the control word, bit 0 says whether
+        the entry is in force: not if it contradicts itself.
     commit : In
-        Put ``entry`` into force as its words are now, or out of it. ``busy`` is up meanwhile.
+        Put ``entry`` into force as its words are now, or out of it. ``busy`` is up meanwhile, and
+        ``entry`` stays.
     valid, first, limit : Out
         Of each view: in force, its first granule and the one behind its last.
     index, enable : In
@@ -81,16 +84,17 @@ class ViewTable(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         words = self._words(m)
-        control = data.View(control_layout(), words[0])
         view, good = Signal(self.parameters.view), Signal()
-        self._derive(m, control, words, view, good)
+        self._derive(m, words, view, good)
         m.submodules.views = views = BlockMemory(
             BlockMemoryParameters(width=view.shape().size, depth=self.parameters.views)
         )
-        held, held_good, limit = Signal.like(view), Signal(), Signal(40)
+        bits = self.parameters.granule_bits
+        lines, granules, limit, inside = Signal(40), Signal(30), Signal(40), Signal()
+        chosen = Signal(self.parameters.views)
         m.d.comb += [
             views.write_address.eq(self.entry),
-            views.write_data.eq(held),
+            views.write_data.eq(view),
             views.read_enable.eq(self.enable),
             views.read_address.eq(self.index),
             self.view.eq(views.read_data),
@@ -100,28 +104,29 @@ class ViewTable(wiring.Component):
             with m.State("IDLE"):
                 with m.If(self.commit):
                     m.next = "READ"
-            with m.State("READ"):
-                m.next = "DERIVE"
-            with m.State("DERIVE"):
-                m.d.sync += [held.eq(view), held_good.eq(good)]
-                m.next = "LIMIT"
-            with m.State("LIMIT"):
-                # Lines of the window in granules, rounded up.
-                lines = (held.blocks << held.lines_shift) + ((1 << GRANULE_LINES_BITS) - 1)
-                m.d.sync += limit.eq(held.first + (lines >> GRANULE_LINES_BITS))
-                m.next = "WRITE"
+            # The words are read, the view is made of them in three steps, its end in four.
+            steps = ("READ", "FORMAT", "KEEP", "DERIVE", "LINES", "GRANULES", "LIMIT", "CHECK")
+            for step, then in pairwise((*steps, "WRITE")):
+                with m.State(step):
+                    m.next = then
             with m.State("WRITE"):
                 m.d.comb += views.write_enable.eq(1)
-                bits = self.parameters.granule_bits
-                overflow = limit >> (bits + 1)
                 for v in range(self.parameters.views):
-                    with m.If(self.entry == v):
+                    with m.If(chosen[v]):
                         m.d.sync += [
-                            self.valid[v].eq(held_good & ~overflow.any()),
-                            self.first.word_select(v, bits).eq(held.first),
+                            self.valid[v].eq(good & inside),
+                            self.first.word_select(v, bits).eq(view.first),
                             self.limit.word_select(v, bits + 1).eq(limit),
                         ]
                 m.next = "IDLE"
+        m.d.sync += [
+            chosen.eq(1 << self.entry),
+            lines.eq(view.blocks << view.lines_shift),
+            # Rounded up.
+            granules.eq((lines + ((1 << GRANULE_LINES_BITS) - 1)) >> GRANULE_LINES_BITS),
+            limit.eq(granules + view.first),
+            inside.eq(~(limit >> (bits + 1)).any()),
+        ]
         return m
 
     def _words(self, m):
@@ -144,62 +149,62 @@ class ViewTable(wiring.Component):
             words.append(memory.read_data)
         with m.Switch(chosen):
             with m.Case(0):
-                m.d.comb += self.read_data.eq(Cat(self.valid.bit_select(entry, 1), words[0][1:]))
+                m.d.sync += self.read_data.eq(Cat(self.valid.bit_select(entry, 1), words[0][1:]))
             for w in range(1, ENTRY_WORDS):
                 with m.Case(w):
-                    m.d.comb += self.read_data.eq(words[w])
+                    m.d.sync += self.read_data.eq(words[w])
+            with m.Default():
+                m.d.sync += self.read_data.eq(0)
         return words
 
-    def _derive(self, m, control, words, view, good):
-        """Make a view of an entry; ``good`` if the entry makes sense."""
+    def _derive(self, m, words, view, good):
+        """Make a view of an entry in three steps; ``good`` if the entry makes sense."""
         p = self.parameters
+        control = data.View(control_layout(), words[0])
         host, store = Cat(words[2], words[3]), Cat(words[4], words[5])
-        keep, fits = Signal(5), Signal()
-        shift = Signal(3)  # log2 of k, rounded up
-        whole, container = Signal(), Signal()
-        least = Mux(view.wide, Mux(view.bfloat, 9, 6), 1)
-        m.d.comb += [
+        whole, container, planes, least = Signal(), Signal(), Signal(5), Signal(5)
+        wide, bfloat, keep = Signal(), Signal(), Signal(5)
+        nearest, shift, side = Signal(), Signal(3), Signal(3)  # shift: log2 of k, rounded up
+        known, crooked, based, stored, fits = Signal(), Signal(16), Signal(), Signal(), Signal()
+        m.d.sync += [
+            wide.eq(control.format >= FORMAT_FP16),
+            bfloat.eq(control.format == FORMAT_BF16),
+            planes.eq(Mux(control.format >= FORMAT_FP16, FLOAT_PLANES, control.format)),
+            least.eq(
+                Mux(control.format == FORMAT_BF16, 9, Mux(control.format == FORMAT_FP16, 6, 1))
+            ),
             container.eq((control.kind == ViewKind.FULL) | (control.kind == ViewKind.CONTAINER)),
             whole.eq(control.kind == ViewKind.FULL),
-            view.wide.eq(control.format >= FORMAT_FP16),
-            view.bfloat.eq(control.format == FORMAT_BF16),
-            view.planes.eq(Mux(view.wide, FLOAT_PLANES, control.format)),
-            keep.eq(Mux(whole, view.planes, control.keep)),
+            known.eq(control.valid & (control.format >= 2) & (control.format <= FORMAT_BF16)),
+            crooked.eq(store[6:22] & ((Const(1, 16) << control.row_shift) - 1)[:16]),
+            based.eq((words[1] != 0) & ~host[: GRANULE_LINES_BITS + 6].any()),
+            stored.eq(~store[:6].any()),
+            fits.eq(~(host >> p.device_bits).any() & ~(store >> p.address_bits).any()),
+        ]
+        m.d.comb += side.eq(Mux(wide, 4, 3))
+        kept = Mux(whole, planes, control.keep)
+        m.d.sync += [keep.eq(kept), nearest.eq(control.nearest & (kept < planes)), shift.eq(0)]
+        for power in range(4):
+            with m.If(kept > (1 << power)):
+                m.d.sync += shift.eq(power + 1)
+        rounded = Signal()  # the codes are put together as containers, whatever the view is
+        m.d.comb += rounded.eq(container | nearest)
+        m.d.sync += [
+            view.wide.eq(wide),
+            view.bfloat.eq(bfloat),
+            view.planes.eq(planes),
             view.keep.eq(keep),
-            view.nearest.eq(control.nearest & (keep < view.planes)),
-            view.read.eq(keep + view.nearest),
+            view.nearest.eq(nearest),
+            view.read.eq(keep + nearest),
             view.kind.eq(control.kind),
             view.blocks.eq(words[1]),
             view.first.eq(host >> (GRANULE_LINES_BITS + 6)),
             view.store.eq(store >> 6),
             view.row_shift.eq(control.row_shift),
-        ]
-        for power in range(4):
-            with m.If(keep > (1 << power)):
-                m.d.comb += shift.eq(power + 1)
-        side = Mux(view.wide, 4, 3)
-        rounded = Signal()  # the codes are put together as containers, whatever the view is
-        m.d.comb += [
-            rounded.eq(container | view.nearest),
             view.lines_shift.eq(Mux(container, side, shift)),
             view.group.eq(Mux(rounded, side, Mux(control.kind == ViewKind.PLANES, 0, shift))),
-            view.width.eq(
-                Mux(container, view.planes, Mux(view.nearest, 1 << side, Const(1, 5) << shift))
-            ),
-        ]
-        crooked = store[6:22] & ((Const(1, 16) << control.row_shift) - 1)[:16]
-        m.d.comb += [
-            fits.eq(~(host >> p.device_bits).any() & ~(store >> p.address_bits).any()),
+            view.width.eq(Mux(container, planes, Mux(nearest, 1 << side, Const(1, 5) << shift))),
             good.eq(
-                control.valid
-                & (control.format >= 2)
-                & (control.format <= FORMAT_BF16)
-                & (keep >= least)
-                & (keep <= view.planes)
-                & (view.blocks != 0)
-                & ~host[: GRANULE_LINES_BITS + 6].any()
-                & ~store[:6].any()
-                & ~crooked.any()
-                & fits
+                known & ~crooked.any() & based & stored & fits & (keep >= least) & (keep <= planes)
             ),
         ]

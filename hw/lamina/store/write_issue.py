@@ -1,7 +1,7 @@
 """Writes staged blocks to memory, plane by plane, with byte strobes and without reading."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.bus.axi4 import BURST_INCR, address_layout, write_data_layout
@@ -9,10 +9,18 @@ from lamina.formats.planes import BEAT_BYTES, BLOCK_CODES
 from lamina.formats.views import BLOCK_ROWS, access_layout
 from lamina.store.plane_buffer import exchange, turn_of
 from lamina.store.write_gather import staged_layout
+from lamina.stream.buffer import Queue, QueueParameters
 
 __all__ = ["WriteIssue"]
 
 _BEAT_SHIFT = BEAT_BYTES.bit_length() - 1
+#: So many beats wait for memory: more than cycles from a free place to the beat that takes it.
+_BEATS = 16
+
+#: A row on its way to memory: where its words lie, the lines to be written, 16-bit codes.
+_BEAT = {"valid": 1, "turn": 4, "good": BLOCK_ROWS, "wide": 1}
+#: A slot of which ``row`` + 1 rows are left, ``step`` beats apart.
+_JOB = {"row": 4, "step": BLOCK_ROWS, "good": BLOCK_ROWS, "wide": 1}
 
 
 class WriteIssue(wiring.Component):
@@ -24,19 +32,18 @@ class WriteIssue(wiring.Component):
     -------
     tail : In
         Slots taken since reset.
-    begun : Out
-        Slots whose planes are on their way: no line joins them any more.
-    staged_slot, staged_read, staged
-        The block of a slot, a cycle after it is asked for.
-    lines, poisoned : In
-        Of each slot; poisoned lines are not written.
+    begun, begins : Out
+        Slots whose planes are on their way; with ``begins`` the next one is taken, and no line
+        joins it from the next cycle on.
+    staged_slot, staged
+        What is known of a slot, a cycle after it is asked for; poisoned lines are not written.
     read_enable, read, read_data
         Of the write buffer.
     expect : Out(stream)
         Planes of the slots, as they are begun: so many answers will come.
     aw, w : Out(streams)
 
-    Timing: a beat a cycle, three cycles from slot to slot.
+    Timing: a beat a cycle, four cycles from slot to slot.
     """
 
     def __init__(self, parameters):
@@ -45,11 +52,9 @@ class WriteIssue(wiring.Component):
             {
                 "tail": In(p.write_slot_bits + 1),
                 "begun": Out(p.write_slot_bits + 1),
+                "begins": Out(1),
                 "staged_slot": Out(p.write_slot_bits),
-                "staged_read": Out(1),
                 "staged": In(staged_layout(p.beat_bits)),
-                "lines": In(BLOCK_ROWS * p.write_blocks),
-                "poisoned": In(BLOCK_ROWS * p.write_blocks),
                 "read_enable": Out(1),
                 "read": Out(access_layout(p.write_slot_bits)),
                 "read_data": In(BLOCK_CODES),
@@ -62,59 +67,91 @@ class WriteIssue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        slot, job = Signal(p.write_slot_bits), Signal(self.staged.shape())
-        strobes, fire = Signal(BEAT_BYTES), Signal()
-        read_valid, turn, w_free = Signal(), Signal(4), Signal()
+        job = Signal(data.StructLayout(_JOB | {"address": p.beat_bits}))
+        # Registers: there is a slot to begin; one has begun; its planes go; the last one is next.
+        pending, busy, issuing, last = Signal(), Signal(), Signal(), Signal()
+        fire, room = Signal(), Signal()
         m.d.comb += [
-            w_free.eq(self.w.ready | ~self.w.valid),
-            self.staged_slot.eq(self.begun),
+            self.begins.eq(pending & ~busy),
+            fire.eq(issuing & room & (self.aw.ready | ~self.aw.valid)),
             self.expect.payload.eq(self.staged.planes),
             self.read_enable.eq(fire),
-            self.read.slot.eq(slot),
-            self.read.index.eq(job.planes - 1),
+            self.read.slot.eq(self.staged_slot),
+            self.read.index.eq(job.row),
             self.read.group.eq(Mux(job.wide, 4, 3)),
         ]
+        m.d.sync += pending.eq(self.begun != self.tail)
         with m.If(self.aw.ready):
             m.d.sync += self.aw.valid.eq(0)
         with m.FSM(name="issue"):
             with m.State("IDLE"):
-                m.d.comb += self.staged_read.eq(1)
-                m.d.sync += slot.eq(self.begun)
-                with m.If(self.begun != self.tail):
-                    m.d.sync += self.begun.eq(self.begun + 1)
-                    m.next = "LOAD"
-            with m.State("LOAD"):
-                m.d.comb += self.expect.valid.eq(1)
-                m.d.sync += job.eq(self.staged)
-                good = self.lines.word_select(slot, BLOCK_ROWS)
-                good &= ~self.poisoned.word_select(slot, BLOCK_ROWS)
-                narrow = Cat(good[n // 8] for n in range(BEAT_BYTES))
-                wide = Cat(good[n // 4] for n in range(BEAT_BYTES))
-                m.d.sync += strobes.eq(Mux(self.staged.wide, wide, narrow))
-                with m.If(self.expect.ready):
-                    m.next = "PLANES"
-            with m.State("PLANES"):
-                m.d.comb += fire.eq((~read_valid | w_free) & (self.aw.ready | ~self.aw.valid))
-                with m.If(fire):
-                    # Plane p is row N - 1 - p: what is left of ``planes`` is its row plus one.
+                with m.If(self.begins):
                     m.d.sync += [
-                        job.planes.eq(job.planes - 1),
-                        job.address.eq(job.address + (1 << job.row_shift)),
-                        self.aw.valid.eq(1),
-                        self.aw.p.addr.eq(job.address << _BEAT_SHIFT),
-                        self.aw.p.size.eq(p.axi.size),
-                        self.aw.p.burst.eq(BURST_INCR),
+                        busy.eq(1),
+                        self.staged_slot.eq(self.begun),
+                        self.begun.eq(self.begun + 1),
                     ]
-                    with m.If(job.planes == 1):
-                        m.next = "IDLE"
-        held = Signal(BEAT_BYTES)
-        with m.If(~read_valid | w_free):
-            m.d.sync += [read_valid.eq(fire), turn.eq(turn_of(self.read)), held.eq(strobes)]
-        with m.If(w_free):
+                    m.next = "READ"
+            with m.State("READ"):
+                m.d.sync += self.expect.valid.eq(1)
+                m.next = "LOAD"
+            with m.State("LOAD"):
+                m.d.sync += [
+                    job.address.eq(self.staged.address),
+                    job.step.eq(1 << self.staged.row_shift),
+                    job.row.eq(self.staged.planes - 1),
+                    job.wide.eq(self.staged.wide),
+                    job.good.eq(self.staged.lines & ~self.staged.poisoned),
+                    last.eq(self.staged.planes == 1),
+                ]
+                with m.If(self.expect.ready):
+                    m.d.sync += [self.expect.valid.eq(0), issuing.eq(1)]
+                    m.next = "IDLE"
+        with m.If(fire):
+            # Plane p is row N - 1 - p.
             m.d.sync += [
-                self.w.valid.eq(read_valid),
-                self.w.p.data.eq(exchange(m, self.read_data, turn)),
-                self.w.p.strb.eq(held),
-                self.w.p.last.eq(1),
+                job.row.eq(job.row - 1),
+                job.address.eq(job.address + job.step),
+                last.eq(job.row == 1),
+                self.aw.valid.eq(1),
+                self.aw.p.addr.eq(job.address << _BEAT_SHIFT),
+                self.aw.p.size.eq(p.axi.size),
+                self.aw.p.burst.eq(BURST_INCR),
             ]
+            with m.If(last):
+                m.d.sync += [issuing.eq(0), busy.eq(0)]
+        self._beats(m, fire, room, job)
         return m
+
+    def _beats(self, m, fire, room, job):
+        """Follow the rows from the buffer to the port, with the lines that they are written of."""
+        m.submodules.beats = queue = Queue(
+            QueueParameters(shape=self.w.payload.shape(), depth=_BEATS)
+        )
+        wiring.connect(m, queue.o, wiring.flipped(self.w))
+        # Nothing stalls on its way: a row is read when there is a place for it in the queue.
+        level = Signal(range(_BEATS + 1))
+        words, half = Signal(BLOCK_CODES, reset_less=True), Signal(BLOCK_CODES, reset_less=True)
+        first, *later = beats = [
+            Signal(data.StructLayout(_BEAT), name=f"beat_{n}") for n in range(3)
+        ]
+        m.d.comb += room.eq(~level[-1])
+        m.d.sync += [
+            level.eq(level + fire - (self.w.valid & self.w.ready)),
+            first.valid.eq(fire),
+            first.turn.eq(turn_of(self.read)),
+            first.good.eq(job.good),
+            first.wide.eq(job.wide),
+            Cat(later).eq(Cat(beats)),
+            words.eq(self.read_data),
+            half.eq(exchange(m, words, beats[1].turn, (2, 3))),
+        ]
+        beat = beats[-1]
+        narrow = Cat(beat.good[n // 8] for n in range(BEAT_BYTES))
+        wide = Cat(beat.good[n // 4] for n in range(BEAT_BYTES))
+        m.d.comb += [
+            queue.i.valid.eq(beat.valid),
+            queue.i.p.data.eq(exchange(m, half, beat.turn, (0, 1))),
+            queue.i.p.strb.eq(Mux(beat.wide, wide, narrow)),
+            queue.i.p.last.eq(1),
+        ]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Shape, ShapeLike, Signal
+from amaranth.hdl import Cat, Module, Shape, ShapeLike, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -53,25 +53,24 @@ class Arbiter(wiring.Component):
         count = self.parameters.inputs
         inputs = [getattr(self, f"i_{n}") for n in range(count)]
         turn, advance = Signal(range(count)), Signal()
+        granted = Signal(count)  # those before which nobody is, whether they want to or not
         m.d.comb += advance.eq(self.o.ready | ~self.o.valid)
-        with m.If(advance):
-            m.d.sync += self.o.valid.eq(0)
         with m.Switch(turn):
             for first in range(count):
+                order = [(first + n) % count for n in range(count)]
                 with m.Case(first):
-                    order = [(first + n) % count for n in range(count)]
                     for place, n in enumerate(order):
                         before = [inputs[k].valid for k in order[:place]]
-                        chosen = Signal(name=f"chosen_{first}_{n}")
-                        m.d.comb += chosen.eq(advance)
-                        for valid in before:
-                            with m.If(valid):
-                                m.d.comb += chosen.eq(0)
-                        m.d.comb += inputs[n].ready.eq(chosen)
-                        with m.If(chosen & inputs[n].valid):
-                            m.d.sync += [
-                                self.o.valid.eq(1),
-                                self.o.payload.eq(inputs[n].payload),
-                                turn.eq((n + 1) % count),
-                            ]
+                        m.d.comb += granted[n].eq(~Cat(before).any())
+        with m.If(advance):
+            # Without a beat the payload is anyone's: so nothing but ``advance`` is its enable.
+            m.d.sync += [
+                self.o.valid.eq(Cat(source.valid for source in inputs).any()),
+                self.o.payload.eq(inputs[-1].payload),
+            ]
+            for n, source in enumerate(inputs):
+                with m.If(granted[n] & source.valid):
+                    m.d.sync += [self.o.payload.eq(source.payload), turn.eq((n + 1) % count)]
+        for n, source in enumerate(inputs):
+            m.d.comb += source.ready.eq(granted[n] & advance)
         return m

@@ -138,13 +138,16 @@ class Queue(wiring.Component):
         m.submodules.rows = rows = BlockMemory(memory)
         enter, leave = self.i.valid & self.i.ready, self.o.valid & self.o.ready
         advance, waiting = Signal(), Signal()
+        depth = self.parameters.depth
+        full = self.level[-1] if depth & (depth - 1) == 0 else self.level == depth
         m.d.comb += [
-            self.i.ready.eq(self.level != self.parameters.depth),
+            self.i.ready.eq(~full),
             advance.eq(self.o.ready | ~self.o.valid),
             waiting.eq(self.level != self.o.valid),
             rows.write_enable.eq(enter),
             rows.write_data.eq(self.i.payload),
-            rows.read_enable.eq(advance & waiting),
+            # For nothing, if none waits.
+            rows.read_enable.eq(advance),
             self.o.payload.eq(rows.read_data),
         ]
         with m.If(enter ^ leave):
@@ -153,7 +156,7 @@ class Queue(wiring.Component):
             m.d.sync += self.o.valid.eq(waiting)
         for enable, address in (
             (rows.write_enable, rows.write_address),
-            (rows.read_enable, rows.read_address),
+            (advance & waiting, rows.read_address),
         ):
             pointer = Signal(memory.address_bits)
             m.d.comb += address.eq(pointer)

@@ -17,10 +17,15 @@ _SHALLOW = 64
 
 @dataclass(frozen=True, kw_only=True)
 class BlockMemoryParameters:
-    """``width`` bits a row, ``depth`` rows."""
+    """``width`` bits a row, ``depth`` rows.
+
+    ``apart``: nothing is made of a row that is read in the cycle in which it is written. Without
+    this promise an FPGA's block RAM gets registers and multiplexers around it.
+    """
 
     width: int = 64
     depth: int = 512
+    apart: bool = False
 
     def __post_init__(self):
         check_range("width", self.width, 1, 4096)
@@ -63,7 +68,7 @@ class BlockMemory(wiring.Component):
         The row is read at the clock edge; ``read_data`` keeps its value while not enabled.
     read_data : Out
         The row, one cycle after its address. A row read in the cycle in which it is written gives
-        the old data.
+        the old data, or, if the parameters keep them ``apart``, anything.
     """
 
     def __init__(self, parameters: BlockMemoryParameters):
@@ -81,11 +86,12 @@ class BlockMemory(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        p = self.parameters
+        attributes = {"ram_style": "distributed"} if p.shallow else {}
+        if p.apart:
+            attributes["no_rw_check"] = 1
         m.submodules.rows = rows = memory.Memory(
-            shape=unsigned(self.parameters.width),
-            depth=self.parameters.depth,
-            init=[],
-            attrs={"ram_style": "distributed"} if self.parameters.shallow else {},
+            shape=unsigned(p.width), depth=p.depth, init=[], attrs=attributes
         )
         write, read = rows.write_port(), rows.read_port()
         m.d.comb += [

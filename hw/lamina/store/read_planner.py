@@ -1,0 +1,127 @@
+"""Plans the reads that wait: which groups of their block make their line, and when they are due."""
+
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.formats.views import read_layout
+from lamina.store.read_plan import add_form, add_plan, form_layout, plan_layout
+from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
+
+__all__ = ["ReadPlanner", "planned_layout"]
+
+
+def planned_layout(parameters) -> data.StructLayout:
+    """Return a read with its plan: due when ``target`` beats have come, at once if ``empty``.
+
+    ``continues``: it begins with what the read before it left over.
+    """
+    return data.StructLayout(
+        {
+            "read": read_layout(parameters.slot_bits),
+            "plan": plan_layout(),
+            "target": unsigned(parameters.sequence_bits),
+            "empty": unsigned(1),
+            "continues": unsigned(1),
+        }
+    )
+
+
+class ReadPlanner(wiring.Component):
+    """Three ranks and a slice: take a read, number its form, plan its steps.
+
+    Parameters: `DeviceParameters`.
+
+    Members
+    -------
+    i : In(stream of read_layout)
+    start_slot, start_enable : Out
+    start : In
+        Beats that had been ordered when the fetch of the block in a slot was, a cycle later.
+    o : Out(stream of planned_layout)
+
+    Timing: a read a cycle, four cycles to its plan. A register tells ``i`` what stalls ``o``.
+    """
+
+    def __init__(self, parameters):
+        self.parameters = p = parameters
+        super().__init__(
+            {
+                "i": In(stream.Signature(read_layout(p.slot_bits))),
+                "start_slot": Out(p.slot_bits),
+                "start_enable": Out(1),
+                "start": In(p.sequence_bits),
+                "o": Out(stream.Signature(planned_layout(p))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.slice = last = SkidBuffer(SkidBufferParameters(shape=self.o.p.shape()))
+        wiring.connect(m, last.o, wiring.flipped(self.o))
+        moves, planned = last.i.ready, Signal(self.o.p.shape())
+        head, read = (Signal(self.i.p.shape(), name=name) for name in ("head", "read"))
+        valid = Signal(3)
+        form, next_form = Signal(form_layout()), Signal(form_layout())
+        add_form(m, head, next_form)
+        m.d.comb += [
+            self.i.ready.eq(moves),
+            self.start_slot.eq(head.slot),
+            self.start_enable.eq(moves),
+            last.i.valid.eq(valid[-1]),
+            last.i.p.eq(planned),
+            last.i.p.continues.eq(planned.continues & planned.plan.offset[-1] & ~planned.empty),
+        ]
+        entering = Signal.like(planned)
+        self._plan(m, read, form, valid[1] & moves, entering)
+        with m.If(moves):
+            m.d.sync += [
+                valid.eq((valid << 1) | self.i.valid),
+                head.eq(self.i.p),
+                read.eq(head),
+                form.eq(next_form),
+                planned.eq(entering),
+            ]
+        return m
+
+    def _plan(self, m, read, form, moves, planned):
+        """Drive ``planned`` from a read, whose block's start is here."""
+        plan, empty = Signal(plan_layout()), read.unmapped | read.blank
+        add_plan(m, read, form, plan)
+        # A plane as it is has to wait for the planes up to it, anything else for all.
+        needed = Mux(plan.direct, read.line + 1, read.read)
+        m.d.comb += [
+            planned.read.eq(read),
+            planned.plan.eq(plan),
+            planned.empty.eq(empty),
+            planned.target.eq(self.start + needed),
+        ]
+        with m.If(empty):
+            m.d.comb += [planned.plan.steps.eq(0), planned.plan.pairs.eq(0)]
+        self._follow(m, read, moves, planned.continues)
+
+    def _follow(self, m, read, moves, continues):
+        """See whether a line is the one behind the line before it.
+
+        Then, if it begins within a group, the line before ended with that. A slot that was fetched
+        anew in between has another start.
+        """
+        slot, line, start, valid = (
+            Signal.like(value, name=f"before_{name}")
+            for name, value in (
+                ("slot", read.slot),
+                ("line", read.line),
+                ("start", self.start),
+                ("valid", moves),
+            )
+        )
+        m.d.comb += continues.eq(
+            valid & (read.slot == slot) & (self.start == start) & (read.line == line + 1)
+        )
+        with m.If(moves):
+            m.d.sync += [
+                slot.eq(read.slot),
+                line.eq(read.line),
+                start.eq(self.start),
+                valid.eq(~read.unmapped & ~read.blank),
+            ]

@@ -1,0 +1,85 @@
+"""Where writes wait: their data from the time they are taken, their orders once they are placed."""
+
+from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.formats.views import write_layout
+from lamina.stream.buffer import Queue, QueueParameters
+
+__all__ = ["WriteQueue", "order_layout"]
+
+
+def order_layout(beat_bits: int) -> data.StructLayout:
+    """Return a write in its turn.
+
+    ``same``: of the block of the one before that is not dropped. ``whole``: nothing but to be
+    written, neither partial nor to be dropped.
+    """
+    return data.StructLayout(
+        {"write": write_layout(beat_bits), "same": unsigned(1), "whole": unsigned(1)}
+    )
+
+
+class WriteQueue(wiring.Component):
+    """Two queues of one depth; a write has its place in both from when its data are taken.
+
+    Parameters: `DeviceParameters`.
+
+    Members
+    -------
+    i, i_valid : In
+        `write_layout`; always taken.
+    payload : In(stream)
+        Data of the writes, in their order, three cycles before them or more.
+    order : Out(stream of order_layout)
+    data : Out(stream)
+        Of the same writes: there when their orders are.
+    load : Out
+        How full the queue is, in quarters.
+    """
+
+    def __init__(self, parameters):
+        self.parameters = p = parameters
+        super().__init__(
+            {
+                "i": In(write_layout(p.beat_bits)),
+                "i_valid": In(1),
+                "payload": In(stream.Signature(p.payload_layout)),
+                "order": Out(stream.Signature(order_layout(p.beat_bits))),
+                "data": Out(stream.Signature(p.payload_layout)),
+                "load": Out(2),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+        m.submodules.orders = orders = Queue(
+            QueueParameters(shape=order_layout(p.beat_bits), depth=p.writes)
+        )
+        m.submodules.payloads = payloads = Queue(
+            QueueParameters(shape=p.payload_layout, depth=p.writes)
+        )
+        wiring.connect(m, orders.o, wiring.flipped(self.order))
+        wiring.connect(m, payloads.o, wiring.flipped(self.data))
+        # Data are on their way to their queue for a cycle: places are counted when they are given.
+        level = Signal(range(p.writes + 1))
+        enter, leave = self.payload.valid & self.payload.ready, self.data.valid & self.data.ready
+        m.d.comb += [
+            self.payload.ready.eq(~level[-1]),
+            self.load.eq(level[-3:-1] | level[-1].replicate(2)),
+        ]
+        key, last_key = Cat(self.i.block, self.i.index), Signal(38)
+        m.d.sync += [
+            level.eq(level + enter - leave),
+            payloads.i.payload.eq(self.payload.payload),
+            payloads.i.valid.eq(enter),
+            orders.i.p.write.eq(self.i),
+            orders.i.p.same.eq(key == last_key),
+            orders.i.p.whole.eq(~self.i.drop & ~self.i.message.partial),
+            orders.i.valid.eq(self.i_valid),
+        ]
+        with m.If(self.i_valid & ~self.i.drop):
+            m.d.sync += last_key.eq(key)
+        return m

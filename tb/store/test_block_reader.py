@@ -1,0 +1,38 @@
+"""The reader of blocks by itself."""
+
+from amaranth.sim import Simulator
+
+from lamina.formats.views import ViewKind
+from lamina.store.block_reader import BlockReader
+from lamina.store.device import DeviceParameters
+
+PARAMETERS = DeviceParameters(address_bits=24, device_bits=30, blocks=8, reads=16)
+
+
+def test_an_unmapped_read_behind_a_packed_one_is_one_line():
+    """Its slot and line look as if it began with what the line before has left over."""
+    dut, lines, pieces = BlockReader(PARAMETERS), [], []
+    packed = {"slot": 0, "kind": ViewKind.PACKED, "keep": 3, "read": 3, "width": 4, "group": 2}
+    reads = [packed | {"tag": 1, "line": 0}, packed | {"tag": 2, "line": 1, "unmapped": 1}]
+
+    async def process(ctx):
+        ctx.set(dut.line.ready, 1)
+        ctx.set(dut.piece.ready, 1)
+        for _ in range(60):
+            ctx.set(dut.i.valid, bool(reads))
+            for name, value in (reads[0] if reads else {}).items():
+                ctx.set(dut.i.p[name], value)
+            if ctx.get(dut.line.valid):
+                lines.append((ctx.get(dut.line.p.tag), ctx.get(dut.line.p.unmapped)))
+            if ctx.get(dut.piece.valid) and ctx.get(dut.piece.p.last):
+                pieces.append(ctx.get(dut.piece.p.tag))
+            taken = reads and ctx.get(dut.i.ready)
+            await ctx.tick()
+            if taken:
+                reads.pop(0)
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(process)
+    simulator.run()
+    assert (lines, pieces) == ([(2, 1)], [1])
