@@ -44,7 +44,8 @@ class BlockFetch(wiring.Component):
     lines_enable, lines_slot, lines : Out
         The poisoned lines of the block in a slot, told before its first address goes out.
 
-    Timing: an address a cycle; the first one is valid the cycle after its order came, if nothing
+    Timing: an address a cycle, of blocks of one plane that had to wait and are no neighbours every
+    other cycle; the first one is valid the cycle after its order came, if nothing
     is poisoned and no order is before it. Since poison is looked up before data are read, and a
     write clears it after its data are in memory, bad data are never taken for good ones.
     """
@@ -89,10 +90,12 @@ class BlockFetch(wiring.Component):
                 & ~self.poisoned
                 & (waits.blocks != min(self.parameters.blocks, 1 << RUN_BLOCKS_BITS) - 1)
             ),
-            pop.eq(queued.valid & (free | ~wait_valid | grows) & ~busy),
+            # Whether a run starts now is known too late to begin the next one, but not to grow it.
+            pop.eq(queued.valid & (~wait_valid | grows) & ~busy),
             queued.ready.eq(pop),
             self.started.valid.eq(free & (wait_valid | bypass)),
-            self.started.payload.eq(waits),
+            self.started.p.order.eq(waits.order),
+            self.started.p.blocks.eq(waits.blocks + pop),
             self.ar.valid.eq(valid & checked),
             self.ar.p.addr.eq(job.order.address << _BEAT_SHIFT),
             self.ar.p.len.eq(job.blocks),
@@ -101,11 +104,12 @@ class BlockFetch(wiring.Component):
         ]
         with m.If(~wait_valid):
             m.d.comb += [self.started.p.order.eq(self.i), self.started.p.blocks.eq(0)]
-        # One that is taken while the run before it starts begins the next one.
-        with m.If(free | ~wait_valid):
-            m.d.sync += [wait_valid.eq(pop), waits.order.eq(queued.p.order), waits.blocks.eq(0)]
-        with m.Elif(pop):
+        with m.If(pop):
             m.d.sync += waits.blocks.eq(waits.blocks + 1)
+        with m.If(~wait_valid):
+            m.d.sync += [wait_valid.eq(pop), waits.order.eq(queued.p.order), waits.blocks.eq(0)]
+        with m.Elif(free):
+            m.d.sync += wait_valid.eq(0)
         with m.If(self.ar.valid & self.ar.ready):
             m.d.sync += [
                 job.order.count.eq(job.order.count - 1),

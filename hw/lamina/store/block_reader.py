@@ -46,7 +46,7 @@ class BlockReader(wiring.Component):
     piece : Out(stream of piece_layout)
         Groups of which lines are formed, one or two at a time.
     release, release_slot : Out
-        A read is done with its slot.
+        A read was done with its slot in the cycle before.
 
     Timing: a row, or one or two groups, a cycle. A plane is read the cycle after it was written. A
     group that two lines share is read once if the lines are asked for one behind the other.
@@ -84,45 +84,42 @@ class BlockReader(wiring.Component):
         p = self.parameters
         m.submodules.planner = planner = ReadPlanner(p)
         wiring.connect(m, wiring.flipped(self.i), planner.i)
-        job, valid, planned = Signal(planner.o.p.shape()), Signal(), planner.o
-        alone = Signal()
+        job, then, valid, free = self._jobs(m, planner.o)
         # ``left``: groups behind this one. ``there``: nothing is waited for any more.
         left, index, offset = Signal(4), Signal(4), Signal.like(job.plan.offset)
-        there, reached, first = Signal(), Signal(), Signal()
-        pair, last, fire, free, held_free = Signal(), Signal(), Signal(), Signal(), Signal()
+        there, reached, alone, first = Signal(), Signal(), Signal(), Signal()
+        pair, last, fire, held_free = Signal(), Signal(), Signal(), Signal()
+        read = Signal(access_layout(p.slot_bits))
         m.d.comb += [
             pair.eq(job.plan.pairs & left.any()),
             last.eq(~left[1:].any() & (~left[0] | job.plan.pairs)),
             fire.eq(valid & (there | (alone & reached)) & held_free),
             free.eq(~valid | (fire & last)),
-            planned.ready.eq(free),
             self.start_slot.eq(planner.start_slot),
             self.start_enable.eq(planner.start_enable),
             planner.start.eq(self.start),
             # A plane that has not come yet is read again and again, for nothing.
             self.read_enable.eq(valid & held_free),
-            self.read.slot.eq(job.read.slot),
-            self.read.across.eq(~job.plan.direct),
+            self.read.eq(read),
             self.read.index.eq(index),
-            self.read.group.eq(job.read.group),
-            self.release.eq(fire & last & ~job.empty),
-            self.release_slot.eq(job.read.slot),
         ]
-        then = planned.p
         filled = Signal(len(self.filling))
         m.d.comb += filled.eq(self.filled << self.filled_slot)
         m.d.sync += [
+            self.release.eq(fire & last & ~job.empty),
+            self.release_slot.eq(read.slot),
             # A run has had no beat yet in its first cycle: it need not be known then.
             alone.eq(self.alone),
             # A beat that comes now is in the buffer when it is looked for.
             reached.eq(Mux(free, self._reaches(then.target), self._reaches(job.target))),
         ]
-        with m.If(filled.bit_select(job.read.slot, 1)):
+        with m.If(filled.bit_select(read.slot, 1)):
             m.d.sync += there.eq(1)
         with m.If(free):
             m.d.sync += [
-                valid.eq(planned.valid),
-                job.eq(then),
+                read.slot.eq(then.read.slot),
+                read.across.eq(~then.plan.direct),
+                read.group.eq(then.read.group),
                 there.eq(then.empty | (~self.filling | filled).bit_select(then.read.slot, 1)),
                 left.eq(then.plan.steps - then.continues),
                 index.eq(then.plan.first + then.continues),
@@ -139,6 +136,31 @@ class BlockReader(wiring.Component):
         now = {"offset": offset, "first": first, "last": last}
         self._hold(m, job.read, job.plan, now, fire, held_free)
         return m
+
+    def _jobs(self, m, planned):
+        """Keep the read that is served and the next one, in turns, so that the end of one enables
+        few registers; return both, whether there is the first, and what is to tell that it ended.
+
+        Without a read that is served, the next one is ``planned``.
+        """
+        jobs = [Signal(planned.p.shape(), name=f"job_{n}") for n in range(2)]
+        full, now, fill, free = Signal(2), Signal(), Signal(), Signal()
+        job, then, valid = Signal.like(jobs[0]), Signal.like(jobs[0]), Signal()
+        other = Mux(now, full[0], full[1])
+        m.d.comb += [
+            job.eq(Mux(now, jobs[1], jobs[0])),
+            valid.eq(Mux(now, full[1], full[0])),
+            then.eq(Mux(other, Mux(now, jobs[0], jobs[1]), planned.p)),
+            planned.ready.eq(~Mux(fill, full[1], full[0])),
+        ]
+        with m.If(free & valid):
+            m.d.sync += [now.eq(~now), full.bit_select(now, 1).eq(0)]
+        with m.If(planned.valid & planned.ready):
+            m.d.sync += [fill.eq(~fill), full.bit_select(fill, 1).eq(1)]
+        for n, kept in enumerate(jobs):
+            with m.If(~full[n]):  # for nothing, if none comes
+                m.d.sync += kept.eq(planned.p)
+        return job, then, valid, free
 
     def _reaches(self, target):
         """Return whether the beats that have come after this cycle are ``target`` or more."""

@@ -1,6 +1,6 @@
 """The device's way of reads: look the block up, fetch it, keep it, make lines of it."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -212,11 +212,18 @@ class DeviceReads(wiring.Component):
     def _remember(self, m, lookup, fetch, fill, reader):
         """What is known of each slot beside its planes."""
         p = self.parameters
+        # Long before a read of the slot: its first plane is still to be fetched.
+        clean = (
+            Signal.like(fetch.lines_enable),
+            Signal.like(fetch.lines_slot),
+            Signal.like(fetch.lines),
+        )
+        m.d.sync += Cat(*clean).eq(Cat(fetch.lines_enable, fetch.lines_slot, fetch.lines))
         ordered = Signal(p.sequence_bits)
         memories = {
             "starts": (p.sequence_bits, lookup.ordered, lookup.ordered_slot, ordered),
             "errors": (BLOCK_ROWS, fill.write_enable, fill.errors_slot, fill.errors),
-            "lines": (BLOCK_ROWS, fetch.lines_enable, fetch.lines_slot, fetch.lines),
+            "lines": (BLOCK_ROWS, *clean),
         }
         built = {}
         for name, (width, enable, slot, value) in memories.items():
