@@ -119,7 +119,7 @@ def test_every_read_gets_one_drs():
     for offered in (reader.line, reader.piece):
         h.forbid(offered.valid & line(offered.p) & ~in_reader)
     others = (taken(reader.line) & ~line(reader.line.p)) | (pieces & ~line(reader.piece.p))
-    overtaken(h, in_reader, others, 1)
+    overtaken(h, in_reader, others, 2)
 
     ranks = Signal(former.LATENCY)
     with h.m.If(former.i.ready):
