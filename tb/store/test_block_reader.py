@@ -1,17 +1,23 @@
-"""The reader of blocks by itself."""
+"""The planner and the reader of blocks by themselves."""
 
+from amaranth.hdl import Module
+from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
 from lamina.formats.views import ViewKind
 from lamina.store.block_reader import BlockReader
 from lamina.store.device import DeviceParameters
+from lamina.store.read_planner import ReadPlanner
 
 PARAMETERS = DeviceParameters(address_bits=24, device_bits=30, blocks=8, reads=16)
 
 
 def test_an_unmapped_read_behind_a_packed_one_is_one_line():
     """Its slot and line look as if it began with what the line before has left over."""
-    dut, lines, pieces = BlockReader(PARAMETERS), [], []
+    m, lines, pieces = Module(), [], []
+    m.submodules.planner = planner = ReadPlanner(PARAMETERS)
+    m.submodules.reader = dut = BlockReader(PARAMETERS)
+    wiring.connect(m, planner.o, dut.i)
     packed = {"slot": 0, "kind": ViewKind.PACKED, "keep": 3, "read": 3, "width": 4, "group": 2}
     reads = [packed | {"tag": 1, "line": 0}, packed | {"tag": 2, "line": 1, "unmapped": 1}]
 
@@ -19,19 +25,19 @@ def test_an_unmapped_read_behind_a_packed_one_is_one_line():
         ctx.set(dut.line.ready, 1)
         ctx.set(dut.piece.ready, 1)
         for _ in range(60):
-            ctx.set(dut.i.valid, bool(reads))
+            ctx.set(planner.i.valid, bool(reads))
             for name, value in (reads[0] if reads else {}).items():
-                ctx.set(dut.i.p[name], value)
+                ctx.set(planner.i.p[name], value)
             if ctx.get(dut.line.valid):
                 lines.append((ctx.get(dut.line.p.tag), ctx.get(dut.line.p.unmapped)))
             if ctx.get(dut.piece.valid) and ctx.get(dut.piece.p.last):
                 pieces.append(ctx.get(dut.piece.p.tag))
-            taken = reads and ctx.get(dut.i.ready)
+            taken = reads and ctx.get(planner.i.ready)
             await ctx.tick()
             if taken:
                 reads.pop(0)
 
-    simulator = Simulator(dut)
+    simulator = Simulator(m)
     simulator.add_clock(1e-6)
     simulator.add_testbench(process)
     simulator.run()

@@ -87,7 +87,7 @@ def test_every_read_gets_one_drs():
     """
     h = Harness()
     parts = ("front", "lookup", "reads.lookup", "reads.reader", "reads.former", "answers")
-    cut = (*_FREE, "writes", "invalidated", "reads.waiting", "reads.reader.planner")
+    cut = (*_FREE, "writes", "invalidated", "reads.waiting", "reads.planner")
     device = FollowedDevice(h, parts, cut)
     front, lookup, blocks, reader, former, answers = device.parts
     waiting, planner = device.cut[-2:]

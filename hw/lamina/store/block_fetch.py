@@ -42,7 +42,8 @@ class BlockFetch(wiring.Component):
     lookup_done, lookup_lines : In
         The answer: which lines of the full view are poisoned.
     lines_enable, lines_slot, lines : Out
-        The poisoned lines of the block in a slot, told before its first address goes out.
+        The poisoned lines of the block in a slot, told long before a read of it: its first plane
+        is still to be fetched.
 
     Timing: an address a cycle, of blocks of one plane that had to wait and are no neighbours every
     other cycle; the first one is valid the cycle after its order came, if nothing
@@ -167,6 +168,8 @@ class BlockFetch(wiring.Component):
             self.joined.eq(joins),
             self.lookup.valid.eq(valid & ~checked & ~asked),
             self.lookup.payload.eq(job.address),
+        ]
+        m.d.sync += [
             self.lines_enable.eq(joins | (asked & ~checked)),
             self.lines_slot.eq(Mux(joins, self.joined_slot, job.slot)),
             self.lines.eq(Mux(joins, 0, self.lookup_lines)),

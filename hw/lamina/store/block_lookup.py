@@ -155,7 +155,7 @@ class BlockLookup(wiring.Component):
         m.d.sync += room.eq(self.room)
         m.d.comb += [
             starves.eq(waits & missing & ~keeper.free.valid),
-            self.advance.eq(~(waits & (~room | (missing & ~keeper.free.valid)))),
+            self.advance.eq(~((waits & ~room) | starves)),
             self.i.ready.eq(self.advance),
             take.eq(missing & keeper.free.valid & Mux(waits, room, ~self.void)),
             slot.eq(Mux(missing, keeper.free.payload, Mux(near, near_slot, found_slot))),

@@ -10,11 +10,10 @@ from lamina.formats.views import (
     ViewKind,
     access_layout,
     line_layout,
-    read_layout,
 )
 from lamina.store.line_former import piece_layout
 from lamina.store.pair_buffer import pair_turn
-from lamina.store.read_planner import ReadPlanner
+from lamina.store.read_planner import planned_layout
 
 __all__ = ["BlockReader"]
 
@@ -26,9 +25,8 @@ class BlockReader(wiring.Component):
 
     Members
     -------
-    i : In(stream of read_layout)
-    start_slot, start_enable, start
-        As in `ReadPlanner`.
+    i : In(stream of planned_layout)
+        Reads, planned.
     arrived, arrives : In
         Beats that have come; one comes now.
     filling, filled, filled_slot : In
@@ -56,10 +54,7 @@ class BlockReader(wiring.Component):
         self.parameters = p = parameters
         super().__init__(
             {
-                "i": In(stream.Signature(read_layout(p.slot_bits))),
-                "start_slot": Out(p.slot_bits),
-                "start_enable": Out(1),
-                "start": In(p.sequence_bits),
+                "i": In(stream.Signature(planned_layout(p))),
                 "arrived": In(p.sequence_bits),
                 "arrives": In(1),
                 "filling": In(p.blocks),
@@ -82,9 +77,7 @@ class BlockReader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        m.submodules.planner = planner = ReadPlanner(p)
-        wiring.connect(m, wiring.flipped(self.i), planner.i)
-        job, then, valid, free = self._jobs(m, planner.o)
+        job, then, valid, free = self._jobs(m)
         # ``left``: groups behind this one. ``there``: nothing is waited for any more.
         left, index, offset = Signal(4), Signal(4), Signal.like(job.plan.offset)
         there, reached, alone, first = Signal(), Signal(), Signal(), Signal()
@@ -95,9 +88,6 @@ class BlockReader(wiring.Component):
             last.eq(~left[1:].any() & (~left[0] | job.plan.pairs)),
             fire.eq(valid & (there | (alone & reached)) & held_free),
             free.eq(~valid | (fire & last)),
-            self.start_slot.eq(planner.start_slot),
-            self.start_enable.eq(planner.start_enable),
-            planner.start.eq(self.start),
             # A plane that has not come yet is read again and again, for nothing.
             self.read_enable.eq(valid & held_free),
             self.read.eq(read),
@@ -137,21 +127,22 @@ class BlockReader(wiring.Component):
         self._hold(m, job.read, job.plan, now, fire, held_free)
         return m
 
-    def _jobs(self, m, planned):
+    def _jobs(self, m):
         """Keep the read that is served and the next one, in turns, so that the end of one enables
         few registers; return both, whether there is the first, and what is to tell that it ended.
 
-        Without a read that is served, the next one is ``planned``.
+        Without a read that is served, the next one is that at the port.
         """
+        planned = self.i
         jobs = [Signal(planned.p.shape(), name=f"job_{n}") for n in range(2)]
         full, now, fill, free = Signal(2), Signal(), Signal(), Signal()
         job, then, valid = Signal.like(jobs[0]), Signal.like(jobs[0]), Signal()
-        other = Mux(now, full[0], full[1])
+        other = full.bit_select(~now, 1)
         m.d.comb += [
             job.eq(Mux(now, jobs[1], jobs[0])),
-            valid.eq(Mux(now, full[1], full[0])),
+            valid.eq(full.bit_select(now, 1)),
             then.eq(Mux(other, Mux(now, jobs[0], jobs[1]), planned.p)),
-            planned.ready.eq(~Mux(fill, full[1], full[0])),
+            planned.ready.eq(~full.bit_select(fill, 1)),
         ]
         with m.If(free & valid):
             m.d.sync += [now.eq(~now), full.bit_select(now, 1).eq(0)]

@@ -1,6 +1,6 @@
 """The device's way of reads: look the block up, fetch it, keep it, make lines of it."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -22,6 +22,7 @@ from lamina.store.block_reader import BlockReader
 from lamina.store.line_former import LineFormer
 from lamina.store.pair_buffer import PairBuffer, PairBufferParameters
 from lamina.store.prefetch import DEPTH_BITS, Prefetch
+from lamina.store.read_planner import ReadPlanner
 from lamina.stream.buffer import Queue, QueueParameters
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
@@ -92,6 +93,7 @@ class DeviceReads(wiring.Component):
         m.submodules.locator = locator = BlockLocator(p)
         m.submodules.fetch = fetch = BlockFetch(p)
         m.submodules.fill = fill = BlockFill(p)
+        m.submodules.planner = planner = ReadPlanner(p)
         m.submodules.reader = reader = BlockReader(p)
         m.submodules.former = former = LineFormer()
         m.submodules.planes = planes = PairBuffer(PairBufferParameters(slots=p.blocks))
@@ -100,7 +102,8 @@ class DeviceReads(wiring.Component):
         )
         wiring.connect(m, wiring.flipped(self.i), lookup.i)
         wiring.connect(m, lookup.read, waiting.i)
-        wiring.connect(m, waiting.o, reader.i)
+        wiring.connect(m, waiting.o, planner.i)
+        wiring.connect(m, planner.o, reader.i)
         wiring.connect(m, fetch.started, fill.i)
         m.d.comb += [fill.joined.eq(fetch.joined), fill.joined_slot.eq(fetch.joined_slot)]
         wiring.connect(m, reader.piece, former.i)
@@ -157,7 +160,7 @@ class DeviceReads(wiring.Component):
         ]
         self._prefetch(m, lookup)
         self._dispatch(m, lookup, locator, fetch)
-        self._remember(m, lookup, fetch, fill, reader)
+        self._remember(m, lookup, fetch, fill, planner, reader)
         return m
 
     def _prefetch(self, m, lookup):
@@ -209,21 +212,14 @@ class DeviceReads(wiring.Component):
             write.address.eq(locator.address),
         ]
 
-    def _remember(self, m, lookup, fetch, fill, reader):
+    def _remember(self, m, lookup, fetch, fill, planner, reader):
         """What is known of each slot beside its planes."""
         p = self.parameters
-        # Long before a read of the slot: its first plane is still to be fetched.
-        clean = (
-            Signal.like(fetch.lines_enable),
-            Signal.like(fetch.lines_slot),
-            Signal.like(fetch.lines),
-        )
-        m.d.sync += Cat(*clean).eq(Cat(fetch.lines_enable, fetch.lines_slot, fetch.lines))
         ordered = Signal(p.sequence_bits)
         memories = {
             "starts": (p.sequence_bits, lookup.ordered, lookup.ordered_slot, ordered),
             "errors": (BLOCK_ROWS, fill.write_enable, fill.errors_slot, fill.errors),
-            "lines": (BLOCK_ROWS, *clean),
+            "lines": (BLOCK_ROWS, fetch.lines_enable, fetch.lines_slot, fetch.lines),
         }
         built = {}
         for name, (width, enable, slot, value) in memories.items():
@@ -239,9 +235,9 @@ class DeviceReads(wiring.Component):
             ]
         starts = built["starts"]
         m.d.comb += [
-            starts.read_enable.eq(reader.start_enable),
-            starts.read_address.eq(reader.start_slot),
-            reader.start.eq(starts.read_data),
+            starts.read_enable.eq(planner.start_enable),
+            starts.read_address.eq(planner.start_slot),
+            planner.start.eq(starts.read_data),
             reader.errors.eq(built["errors"].read_data),
             reader.poisoned.eq(built["lines"].read_data),
         ]

@@ -79,7 +79,7 @@ class SlotKeeper(wiring.Component):
         slot, good, gone = Signal(p.slot_bits), Signal(), Signal(p.slot_bits)
         joined, taken = Signal(p.blocks), Signal(p.blocks)
         way = [Signal(p.slot_bits, name=f"slot_{n}") for n in range(1, _WAY + 1)]
-        on_way, idle, last = Signal(_WAY), Signal(), way[-1]
+        on_way, idle, last = Signal(_WAY - 1), Signal(), way[-1]
         offered, refused, looks = Signal(), Signal(), Signal()
         self._count(m, busy, once, never, joined, taken)
         self._room(m, never, joined, taken)
@@ -104,7 +104,7 @@ class SlotKeeper(wiring.Component):
                 slot.eq(slot + looks),
                 good.eq(looks & ~(busy | hidden).bit_select(slot, 1)),
                 Cat(*way).eq(Cat(slot, *way[:-1])),
-                on_way[1:].eq(Cat(good, on_way[1:-1])),
+                on_way.eq(Cat(good, on_way)),
                 idle.eq(~busy.bit_select(way[-2], 1)),
             ]
         settled = Signal(p.blocks)
