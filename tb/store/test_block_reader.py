@@ -22,8 +22,8 @@ def test_an_unmapped_read_behind_a_packed_one_is_one_line():
     reads = [packed | {"tag": 1, "line": 0}, packed | {"tag": 2, "line": 1, "unmapped": 1}]
 
     async def process(ctx):
-        ctx.set(dut.line.ready, 1)
-        ctx.set(dut.piece.ready, 1)
+        ctx.set(dut.line_room, 1)
+        ctx.set(dut.piece_room, 1)
         for _ in range(60):
             ctx.set(planner.i.valid, bool(reads))
             for name, value in (reads[0] if reads else {}).items():

@@ -66,10 +66,10 @@ def test_random_traffic(device, seeded, latency, stall):
         assert counted[what]
 
 
-@pytest.mark.parametrize(("kind", "keep", "more"), [("planes", 4, 0), ("container", 5, 11 + 4)])
+@pytest.mark.parametrize(("kind", "keep", "more"), [("planes", 4, 0), ("container", 5, 11 + 5)])
 @pytest.mark.parametrize("latency", [1, 7, 40])
 def test_latency(device, seeded, latency, kind, keep, more):
-    """``more``: formed lines wait for the other planes, and take ten ranks and a choice.
+    """``more``: formed lines wait for the other planes, and take ten ranks, a queue and a choice.
 
     Planning a read takes as long as a memory of four cycles does.
     """

@@ -4,6 +4,7 @@ import pytest
 from amaranth.hdl import Signal
 
 from lamina.stream.arbiter import Arbiter, ArbiterParameters
+from lamina.stream.booked import BookedQueue, BookedQueueParameters
 from lamina.stream.buffer import Queue, QueueParameters, SkidBuffer, SkidBufferParameters
 from tb.prover import Harness
 from tb.stream_rules import drive, holds, in_order, soon
@@ -33,6 +34,32 @@ def test_queue(depth):
 
 def test_skid_buffer():
     h, _ = passing(SkidBuffer(SkidBufferParameters(shape=WIDTH)), 2, 1)
+    assert h.check() is None
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_booked_queue(early):
+    """Beats come any time after they were booked."""
+    depth = 4
+    h = Harness()
+    h.m.submodules.dut = dut = BookedQueue(
+        BookedQueueParameters(shape=WIDTH, depth=depth, early=early)
+    )
+    on_way, enter, leave = Signal(range(depth + 2)), dut.i.valid, dut.o.valid & dut.o.ready
+    h.m.d.comb += [
+        dut.booked.eq(h.free("booked")),
+        dut.i.valid.eq(h.free("i_valid")),
+        dut.i.payload.eq(h.free("i_payload", WIDTH)),
+        dut.o.ready.eq(h.free("o_ready")),
+    ]
+    h.m.d.sync += on_way.eq(on_way + dut.booked - enter)
+    h.assume(~dut.booked | dut.room)
+    h.assume(~enter | dut.booked | (on_way != 0))
+    h.forbid(~holds(h, dut.o))
+    inside = in_order(h, "i", enter, dut.i.payload, leave, dut.o.payload, depth)
+    soon(h, inside != 0, dut.o.valid, dut.parameters.latency)
+    soon(h, (inside == 0) & (on_way == 0), dut.room, 0)
+    h.cover(on_way + inside == depth)
     assert h.check() is None
 
 

@@ -1,9 +1,10 @@
 """Serves the reads that wait: one after the other, as soon as their planes have come."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.copies import copies
 from lamina.formats.planes import BLOCK_CODES
 from lamina.formats.views import (
     BLOCK_ROWS,
@@ -39,10 +40,16 @@ class BlockReader(wiring.Component):
         Of the plane buffer.
     errors, poisoned : In
         Of the slot that was read: its planes that came with an error, its poisoned lines.
-    line : Out(stream of line_layout)
-        Lines that are rows as they lie, or no row at all.
-    piece : Out(stream of piece_layout)
-        Groups of which lines are formed, one or two at a time.
+    read_pattern : Out
+        As in `PairBuffer`.
+    line, line_room, line_booked
+        Lines that are rows as they lie, or no row at all: a stream of line_layout.
+    piece, piece_room, piece_booked
+        Groups of which lines are formed, one or two at a time: a stream of piece_layout. A line
+        is booked with its last piece.
+
+        Both streams have always to be ready, but nothing sets out without ``room``, and what does
+        is ``booked`` a cycle before it is here: as in `BookedQueue`.
     release, release_slot : Out
         A read was done with its slot in the cycle before.
 
@@ -67,8 +74,13 @@ class BlockReader(wiring.Component):
                 "read_more": In(BLOCK_CODES),
                 "errors": In(BLOCK_ROWS),
                 "poisoned": In(BLOCK_ROWS),
+                "read_pattern": Out(4),
                 "line": Out(stream.Signature(line_layout())),
+                "line_room": In(1),
+                "line_booked": Out(1),
                 "piece": Out(stream.Signature(piece_layout())),
+                "piece_room": In(1),
+                "piece_booked": Out(1),
                 "release": Out(1),
                 "release_slot": Out(p.slot_bits),
             }
@@ -77,99 +89,116 @@ class BlockReader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        job, then, valid, free = self._jobs(m)
-        # ``left``: groups behind this one. ``there``: nothing is waited for any more.
+        fire, done, load = Signal(), Signal(), Signal()
+        job, then, valid, there = self._jobs(m, done)
+        # ``left``: groups behind this one.
         left, index, offset = Signal(4), Signal(4), Signal.like(job.plan.offset)
-        there, reached, alone, first = Signal(), Signal(), Signal(), Signal()
-        pair, last, fire, held_free = Signal(), Signal(), Signal(), Signal()
+        first, last, direct = Signal(), Signal(), Signal()
+        reached, alone = Signal(), Signal()
         read = Signal(access_layout(p.slot_bits))
         m.d.comb += [
-            pair.eq(job.plan.pairs & left.any()),
-            last.eq(~left[1:].any() & (~left[0] | job.plan.pairs)),
-            fire.eq(valid & (there | (alone & reached)) & held_free),
-            free.eq(~valid | (fire & last)),
+            fire.eq(
+                valid & (there | (alone & reached)) & Mux(direct, self.line_room, self.piece_room)
+            ),
+            done.eq(fire & last),
+            load.eq(~valid | done),
+            self.line_booked.eq(done & direct),
+            self.piece_booked.eq(done & ~direct),
             # A plane that has not come yet is read again and again, for nothing.
-            self.read_enable.eq(valid & held_free),
+            self.read_enable.eq(valid),
             self.read.eq(read),
             self.read.index.eq(index),
         ]
-        filled = Signal(len(self.filling))
-        m.d.comb += filled.eq(self.filled << self.filled_slot)
         m.d.sync += [
-            self.release.eq(fire & last & ~job.empty),
+            self.release.eq(done & ~job.empty),
             self.release_slot.eq(read.slot),
             # A run has had no beat yet in its first cycle: it need not be known then.
             alone.eq(self.alone),
             # A beat that comes now is in the buffer when it is looked for.
-            reached.eq(Mux(free, self._reaches(then.target), self._reaches(job.target))),
+            reached.eq(Mux(load, self._reaches(then.target), self._reaches(job.target))),
         ]
-        with m.If(filled.bit_select(read.slot, 1)):
-            m.d.sync += there.eq(1)
-        with m.If(free):
+        plan, next_plan = job.plan, then.plan
+        with m.If(load):
             m.d.sync += [
                 read.slot.eq(then.read.slot),
-                read.across.eq(~then.plan.direct),
+                read.across.eq(~next_plan.direct),
                 read.group.eq(then.read.group),
-                there.eq(then.empty | (~self.filling | filled).bit_select(then.read.slot, 1)),
-                left.eq(then.plan.steps - then.continues),
-                index.eq(then.plan.first + then.continues),
-                offset.eq(then.plan.offset + Mux(then.continues, then.plan.words, 0)),
+                self.read_pattern.eq(Mux(next_plan.direct, 0, 1 << then.read.group) >> 1),
+                left.eq(next_plan.steps),
+                last.eq(~next_plan.steps[1:].any() & (~next_plan.steps[0] | next_plan.pairs)),
+                index.eq(next_plan.first),
+                offset.eq(next_plan.offset),
                 first.eq(1),
+                direct.eq(next_plan.direct | then.empty),
             ]
-        with m.Elif(fire):
+        with m.Elif(fire):  # two groups, or one: two are left, or three, or one
             m.d.sync += [
-                left.eq(left - 1 - pair),
-                index.eq(index + 1 + pair),
-                offset.eq(offset + Mux(pair, job.plan.words << 1, job.plan.words)),
+                left.eq(Mux(plan.pairs, left - 2, left - 1)),
+                last.eq((left[1:] == plan.pairs) & (left[0] | plan.pairs)),
+                index.eq(Mux(plan.pairs, index + 2, index + 1)),
+                offset.eq(offset + Mux(plan.pairs, plan.words << 1, plan.words)),
                 first.eq(0),
             ]
         now = {"offset": offset, "first": first, "last": last}
-        self._hold(m, job.read, job.plan, now, fire, held_free)
+        self._hold(m, job.read, plan.sources, now, fire, direct)
         return m
 
-    def _jobs(self, m):
+    def _jobs(self, m, done):
         """Keep the read that is served and the next one, in turns, so that the end of one enables
-        few registers; return both, whether there is the first, and what is to tell that it ended.
+        few registers; return both, whether there is the first, which goes when ``done``, and
+        whether it waits for nothing any more.
 
-        Without a read that is served, the next one is that at the port.
+        Without a next one that is kept, it is that at the port.
         """
-        planned = self.i
-        jobs = [Signal(planned.p.shape(), name=f"job_{n}") for n in range(2)]
-        full, now, fill, free = Signal(2), Signal(), Signal(), Signal()
-        job, then, valid = Signal.like(jobs[0]), Signal.like(jobs[0]), Signal()
-        other = full.bit_select(~now, 1)
+        jobs = [Signal(self.i.p.shape(), name=f"job_{n}") for n in range(2)]
+        job, then = Signal.like(jobs[0]), Signal.like(jobs[0])
+        valid, both, now, fill, accept = Signal(), Signal(), Signal(), Signal(), Signal()
+        # One copy for the two jobs, one for what is late.
+        turned = Signal()
+        (early,) = copies(m, "now", [turned], Const(1), 1)
         m.d.comb += [
+            turned.eq(now ^ done),
+            accept.eq(self.i.valid & self.i.ready),
+            self.i.ready.eq(~both),
             job.eq(Mux(now, jobs[1], jobs[0])),
-            valid.eq(full.bit_select(now, 1)),
-            then.eq(Mux(other, Mux(now, jobs[0], jobs[1]), planned.p)),
-            planned.ready.eq(~full.bit_select(fill, 1)),
+            then.eq(Mux(both, Mux(now, jobs[0], jobs[1]), self.i.p)),
         ]
-        with m.If(free & valid):
-            m.d.sync += [now.eq(~now), full.bit_select(now, 1).eq(0)]
-        with m.If(planned.valid & planned.ready):
-            m.d.sync += [fill.eq(~fill), full.bit_select(fill, 1).eq(1)]
+        m.d.sync += [
+            valid.eq((valid & ~done) | both | accept),
+            both.eq(valid & ~done & (both | accept)),
+            now.eq(turned),
+            fill.eq(fill ^ accept),
+        ]
+        there = Signal(2)
         for n, kept in enumerate(jobs):
-            with m.If(~full[n]):  # for nothing, if none comes
-                m.d.sync += kept.eq(planned.p)
-        return job, then, valid, free
+            with m.If(~both & (fill == n)):  # for nothing, if none comes
+                m.d.sync += [kept.eq(self.i.p), there[n].eq(self._complete(self.i.p))]
+            with m.Elif(self.filled & (self.filled_slot == kept.read.slot)):
+                m.d.sync += there[n].eq(1)
+        return job, then, valid, Mux(early, there[1], there[0])
+
+    def _complete(self, planned):
+        """Return whether all planes of a read's block have come, or it needs none."""
+        slot = planned.read.slot
+        come = ~self.filling.bit_select(slot, 1) | (self.filled & (self.filled_slot == slot))
+        return planned.empty | come
 
     def _reaches(self, target):
         """Return whether the beats that have come after this cycle are ``target`` or more."""
         return ~(self.arrived + self.arrives - target)[len(self.arrived) - 1]
 
-    def _hold(self, m, job, plan, now, fire, free):
-        """What was read, while the memory's output has it."""
-        held, held_plan, valid = Signal.like(job), Signal.like(plan), Signal()
-        piece, line, direct = self.piece.p, self.line.p, Signal()
+    def _hold(self, m, job, sources, now, fire, direct):
+        """What was read, in the cycle in which the memory's output has it."""
+        held, held_sources, valid = Signal.like(job), Signal.like(sources), Signal()
+        piece, line, held_direct = self.piece.p, self.line.p, Signal()
         failed, poison = Signal(), Signal()
         turn, more_turn = Signal(4), Signal(4)
         then = {name: Signal.like(value, name=f"held_{name}") for name, value in now.items()}
         m.d.comb += [
-            self.line.valid.eq(valid & direct),
-            self.piece.valid.eq(valid & ~direct),
-            free.eq(~valid | Mux(direct, self.line.ready, self.piece.ready)),
-            failed.eq(Mux(direct, self.errors.bit_select(held.line, 1), self.errors.any())),
-            poison.eq(failed | (self.poisoned & held_plan.sources).any()),
+            self.line.valid.eq(valid & held_direct),
+            self.piece.valid.eq(valid & ~held_direct),
+            failed.eq(Mux(held_direct, self.errors.bit_select(held.line, 1), self.errors.any())),
+            poison.eq(failed | (self.poisoned & held_sources).any()),
             line.data.eq(Mux(held.unmapped, ~0, Mux(held.blank, 0, self.read_data))[:BLOCK_CODES]),
             line.poison.eq(poison & ~held.unmapped & ~held.blank),
             line.unmapped.eq(held.unmapped),
@@ -189,13 +218,12 @@ class BlockReader(wiring.Component):
             ),
             *(piece[name].eq(held[name]) for name in ("bfloat", "nearest")),
         ]
-        with m.If(free):
-            m.d.sync += [
-                valid.eq(fire),
-                held.eq(job),
-                held_plan.eq(plan),
-                direct.eq(plan.direct | job.unmapped | job.blank),
-                turn.eq(pair_turn(self.read, 0)),
-                more_turn.eq(pair_turn(self.read, 1)),
-                *(then[name].eq(value) for name, value in now.items()),
-            ]
+        m.d.sync += [
+            valid.eq(fire),
+            held.eq(job),
+            held_sources.eq(sources),
+            held_direct.eq(direct),
+            turn.eq(pair_turn(self.read, 0)),
+            more_turn.eq(pair_turn(self.read, 1)),
+            *(then[name].eq(value) for name, value in now.items()),
+        ]

@@ -250,6 +250,10 @@ class Device(wiring.Component):
             writes.i.eq(reads.write),
             writes.i_valid.eq(reads.write_valid),
             writes.any_poison.eq(poison.poisoned),
+            answers.line_booked.eq(reads.line_booked),
+            answers.formed_booked.eq(reads.formed_booked),
+            reads.line_room.eq(answers.line_room),
+            reads.formed_room.eq(answers.formed_room),
             answers.load.eq(Mux(reads.load > writes.load, reads.load, writes.load)),
         ]
         self._registers(m, front, views, reads, writes, poison, answers)

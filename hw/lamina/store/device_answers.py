@@ -9,7 +9,7 @@ from lamina.formats.cxl import DrsOpcode, MetaField, NdrOpcode, s2m_drs_layout, 
 from lamina.formats.views import line_layout
 from lamina.store.device_front import response_layout
 from lamina.stream.arbiter import Arbiter, ArbiterParameters
-from lamina.stream.buffer import SkidBufferParameters, sliced
+from lamina.stream.booked import BookedQueue, BookedQueueParameters
 
 __all__ = ["DeviceAnswers"]
 
@@ -22,8 +22,10 @@ class DeviceAnswers(wiring.Component):
     Members
     -------
     line, formed : In(streams of line_layout)
+    line_booked, formed_booked, line_room, formed_room
+        Both are `BookedQueue`'s.
     internal : Out(stream of line_layout)
-        Formed lines that partial writes asked for.
+        Lines that partial writes asked for, one at a time: always taken.
     finished, dropped, invalidated : In(streams of response_layout)
     load : In
         How full the device is, 0 to 3, as DevLoad says it.
@@ -38,7 +40,11 @@ class DeviceAnswers(wiring.Component):
         super().__init__(
             {
                 "line": In(line),
+                "line_booked": In(1),
+                "line_room": Out(1),
                 "formed": In(line),
+                "formed_booked": In(1),
+                "formed_room": Out(1),
                 "internal": Out(line),
                 "finished": In(response),
                 "dropped": In(response),
@@ -52,9 +58,7 @@ class DeviceAnswers(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        lines = SkidBufferParameters(shape=line_layout())
-        direct = sliced(m, "direct", wiring.flipped(self.line), lines)
-        formed = sliced(m, "formed", wiring.flipped(self.formed), lines)
+        direct, formed = self._lines(m)
         # At most one internal read is under way, so that these two never come together.
         inward = formed.valid & formed.p.internal
         inward_direct = direct.valid & direct.p.internal
@@ -71,8 +75,8 @@ class DeviceAnswers(wiring.Component):
             stalled.eq(self.drs.valid & ~self.drs.ready),
             following.eq(Mux(stalled, choice, outward & ~(choice & waits))),
             self.drs.valid.eq(Mux(choice, outward, waits)),
-            direct.ready.eq(Mux(inward_direct, self.internal.ready, self.drs.ready & ~choice)),
-            formed.ready.eq(Mux(inward, self.internal.ready, self.drs.ready & choice)),
+            direct.ready.eq(inward_direct | (self.drs.ready & ~choice)),
+            formed.ready.eq(inward | (self.drs.ready & choice)),
             self.internal.valid.eq(inward | inward_direct),
             self.internal.payload.eq(Mux(inward, formed.payload, direct.payload)),
             self.drs.p.opcode.eq(Mux(line.unmapped, DrsOpcode.MEM_DATA_NXM, DrsOpcode.MEM_DATA)),
@@ -90,6 +94,24 @@ class DeviceAnswers(wiring.Component):
         m.d.comb += self.drs.p.dev_load.eq(load)
         self._respond(m)
         return m
+
+    def _lines(self, m):
+        """Take both ways of lines where they end; return them as streams."""
+        # A direct line holds its place for three cycles, a formed one for those of the former too.
+        shape = line_layout()
+        m.submodules.direct = direct = BookedQueue(
+            BookedQueueParameters(shape=shape, depth=4, early=True)
+        )
+        m.submodules.formed = formed = BookedQueue(BookedQueueParameters(shape=shape, depth=16))
+        wiring.connect(m, wiring.flipped(self.line), direct.i)
+        wiring.connect(m, wiring.flipped(self.formed), formed.i)
+        m.d.comb += [
+            direct.booked.eq(self.line_booked),
+            self.line_room.eq(direct.room),
+            formed.booked.eq(self.formed_booked),
+            self.formed_room.eq(formed.room),
+        ]
+        return direct.o, formed.o
 
     def _respond(self, m):
         m.submodules.responses = responses = Arbiter(

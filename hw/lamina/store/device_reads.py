@@ -40,6 +40,8 @@ class DeviceReads(wiring.Component):
     write, write_valid : Out
         Writes with their addresses; taken always.
     line, formed : Out(streams of line_layout)
+    line_booked, formed_booked, line_room, formed_room
+        As in `BookedQueue`.
     prefetch_depth, ask, ask_line, asked
         As in `Prefetch`.
     ar, r : AXI4 read channels
@@ -55,13 +57,18 @@ class DeviceReads(wiring.Component):
 
     def __init__(self, parameters):
         self.parameters = p = parameters
+        line = stream.Signature(line_layout())
         super().__init__(
             {
                 "i": In(stream.Signature(place_layout(p.view))),
                 "write": Out(write_layout(p.beat_bits)),
                 "write_valid": Out(1),
-                "line": Out(stream.Signature(line_layout())),
-                "formed": Out(stream.Signature(line_layout())),
+                "line": Out(line),
+                "line_booked": Out(1),
+                "line_room": In(1),
+                "formed": Out(line),
+                "formed_booked": Out(1),
+                "formed_room": In(1),
                 "ask": Out(1),
                 "ask_line": Out(LINE_ADDRESS_BITS),
                 "asked": In(1),
@@ -140,8 +147,13 @@ class DeviceReads(wiring.Component):
             planes.write_data.eq(fill.write_data),
             planes.read_enable.eq(reader.read_enable),
             planes.read.eq(reader.read),
+            planes.read_pattern.eq(reader.read_pattern),
             reader.read_data.eq(planes.read_data),
             reader.read_more.eq(planes.read_more),
+            reader.line_room.eq(self.line_room),
+            reader.piece_room.eq(self.formed_room),
+            self.line_booked.eq(reader.line_booked),
+            self.formed_booked.eq(reader.piece_booked),
             reader.arrived.eq(fill.arrived),
             reader.arrives.eq(fill.write_enable),
             self.hit.eq(lookup.hit),

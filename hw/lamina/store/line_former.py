@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -87,6 +87,9 @@ def _turned(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     }
 
 
+#: Every rank does, in every cycle.
+_MOVES = Const(1)
+
 #: From a group to its codes, which begin in the first word; a rank each.
 _STAGES = (_entered, _turned, ordered, extended, judged, rounded, selected, merged)
 
@@ -97,13 +100,12 @@ class LineFormer(wiring.Component):
     Members
     -------
     i : In(stream of piece_layout)
+        Always ready.
     o : Out(stream of line_layout)
-        A line with the last of its pieces.
+        A line with the last of its pieces: has always to be ready.
 
-    Timing: a piece a cycle, ``LATENCY`` cycles to its line. All ranks move together, when
-    ``o.ready`` is set and only then, whatever is in them: ``i.ready`` is ``o.ready``. So what is
-    behind must be ready without waiting for ``o.valid``, and from a register, as it is thousands of
-    enables.
+    Timing: a piece a cycle, ``LATENCY`` cycles to its line. Nothing stalls: a wire that did would
+    have thousands of ends. Whoever sends the last piece of a line has booked a place for it.
 
     Numerics: `narrow` of `lamina_sim.golden.store`.
     """
@@ -120,24 +122,24 @@ class LineFormer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        advance, piece = self.o.ready, self.i.p
-        m.d.comb += self.i.ready.eq(advance)
+        piece = self.i.p
+        m.d.comb += self.i.ready.eq(1)
         values = {name: piece[name] for name in _CODES}
         for stage in _STAGES:
             values = stage(m, SimpleNamespace(**values))
             values = {
-                name: delayed(m, Value.cast(value), advance, 1, f"{stage.__name__}_{name}")
+                name: delayed(m, Value.cast(value), _MOVES, 1, f"{stage.__name__}_{name}")
                 for name, value in values.items()
             }
         before = {
-            name: delayed(m, piece[name], advance, len(_STAGES) - 1, f"{name}_before")
+            name: delayed(m, piece[name], _MOVES, len(_STAGES) - 1, f"{name}_before")
             for name in _LINE
         }
-        valid = delayed(m, self.i.valid, advance, len(_STAGES) - 1, "valid", reset_less=False)
-        self._collect(m, advance, values["codes"], SimpleNamespace(**before), valid)
+        valid = delayed(m, self.i.valid, _MOVES, len(_STAGES) - 1, "valid", reset_less=False)
+        self._collect(m, values["codes"], SimpleNamespace(**before), valid)
         return m
 
-    def _collect(self, m, advance, codes, early, valid):
+    def _collect(self, m, codes, early, valid):
         """Two ranks: rotate by 16, 8 and 4 words, then by 2 and 1 into the line and the next one.
 
         Words behind those of a piece are written too: what comes later writes over them. ``early``
@@ -148,12 +150,11 @@ class LineFormer(wiring.Component):
         offset = early.offset
         own = Cat(offset <= w for w in range(BANKS))
         leaves = Cat(valid & (w - (BANKS - 2) < offset) for w in range(BANKS - 1))
-        by = delayed(m, offset, advance, 1, "offset")
+        by = delayed(m, offset, _MOVES, 1, "offset")
         coarse, fine = Signal(2 * BLOCK_CODES, reset_less=True), Signal(2 * BLOCK_CODES)
-        with m.If(advance):
-            m.d.sync += coarse.eq(_rotated(m, Cat(words), by[2:5], 4))
+        m.d.sync += coarse.eq(_rotated(m, Cat(words), by[2:5], 4))
         by, own, writes, leaves = (
-            delayed(m, value, advance, 2, name)
+            delayed(m, value, _MOVES, 2, name)
             for name, value in (
                 ("fraction", offset[:2]),
                 ("own", own),
@@ -165,14 +166,14 @@ class LineFormer(wiring.Component):
         rest = Signal(BLOCK_CODES, reset_less=True)
         for w in range(BANKS):
             line, left = (x.word_select(w, WORD_BITS) for x in (self.o.p.data, rest))
-            with m.If(advance & writes[w]):
+            with m.If(writes[w]):
                 m.d.sync += line.eq(Mux(own[w], fine.word_select(w, WORD_BITS), left))
             if w < len(leaves):
-                with m.If(advance & leaves[w]):
+                with m.If(leaves[w]):
                     m.d.sync += left.eq(fine.word_select(BANKS + w, WORD_BITS))
         for name in ("tag", "ld_id", "internal", "poison"):
-            m.d.comb += self.o.p[name].eq(delayed(m, getattr(early, name), advance, 3, name))
-        made = delayed(m, valid & early.last, advance, 3, "made", reset_less=False)
+            m.d.comb += self.o.p[name].eq(delayed(m, getattr(early, name), _MOVES, 3, name))
+        made = delayed(m, valid & early.last, _MOVES, 3, "made", reset_less=False)
         m.d.comb += self.o.valid.eq(made)
 
 

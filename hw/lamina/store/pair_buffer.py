@@ -55,7 +55,8 @@ class PairBuffer(wiring.Component):
     -------
     write_enable, write, write_turn, write_data : In
         ``write``: `access_layout` of a row, ``write_turn``: `turn_of` it, best from a register.
-    read_enable, read : In
+    read_enable, read, read_pattern : In
+        ``read_pattern``: bit n is set if a group of 2^(n + 1) rows is read, best from a register.
     read_data, read_more : Out
         A plain row, or group ``index``, and group ``index`` + 1, one cycle later. A group's words
         come in the order of the banks: `exchange` by `pair_turn` puts them right. Kept while not
@@ -69,7 +70,7 @@ class PairBuffer(wiring.Component):
 
     def __init__(self, parameters: PairBufferParameters):
         self.parameters = parameters
-        more = {"write_turn": In(4), "read_more": Out(BLOCK_CODES)}
+        more = {"write_turn": In(4), "read_pattern": In(4), "read_more": Out(BLOCK_CODES)}
         super().__init__(buffer_members(parameters.slot_bits) | more)
 
     def elaborate(self, platform):
@@ -82,7 +83,9 @@ class PairBuffer(wiring.Component):
         m.d.comb += carry.eq(Mux(read.index[0], index ^ (index + 1), 0))
         for bank in range(BANKS):
             row, odd, second = Signal(4), Signal(), Signal(name=f"second_{bank}")
-            m.d.comb += row.eq(Mux(read.across, (Const(bank, 4) << read.group) >> 4, 0))
+            for n, pattern in enumerate(self.read_pattern):
+                with m.If(pattern):
+                    m.d.comb += row.eq(bank << (n + 1) >> 4)
             m.d.comb += odd.eq(row[0])
             halves = []
             for half in range(2):

@@ -12,17 +12,13 @@ __all__ = ["ReadPlanner", "planned_layout"]
 
 
 def planned_layout(parameters) -> data.StructLayout:
-    """Return a read with its plan: due when ``target`` beats have come, at once if ``empty``.
-
-    ``continues``: it begins with what the read before it left over.
-    """
+    """Return a read with its plan: due when ``target`` beats have come, at once if ``empty``."""
     return data.StructLayout(
         {
             "read": read_layout(parameters.slot_bits),
             "plan": plan_layout(),
             "target": unsigned(parameters.sequence_bits),
             "empty": unsigned(1),
-            "continues": unsigned(1),
         }
     )
 
@@ -61,7 +57,7 @@ class ReadPlanner(wiring.Component):
         wiring.connect(m, last.o, wiring.flipped(self.o))
         moves, planned = last.i.ready, Signal(self.o.p.shape())
         head, read = (Signal(self.i.p.shape(), name=name) for name in ("head", "read"))
-        valid = Signal(3)
+        valid, behind = Signal(3), Signal()
         form, next_form = Signal(form_layout()), Signal(form_layout())
         add_form(m, head, next_form)
         m.d.comb += [
@@ -70,10 +66,18 @@ class ReadPlanner(wiring.Component):
             self.start_enable.eq(moves),
             last.i.valid.eq(valid[-1]),
             last.i.p.eq(planned),
-            last.i.p.continues.eq(planned.continues & planned.plan.offset[-1] & ~planned.empty),
         ]
-        entering = Signal.like(planned)
-        self._plan(m, read, form, valid[1] & moves, entering)
+        # What the line before has left over is the first group, as far as this line has it.
+        plan, continued = planned.plan, last.i.p.plan
+        with m.If(behind & plan.offset[-1] & ~planned.empty):
+            m.d.comb += [
+                continued.first.eq(plan.first + 1),
+                continued.steps.eq(plan.steps - 1),
+                continued.offset.eq(plan.offset + plan.words),
+            ]
+        entering, follows = Signal.like(planned), Signal()
+        self._plan(m, read, form, entering)
+        self._follow(m, read, valid[1] & moves, follows)
         with m.If(moves):
             m.d.sync += [
                 valid.eq((valid << 1) | self.i.valid),
@@ -81,10 +85,11 @@ class ReadPlanner(wiring.Component):
                 read.eq(head),
                 form.eq(next_form),
                 planned.eq(entering),
+                behind.eq(follows),
             ]
         return m
 
-    def _plan(self, m, read, form, moves, planned):
+    def _plan(self, m, read, form, planned):
         """Drive ``planned`` from a read, whose block's start is here."""
         plan, empty = Signal(plan_layout()), read.unmapped | read.blank
         add_plan(m, read, form, plan)
@@ -98,9 +103,8 @@ class ReadPlanner(wiring.Component):
         ]
         with m.If(empty):
             m.d.comb += [planned.plan.steps.eq(0), planned.plan.pairs.eq(0)]
-        self._follow(m, read, moves, planned.continues)
 
-    def _follow(self, m, read, moves, continues):
+    def _follow(self, m, read, moves, follows):
         """See whether a line is the one behind the line before it.
 
         Then, if it begins within a group, the line before ended with that. A slot that was fetched
@@ -115,7 +119,7 @@ class ReadPlanner(wiring.Component):
                 ("valid", moves),
             )
         )
-        m.d.comb += continues.eq(
+        m.d.comb += follows.eq(
             valid & (read.slot == slot) & (self.start == start) & (read.line == line + 1)
         )
         with m.If(moves):
