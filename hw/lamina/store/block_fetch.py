@@ -126,8 +126,8 @@ class BlockFetch(wiring.Component):
                 checked.eq(~(self.poisoned & single)),
                 asked.eq(0),
             ]
-        self._look_up(m, job.order, valid, checked, asked, bypass | pop)
-        m.d.comb += self.joined_slot.eq(Mux(bypass, self.i.slot, queued.p.order.slot))
+        self._look_up(m, job.order, valid, checked, asked, busy, bypass | pop)
+        m.d.comb += self.joined_slot.eq(Mux(queued.valid, queued.p.order.slot, self.i.slot))
         return m
 
     def _queue(self, m, bypass, pop):
@@ -142,11 +142,9 @@ class BlockFetch(wiring.Component):
             )
         )
         late, late_valid, before, follows = Signal(order), Signal(), Signal(order), Signal()
-        m.d.sync += [late.eq(self.i), late_valid.eq(self.i_valid & ~bypass)]
-        with m.If(bypass):
-            m.d.sync += before.eq(self.i)
-        with m.Elif(late_valid):
-            m.d.sync += before.eq(late)
+        m.d.sync += late_valid.eq(self.i_valid & ~bypass)
+        with m.If(self.i_valid):
+            m.d.sync += [late.eq(self.i), before.eq(late)]
         # The block behind it, in the same row and page.
         low, inside = slice(RUN_BLOCKS_BITS), Signal(RUN_BLOCKS_BITS)
         m.d.comb += [
@@ -163,16 +161,16 @@ class BlockFetch(wiring.Component):
         ]
         return waiting.o, waiting.o.p.follows, (waiting.level == 0) & ~late_valid
 
-    def _look_up(self, m, job, valid, checked, asked, joins):
+    def _look_up(self, m, job, valid, checked, asked, busy, joins):
         m.d.comb += [
             self.joined.eq(joins),
             self.lookup.valid.eq(valid & ~checked & ~asked),
             self.lookup.payload.eq(job.address),
         ]
         m.d.sync += [
-            self.lines_enable.eq(joins | (asked & ~checked)),
-            self.lines_slot.eq(Mux(joins, self.joined_slot, job.slot)),
-            self.lines.eq(Mux(joins, 0, self.lookup_lines)),
+            self.lines_enable.eq(joins | busy),
+            self.lines_slot.eq(Mux(busy, job.slot, self.joined_slot)),
+            self.lines.eq(Mux(busy, self.lookup_lines, 0)),
         ]
         with m.If(self.lookup.valid & self.lookup.ready):
             m.d.sync += asked.eq(1)

@@ -131,25 +131,29 @@ class LineFormer(wiring.Component):
                 name: delayed(m, Value.cast(value), _MOVES, 1, f"{stage.__name__}_{name}")
                 for name, value in values.items()
             }
-        before = {
-            name: delayed(m, piece[name], _MOVES, len(_STAGES) - 1, f"{name}_before")
+        early = {
+            name: delayed(m, piece[name], _MOVES, len(_STAGES) - 2, f"{name}_early")
             for name in _LINE
         }
+        reached = _reached(m, early["offset"])
+        before = {
+            name: delayed(m, value, _MOVES, 1, f"{name}_before") for name, value in early.items()
+        }
         valid = delayed(m, self.i.valid, _MOVES, len(_STAGES) - 1, "valid", reset_less=False)
-        self._collect(m, values["codes"], SimpleNamespace(**before), valid)
+        self._collect(m, values["codes"], SimpleNamespace(**before), reached, valid)
         return m
 
-    def _collect(self, m, codes, early, valid):
+    def _collect(self, m, codes, early, reached, valid):
         """Two ranks: rotate by 16, 8 and 4 words, then by 2 and 1 into the line and the next one.
 
-        Words behind those of a piece are written too: what comes later writes over them. ``early``
-        and ``valid`` come with the piece a rank before ``codes``.
+        Words behind those of a piece are written too: what comes later writes over them. ``early``,
+        ``reached`` and ``valid`` come with the piece a rank before ``codes``.
         """
         words = [codes.word_select(w, WORD_BITS) for w in range(2 * BANKS - 2)]
         words += words[BANKS - 2 : BANKS]  # no piece reaches as far
         offset = early.offset
-        own = Cat(offset <= w for w in range(BANKS))
-        leaves = Cat(valid & (w - (BANKS - 2) < offset) for w in range(BANKS - 1))
+        own = Cat(reached(w) for w in range(BANKS))
+        leaves = Cat(valid & ~reached(w - (BANKS - 2)) for w in range(BANKS - 1))
         by = delayed(m, offset, _MOVES, 1, "offset")
         coarse, fine = Signal(2 * BLOCK_CODES, reset_less=True), Signal(2 * BLOCK_CODES)
         m.d.sync += coarse.eq(_rotated(m, Cat(words), by[2:5], 4))
@@ -175,6 +179,24 @@ class LineFormer(wiring.Component):
             m.d.comb += self.o.p[name].eq(delayed(m, getattr(early, name), _MOVES, 3, name))
         made = delayed(m, valid & early.last, _MOVES, 3, "made", reset_less=False)
         m.d.comb += self.o.valid.eq(made)
+
+
+def _reached(m: Module, offset: Value):
+    """Return a function: whether ``offset`` of a rank before is at most its argument."""
+    high, low, top = offset[2:].as_signed(), offset[:2], 1 << len(offset) - 3
+    less, same = Signal(2 * top), Signal(2 * top)
+    low_reached = Signal(4)
+    m.d.sync += [
+        less.eq(Cat(high < n for n in range(-top, top))),
+        same.eq(Cat(high == n for n in range(-top, top))),
+        low_reached.eq(Cat(low <= n for n in range(4))),
+    ]
+
+    def reached(word: int) -> Value:
+        n = (word >> 2) + top
+        return less[n] | (same[n] & low_reached[word & 3])
+
+    return reached
 
 
 def _rotated(m: Module, words: Value, offset: Value, step: int) -> Value:

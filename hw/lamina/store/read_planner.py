@@ -6,7 +6,6 @@ from amaranth.lib.wiring import In, Out
 
 from lamina.formats.views import read_layout
 from lamina.store.read_plan import add_form, add_plan, form_layout, plan_layout
-from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
 
 __all__ = ["ReadPlanner", "planned_layout"]
 
@@ -24,7 +23,7 @@ def planned_layout(parameters) -> data.StructLayout:
 
 
 class ReadPlanner(wiring.Component):
-    """Three ranks and a slice: take a read, number its form, plan its steps.
+    """Four ranks: take a read, number its form, plan its steps, leave out what was done before.
 
     Parameters: `DeviceParameters`.
 
@@ -36,7 +35,7 @@ class ReadPlanner(wiring.Component):
         Beats that had been ordered when the fetch of the block in a slot was, a cycle later.
     o : Out(stream of planned_layout)
 
-    Timing: a read a cycle, four cycles to its plan. A register tells ``i`` what stalls ``o``.
+    Timing: a read a cycle, four cycles to its plan. Best if ``o.ready`` is a register.
     """
 
     def __init__(self, parameters):
@@ -53,22 +52,21 @@ class ReadPlanner(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.slice = last = SkidBuffer(SkidBufferParameters(shape=self.o.p.shape()))
-        wiring.connect(m, last.o, wiring.flipped(self.o))
-        moves, planned = last.i.ready, Signal(self.o.p.shape())
+        moves, planned = Signal(), Signal(self.o.p.shape())
         head, read = (Signal(self.i.p.shape(), name=name) for name in ("head", "read"))
-        valid, behind = Signal(3), Signal()
+        valid, behind, final = Signal(4), Signal(), Signal.like(planned)
         form, next_form = Signal(form_layout()), Signal(form_layout())
         add_form(m, head, next_form)
         m.d.comb += [
+            moves.eq(~self.o.valid | self.o.ready),
             self.i.ready.eq(moves),
             self.start_slot.eq(head.slot),
             self.start_enable.eq(moves),
-            last.i.valid.eq(valid[-1]),
-            last.i.p.eq(planned),
+            self.o.valid.eq(valid[-1]),
+            final.eq(planned),
         ]
         # What the line before has left over is the first group, as far as this line has it.
-        plan, continued = planned.plan, last.i.p.plan
+        plan, continued = planned.plan, final.plan
         with m.If(behind & plan.offset[-1] & ~planned.empty):
             m.d.comb += [
                 continued.first.eq(plan.first + 1),
@@ -86,6 +84,7 @@ class ReadPlanner(wiring.Component):
                 form.eq(next_form),
                 planned.eq(entering),
                 behind.eq(follows),
+                self.o.p.eq(final),
             ]
         return m
 
