@@ -4,7 +4,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from lamina.formats.views import ViewKind
+from lamina.formats.views import PACKED_FORMS, ViewKind
 from lamina.store.block_reader import BlockReader
 from lamina.store.device import DeviceParameters
 from lamina.store.read_planner import ReadPlanner
@@ -19,6 +19,7 @@ def test_an_unmapped_read_behind_a_packed_one_is_one_line():
     m.submodules.reader = dut = BlockReader(PARAMETERS)
     wiring.connect(m, planner.o, dut.i)
     packed = {"slot": 0, "kind": ViewKind.PACKED, "keep": 3, "read": 3, "width": 4, "group": 2}
+    packed["form"] = PACKED_FORMS.index((packed["group"], packed["keep"]))
     reads = [packed | {"tag": 1, "line": 0}, packed | {"tag": 2, "line": 1, "unmapped": 1}]
 
     async def process(ctx):

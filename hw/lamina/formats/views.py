@@ -9,6 +9,7 @@ from lamina.formats.planes import BLOCK_BITS
 __all__ = [
     "BLOCK_ROWS",
     "GRANULE_LINES_BITS",
+    "PACKED_FORMS",
     "RUN_BLOCKS_BITS",
     "VIEW_INDEX_BITS",
     "ViewKind",
@@ -35,6 +36,17 @@ GRANULE_LINES_BITS = 10
 #: Bits of a view's index: at most 64 views.
 VIEW_INDEX_BITS = 6
 
+
+#: Forms of packed lines: log2 of the rows of a group, and k.
+PACKED_FORMS = tuple(
+    sorted(
+        {
+            *(((k - 1).bit_length(), k) for k in range(1, 17)),
+            *((3, k) for k in range(1, 9)),
+            *((4, k) for k in range(6, 17)),
+        }
+    )
+)
 
 #: Fields of a view that its reads take along, as `view_layout` has them.
 _READING = {
@@ -121,6 +133,7 @@ def read_layout(slot_bits: int) -> data.StructLayout:
     """Return a read that waits for its block in slot ``slot``, or for nothing.
 
     ``unmapped``: answered by ones. ``blank``: a line beyond the view's k, answered by zeros.
+    ``form``: of packed lines, which of `PACKED_FORMS`.
     """
     return data.StructLayout(
         {
@@ -132,6 +145,7 @@ def read_layout(slot_bits: int) -> data.StructLayout:
             "slot": unsigned(slot_bits),
             "line": unsigned(4),
             "kind": ViewKind,
+            "form": range(len(PACKED_FORMS)),
             **_READING,
         }
     )

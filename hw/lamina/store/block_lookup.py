@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.formats.views import VIEW_INDEX_BITS, ViewKind, place_layout, read_layout
+from lamina.store.read_plan import form_number
 from lamina.store.slot_keeper import SlotKeeper
 
 __all__ = ["MARK_BITS", "BlockLookup"]
@@ -284,6 +285,7 @@ class BlockLookup(wiring.Component):
             read.blank.eq(known.blank),
             read.slot.eq(slot),
             read.line.eq(place.line),
+            read.form.eq(form_number(m, place.view.group, place.view.keep)),
             *(read[name].eq(message[name]) for name in ("tag", "ld_id", "internal")),
             *(
                 read[name].eq(place.view[name])

@@ -1,16 +1,17 @@
 """How a line is made: which groups of its block, and where their codes go in it."""
 
-from amaranth.hdl import Cat, Module, Mux, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data
 
 from lamina.formats.planes import BLOCK_CODES
-from lamina.formats.views import BLOCK_ROWS, ViewKind
+from lamina.formats.views import BLOCK_ROWS, PACKED_FORMS, ViewKind
 from lamina.store.plane_buffer import BANKS
 
 __all__ = [
-    "add_form",
+    "add_packed",
     "add_plan",
-    "form_layout",
+    "form_number",
+    "packed_layout",
     "packed_plan",
     "packed_sources",
     "plan_layout",
@@ -52,40 +53,41 @@ def packed_sources(lines: int, keep: int, line: int) -> int:
     return sum(1 << n for n in range(first // codes, last // codes + 1))
 
 
-def _pairs():
-    """All pairs of ``group`` and k that packed views have."""
-    exact = [((k - 1).bit_length(), k) for k in range(1, 17)]
-    return sorted({*exact, *((3, k) for k in range(1, 9)), *((4, k) for k in range(6, 17))})
+def packed_layout() -> data.StructLayout:
+    """Return what a packed line's place in its block decides of its plan."""
+    plan = plan_layout().members
+    return data.StructLayout({n: plan[n] for n in ("first", "steps", "offset", "sources")})
 
 
-#: Bits of the number of a form: of ``group`` and k of a packed view.
-_FORM_BITS = (len(_pairs()) - 1).bit_length()
+def form_number(m: Module, group: Value, keep: Value) -> Value:
+    """Return which of `PACKED_FORMS` a packed view of such groups and k has."""
+    number = Signal(range(len(PACKED_FORMS)))
+    with m.Switch(Cat(keep, group)):
+        for n, (rows, planes) in enumerate(PACKED_FORMS):
+            with m.Case(planes | rows << 5):
+                m.d.comb += number.eq(n)
+    return number
 
 
-def form_layout() -> data.StructLayout:
-    """Return what is found out of a packed read before its plan.
-
-    ``number`` of its ``group`` and k; ``sources`` as in the plan.
-    """
-    return data.StructLayout({"number": unsigned(_FORM_BITS), "sources": unsigned(BLOCK_ROWS)})
-
-
-def add_form(m: Module, read: Value, form: Value) -> None:
-    """Drive ``form``, a view of `form_layout`, from a view of `read_layout`."""
-    with m.Switch(Cat(read.keep, read.group)):
-        for number, (group, keep) in enumerate(_pairs()):
-            with m.Case(keep | group << 5):
-                m.d.comb += form.number.eq(number)
-    with m.Switch(Cat(read.line, read.keep, read.wide)):
-        for wide, keeps in ((0, range(1, 9)), (1, range(6, 17))):
-            for keep in keeps:
+def add_packed(m: Module, read: Value, packed: Value) -> None:
+    """Drive ``packed``, a view of `packed_layout`, from a view of `read_layout`."""
+    # One table, so that an FPGA finds a ROM in it.
+    with m.Switch(Cat(read.line, read.form, read.wide)):
+        for wide in range(2):
+            for number, (group, keep) in enumerate(PACKED_FORMS):
                 for line in range(keep):
-                    with m.Case(line | keep << 4 | wide << 9):
-                        m.d.comb += form.sources.eq(packed_sources(8 << wide, keep, line))
+                    with m.Case(line | number << 4 | wide << 4 + len(read.form)):
+                        first, steps, offset = packed_plan(group, keep, line)
+                        m.d.comb += [
+                            packed.first.eq(first),
+                            packed.steps.eq(steps),
+                            packed.offset.eq(offset),
+                            packed.sources.eq(packed_sources(8 << wide, keep, line)),
+                        ]
 
 
-def add_plan(m: Module, read: Value, form: Value, plan: Value) -> None:
-    """Drive ``plan``, a view of `plan_layout`, from a view of `read_layout` and its form."""
+def add_plan(m: Module, read: Value, packed: Value, plan: Value) -> None:
+    """Drive ``plan``, a view of `plan_layout`, from views of `read_layout`, `packed_layout`."""
     everything = Mux(read.wide, 0xFFFF, 0x00FF)
     last_group = ((1 << read.group) - 1)[:4]
     m.d.comb += [plan.first.eq(read.line), plan.words.eq(BANKS), plan.sources.eq(everything)]
@@ -105,18 +107,4 @@ def add_plan(m: Module, read: Value, form: Value, plan: Value) -> None:
             m.d.comb += plan.words.eq((read.keep << 4) >> read.group)
             # Codes that are rounded pass the one way that there is for it.
             m.d.comb += plan.pairs.eq(~read.nearest)
-            _add_packed(m, read, form, plan)
-
-
-def _add_packed(m, read, form, plan):
-    m.d.comb += plan.sources.eq(form.sources)
-    with m.Switch(Cat(read.line, form.number)):
-        for number, (group, keep) in enumerate(_pairs()):
-            for line in range(keep):
-                with m.Case(line | number << 4):
-                    first, steps, offset = packed_plan(group, keep, line)
-                    m.d.comb += [
-                        plan.first.eq(first),
-                        plan.steps.eq(steps),
-                        plan.offset.eq(offset),
-                    ]
+            m.d.comb += [plan[name].eq(packed[name]) for name, _ in packed.shape()]

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.formats.views import read_layout
-from lamina.store.read_plan import add_form, add_plan, form_layout, plan_layout
+from lamina.store.read_plan import add_packed, add_plan, packed_layout, plan_layout
 
 __all__ = ["ReadPlanner", "planned_layout"]
 
@@ -23,7 +23,7 @@ def planned_layout(parameters) -> data.StructLayout:
 
 
 class ReadPlanner(wiring.Component):
-    """Four ranks: take a read, number its form, plan its steps, leave out what was done before.
+    """Four ranks: take a read, see where a packed line lies, plan its steps, leave out done ones.
 
     Parameters: `DeviceParameters`.
 
@@ -55,8 +55,8 @@ class ReadPlanner(wiring.Component):
         moves, planned = Signal(), Signal(self.o.p.shape())
         head, read = (Signal(self.i.p.shape(), name=name) for name in ("head", "read"))
         valid, behind, final = Signal(4), Signal(), Signal.like(planned)
-        form, next_form = Signal(form_layout()), Signal(form_layout())
-        add_form(m, head, next_form)
+        packed, next_packed = Signal(packed_layout()), Signal(packed_layout())
+        add_packed(m, head, next_packed)
         m.d.comb += [
             moves.eq(~self.o.valid | self.o.ready),
             self.i.ready.eq(moves),
@@ -74,24 +74,24 @@ class ReadPlanner(wiring.Component):
                 continued.offset.eq(plan.offset + plan.words),
             ]
         entering, follows = Signal.like(planned), Signal()
-        self._plan(m, read, form, entering)
+        self._plan(m, read, packed, entering)
         self._follow(m, read, valid[1] & moves, follows)
         with m.If(moves):
             m.d.sync += [
                 valid.eq((valid << 1) | self.i.valid),
                 head.eq(self.i.p),
                 read.eq(head),
-                form.eq(next_form),
+                packed.eq(next_packed),
                 planned.eq(entering),
                 behind.eq(follows),
                 self.o.p.eq(final),
             ]
         return m
 
-    def _plan(self, m, read, form, planned):
+    def _plan(self, m, read, packed, planned):
         """Drive ``planned`` from a read, whose block's start is here."""
         plan, empty = Signal(plan_layout()), read.unmapped | read.blank
-        add_plan(m, read, form, plan)
+        add_plan(m, read, packed, plan)
         # A plane as it is has to wait for the planes up to it, anything else for all.
         needed = Mux(plan.direct, read.line + 1, read.read)
         m.d.comb += [
