@@ -1,6 +1,6 @@
 """Where a block lies in memory: base + ((b div R) * N) * R + (b mod R), in beats."""
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -42,7 +42,7 @@ class BlockLocator(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         beat_bits = self.parameters.beat_bits
-        view, block = self.i.view, self.i.block[:32]
+        view, block = self.i.view, self.i.block
         row, planes = Signal(32), Signal(5)
         # What is only passed on, in each of the stages.
         shifts = [Signal(4, name=f"shift_{n}") for n in range(2)]
@@ -52,7 +52,7 @@ class BlockLocator(wiring.Component):
         with m.If(self.advance):
             m.d.sync += [
                 row.eq(block >> view.row_shift),
-                columns[0].eq(block & ((1 << view.row_shift) - 1)[:15]),
+                columns[0].eq(Cat(block[n] & (view.row_shift > n) for n in range(15))),
                 planes.eq(view.planes),
                 shifts[0].eq(view.row_shift),
                 stores[0].eq(view.store),
