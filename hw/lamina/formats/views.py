@@ -73,7 +73,7 @@ def view_layout(beat_bits: int, granule_bits: int) -> data.StructLayout:
     """Return a view as the device uses it, made from its entry in the view table.
 
     ``first``: granule in which the window begins. ``blocks`` in it. ``store``: beat in memory at
-    which the region begins; ``row_shift``: log2 R. ``lines_shift``: log2 of a block's lines.
+    which the region begins; ``row_shift``: log2 R. ``lines`` of a block, and log2 of that.
     ``planes`` N, ``keep`` k, ``read``: planes that a read fetches (k, or k + 1 to round).
     ``width``: row of plane 0 in the plane buffer, plus one; ``group``: log2 of its pattern's K.
     ``wide``: 16-bit codes; ``bfloat``: of those, BF16; ``nearest``: there is something to round.
@@ -84,6 +84,7 @@ def view_layout(beat_bits: int, granule_bits: int) -> data.StructLayout:
             "blocks": unsigned(BLOCK_BITS),
             "store": unsigned(beat_bits),
             "row_shift": unsigned(4),
+            "lines": unsigned(5),
             "lines_shift": unsigned(3),
             "kind": ViewKind,
             "planes": unsigned(5),
@@ -123,7 +124,7 @@ def place_layout(view: data.StructLayout) -> data.StructLayout:
             "mapped": unsigned(1),
             "index": unsigned(VIEW_INDEX_BITS),
             "view": view,
-            "block": unsigned(BLOCK_BITS + 1),
+            "block": unsigned(BLOCK_BITS),
             "line": unsigned(4),
         }
     )

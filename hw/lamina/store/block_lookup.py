@@ -6,6 +6,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.compare import equal
+from lamina.formats.planes import BLOCK_BITS
 from lamina.formats.views import VIEW_INDEX_BITS, ViewKind, place_layout, read_layout
 from lamina.store.read_plan import form_number
 from lamina.store.slot_keeper import SlotKeeper
@@ -15,7 +17,7 @@ __all__ = ["MARK_BITS", "BlockLookup"]
 #: Low bits of a block's address by which a finished write finds blocks that are out of date.
 MARK_BITS = 10
 
-_KEY_BITS = VIEW_INDEX_BITS + 32
+_KEY_BITS = VIEW_INDEX_BITS + BLOCK_BITS
 
 
 def _stage_layout(view: data.StructLayout) -> data.StructLayout:
@@ -49,7 +51,7 @@ def _number(hits: Value) -> Value:
 
 def _key(stage) -> Value:
     """Return which block a message wants: number and view."""
-    return Cat(stage.place.block[:32], stage.place.index)
+    return Cat(stage.place.block, stage.place.index)
 
 
 class BlockLookup(wiring.Component):
@@ -147,6 +149,8 @@ class BlockLookup(wiring.Component):
         # Of the third stage: a read, which has to go out; one whose block is nowhere.
         waits, missing, room, starves = Signal(), Signal(), Signal(), Signal()
         take, near = Signal(), Signal()
+        # The other way round, for those who need in the same cycle what follows from it.
+        passes, ready, spent = Signal(init=1), Signal(), Signal()
         slot, found_slot, near_slot = (
             Signal.like(self.o_slot, name=name) for name in ("slot", "found_slot", "near_slot")
         )
@@ -157,16 +161,20 @@ class BlockLookup(wiring.Component):
         m.d.comb += [
             starves.eq(waits & missing & ~keeper.free.valid),
             self.advance.eq(~((waits & ~room) | starves)),
-            self.i.ready.eq(self.advance),
+            ready.eq(passes | (room & ~(missing & ~keeper.free.valid))),
+            spent.eq(missing & keeper.free.valid & Mux(passes, ~self.void, room)),
+            self.i.ready.eq(ready),
             take.eq(missing & keeper.free.valid & Mux(waits, room, ~self.void)),
             slot.eq(Mux(missing, keeper.free.payload, Mux(near, near_slot, found_slot))),
             self.read.valid.eq(waits & self.advance),
         ]
+        host = seen.valid & ~(seen.place.message.write | seen.place.message.prefetch)
         with m.If(self.advance):
             m.d.sync += [
                 seen.eq(enters),
                 known.eq(seen),
-                waits.eq(seen.valid & ~(seen.place.message.write | seen.place.message.prefetch)),
+                waits.eq(host),
+                passes.eq(~host),
                 missing.eq(seen.needs & ~found.any),
                 found_slot.eq(found.slot),
                 near.eq(found.near),
@@ -177,7 +185,7 @@ class BlockLookup(wiring.Component):
             joins.eq(waits & known.needs & self.advance),
             # A read that waits for a slot has seen none: the search for one must go on meanwhile.
             keeper.advance.eq(self.advance | starves),
-            keeper.free.ready.eq(take),
+            keeper.free.ready.eq(spent),
             keeper.release.eq(self.release),
             keeper.release_slot.eq(self.release_slot),
             keeper.filled.eq(self.filled),
@@ -235,10 +243,10 @@ class BlockLookup(wiring.Component):
         m.d.sync += last_key.eq(known_key)
         with m.If(self.advance):
             m.d.sync += [
-                same.eq(seen.needs & (key == seen_key)),
-                newest.eq(take & (known_key == key)),
+                same.eq(seen.needs & equal(m, key, seen_key)),
+                newest.eq(take & equal(m, known_key, key)),
                 newest_slot.eq(keeper.free.payload),
-                newer.eq(keeper.fresh & (last_key == key)),
+                newer.eq(keeper.fresh & equal(m, last_key, key)),
                 newer_slot.eq(keeper.join_slot),
             ]
         self._table(m, keeper, hits, valid, key, last_key)
@@ -274,7 +282,7 @@ class BlockLookup(wiring.Component):
             with m.If(self.mark_valid & (self.mark_slot == n)):
                 m.d.sync += marks[n].eq(self.mark)
             with m.If(self.advance):
-                m.d.sync += hits[n].eq(valid[n] & (keys[n] == key))
+                m.d.sync += hits[n].eq(valid[n] & equal(m, keys[n], key))
 
     def _describe(self, m, known, slot):
         """What the reader has to know of a read."""

@@ -239,6 +239,7 @@ class Device(wiring.Component):
             views.index.eq(lookup.index),
             views.enable.eq(lookup.advance),
             front.advance.eq(lookup.advance),
+            front.goes.eq(lookup.goes),
             front.ask.eq(reads.ask),
             front.ask_line.eq(reads.ask_line),
             reads.asked.eq(front.asked),

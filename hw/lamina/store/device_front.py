@@ -59,17 +59,17 @@ class DeviceFront(wiring.Component):
     internal : In(stream of line addresses)
         Reads that partial writes need; they go first.
     ask, ask_line : In; asked : Out
-        A block to be fetched for reads to come. It goes when nothing else does; or before others,
-        as long as there has been such a cycle lately: a host that pauses waits for lines, one that
-        never does would only lose a cycle.
+        A block to be fetched for reads to come. It goes before the host's messages, as long as
+        there has been a cycle lately in which the host sent none: one that pauses waits for lines,
+        one that never does would only lose a cycle.
     data : Out(stream)
         Data and byte enables of the writes, in order; a write is taken only when they are.
     invalidated : Out(stream of response_layout)
         MemInv and MemInvNT, which do nothing but get an answer.
     o, o_line, o_mapped, o_valid : Out
         `message_layout` two stages behind: ``o_line`` is the device's own line address.
-    advance : In
-        Moves the stages and lets messages in.
+    advance, goes : In
+        Moves the stages, and lets messages in: the same, from two registers.
     read, write, invalidate, malformed : Out
         Pulses: a message of that kind was taken.
     decoder_* : In
@@ -92,6 +92,7 @@ class DeviceFront(wiring.Component):
                 "o_mapped": Out(1),
                 "o_valid": Out(1),
                 "advance": In(1),
+                "goes": In(1),
                 **decoder_members(p.decoders, In),
                 "read": Out(1),
                 "write": Out(1),
@@ -103,15 +104,20 @@ class DeviceFront(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         message, enter = Signal(message_layout()), Signal()
-        # All addresses are compared before one is chosen: the choice is known late.
-        decoded = Signal(self.parameters.decoders)
-        self._take(m, message, decoded, enter)
+        # A read of the device's own, and that there is none: so the host's messages go.
+        own, own_valid, host = Signal(message_layout()), Signal(), Signal(init=1)
+        self._own(m, own, own_valid, host)
+        self._take(m, message, enter, own, own_valid, host)
         first, first_valid = Signal(message_layout()), Signal()
-        inside = Signal(self.parameters.decoders)
+        # All addresses are compared: which of them goes is known late.
+        lines = {"own": own.line, "rwd": self.rwd.p.addr, "req": self.req.p.addr}
+        inside = {name: Signal(self.parameters.decoders, name=f"inside_{name}") for name in lines}
+        taken = Mux(first.write, inside["rwd"], inside["req"])
         with m.If(self.advance):
-            m.d.sync += [first.eq(message), first_valid.eq(enter), inside.eq(decoded)]
+            m.d.sync += [inside[name].eq(self._inside(line)) for name, line in lines.items()]
+            m.d.sync += [first.eq(message), first_valid.eq(enter)]
             m.d.sync += [self.o.eq(first), self.o_valid.eq(first_valid)]
-            self._map(m, first, inside)
+            self._map(m, first, Mux(first.internal | first.prefetch, inside["own"], taken))
         return m
 
     def _inside(self, line):
@@ -120,28 +126,42 @@ class DeviceFront(wiring.Component):
         decoders = [getattr(self, f"decoder_{n}") for n in range(self.parameters.decoders)]
         return Cat(d.enable & (grain >= d.first) & (grain < d.limit) for d in decoders)
 
-    def _take(self, m, message, decoded, enter):
-        """Choose one of the three inputs; reads and writes take turns."""
-        req, rwd = self.req.p, self.rwd.p
-        writes_next, write_waits = Signal(), Signal()
-        take_req, take_rwd, is_read, is_inv = Signal(), Signal(), Signal(), Signal()
-        is_write, first, pause = Signal(), Signal(), Signal()
-        left, lately = Signal(_LATELY_BITS), Signal()
+    def _own(self, m, own, valid, host):
+        """Keep the next read of the device's own in a register: the host then sees that it goes."""
+        pause, left, lately = Signal(), Signal(_LATELY_BITS), Signal()
         m.d.comb += [
-            write_waits.eq(self.rwd.valid & self.data.ready),
-            pause.eq(~self.req.valid & ~write_waits),
-            first.eq(self.internal.valid | (self.ask & lately)),
-            self.internal.ready.eq(self.advance),
+            self.internal.ready.eq(self.goes | ~valid),
+            self.asked.eq(self.internal.ready & self.ask & lately & ~self.internal.valid),
+        ]
+        m.d.sync += pause.eq(~self.req.valid & ~(self.rwd.valid & self.data.ready))
+        with m.If(pause):
+            m.d.sync += [left.eq(~0), lately.eq(1)]
+        with m.Elif(lately):
+            m.d.sync += [left.eq(left - 1), lately.eq(left != 1)]
+        with m.If(self.internal.ready):
+            m.d.sync += [
+                valid.eq(self.internal.valid | self.asked),
+                host.eq(~(self.internal.valid | self.asked)),
+                own.internal.eq(self.internal.valid),
+                own.prefetch.eq(~self.internal.valid),
+                own.line.eq(Mux(self.internal.valid, self.internal.payload, self.ask_line)),
+            ]
+
+    def _take(self, m, message, enter, own, own_valid, host):
+        """Choose what goes: a read of the device's own first; reads and writes take turns."""
+        req, rwd = self.req.p, self.rwd.p
+        writes_next, reads_wait, writes_wait = Signal(), Signal(), Signal()
+        take_req, take_rwd, is_read, is_inv = Signal(), Signal(), Signal(), Signal()
+        is_write, write = Signal(), Signal()
+        m.d.comb += [
+            reads_wait.eq(self.req.valid & self.invalidated.ready),
+            writes_wait.eq(self.rwd.valid & self.data.ready),
+            # Of the host's, a write is next.
+            write.eq(Mux(writes_next, writes_wait, ~reads_wait)),
             self.req.ready.eq(
-                self.advance & self.invalidated.ready & ~first & ~(write_waits & writes_next)
+                self.goes & host & self.invalidated.ready & ~(writes_wait & writes_next)
             ),
-            self.rwd.ready.eq(
-                self.advance
-                & self.data.ready
-                & ~first
-                & (writes_next | ~(self.req.valid & self.invalidated.ready))
-            ),
-            self.asked.eq(self.advance & self.ask & ~self.internal.valid & (lately | pause)),
+            self.rwd.ready.eq(self.goes & host & self.data.ready & (writes_next | ~reads_wait)),
             take_req.eq(self.req.valid & self.req.ready),
             take_rwd.eq(self.rwd.valid & self.rwd.ready),
             is_read.eq(
@@ -166,55 +186,36 @@ class DeviceFront(wiring.Component):
             self.data.valid.eq(self.write),
             self.data.p.data.eq(rwd.data),
             self.data.p.byte_enable.eq(rwd.byte_enable),
-            enter.eq(self.read | self.write | (self.internal.valid & self.advance) | self.asked),
+            enter.eq(self.read | self.write | own_valid),  # for nothing, if nothing moves
         ]
-        with m.If(pause):
-            m.d.sync += [left.eq(~0), lately.eq(1)]
-        with m.Elif(lately):
-            m.d.sync += [left.eq(left - 1), lately.eq(left != 1)]
         with m.If(take_req | take_rwd):
             m.d.sync += writes_next.eq(take_req)
-        with m.If(self.internal.valid):
-            m.d.comb += [
-                message.internal.eq(1),
-                message.line.eq(self.internal.payload),
-                decoded.eq(self._inside(self.internal.payload)),
-            ]
-        with m.Elif(take_rwd):
-            m.d.comb += [
-                message.write.eq(1),
-                message.partial.eq(
-                    (rwd.mem_opcode == RwdOpcode.MEM_WR_PTL) & ~rwd.byte_enable.all()
-                ),
-                message.poison.eq(rwd.poison),
-                message.tag.eq(rwd.tag),
-                message.ld_id.eq(rwd.ld_id),
-                message.line.eq(rwd.addr),
-                decoded.eq(self._inside(rwd.addr)),
-            ]
-        with m.Elif(self.asked):
-            m.d.comb += [
-                message.prefetch.eq(1),
-                message.line.eq(self.ask_line),
-                decoded.eq(self._inside(self.ask_line)),
-            ]
-        with m.Else():
-            m.d.comb += [
-                message.tag.eq(req.tag),
-                message.ld_id.eq(req.ld_id),
-                message.line.eq(req.addr),
-                decoded.eq(self._inside(req.addr)),
-            ]
+        m.d.comb += [
+            message.write.eq(write & ~own_valid),
+            message.internal.eq(own_valid & own.internal),
+            message.prefetch.eq(own_valid & own.prefetch),
+            # Of a write.
+            message.partial.eq((rwd.mem_opcode == RwdOpcode.MEM_WR_PTL) & ~rwd.byte_enable.all()),
+            message.poison.eq(rwd.poison),
+            # Of a host's message.
+            message.tag.eq(Mux(write, rwd.tag, req.tag)),
+            message.ld_id.eq(Mux(write, rwd.ld_id, req.ld_id)),
+            message.line.eq(Mux(own_valid, own.line, Mux(write, rwd.addr, req.addr))),
+        ]
 
     def _map(self, m, message, inside):
-        """Second stage: the device's own address."""
-        delta, grain = Signal(_GRAIN_BITS), Signal(_GRAIN_BITS)
-        for n in range(self.parameters.decoders):
-            with m.If(inside[n]):
-                m.d.comb += delta.eq(getattr(self, f"decoder_{n}").delta)
-        m.d.comb += grain.eq(message.line[DECODER_LINES_BITS:] + delta)
+        """Second stage: the device's own address, of all decoders before one is chosen."""
+        grain, mapped = Signal(_GRAIN_BITS), Signal()
         high = self.parameters.device_line_bits - DECODER_LINES_BITS
+        for n in range(self.parameters.decoders):
+            own = Signal(_GRAIN_BITS, name=f"grain_{n}")
+            delta = getattr(self, f"decoder_{n}").delta
+            m.d.comb += own.eq(message.line[DECODER_LINES_BITS:] + delta)
+            with m.If(inside[n]):
+                m.d.comb += mapped.eq(~own[high:].any())
+            with m.If(inside[n] | (n == 0)):
+                m.d.comb += grain.eq(own)
         m.d.sync += [
             self.o_line.eq(Cat(message.line[:DECODER_LINES_BITS], grain)),
-            self.o_mapped.eq(Mux(grain[high:].any(), 0, inside.any())),
+            self.o_mapped.eq(mapped),
         ]

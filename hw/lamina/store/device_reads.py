@@ -46,7 +46,7 @@ class DeviceReads(wiring.Component):
         As in `Prefetch`.
     ar, r : AXI4 read channels
     stale, stale_mark, flush
-        As in `BlockLookup`.
+        As in `BlockLookup`, a cycle before.
     poisoned, lookup, lookup_done, lookup_lines
         As in `BlockFetch`.
     load : Out
@@ -120,16 +120,23 @@ class DeviceReads(wiring.Component):
         wiring.connect(m, wiring.flipped(self.r), fill.r)
         wiring.connect(m, fetch.lookup, wiring.flipped(self.lookup))
         filled, filled_slot = Signal(), Signal(p.slot_bits)
-        m.d.sync += [filled.eq(fill.filled), filled_slot.eq(fill.errors_slot)]
+        stale, stale_mark, flush = Signal(), Signal(MARK_BITS), Signal()
+        m.d.sync += [
+            filled.eq(fill.filled),
+            filled_slot.eq(fill.errors_slot),
+            stale.eq(self.stale),
+            stale_mark.eq(self.stale_mark),
+            flush.eq(self.flush),
+        ]
         m.d.comb += [
             locator.i.eq(self.i.p),
             locator.advance.eq(lookup.advance),
             lookup.room.eq(waiting.level < p.reads - 1),
             lookup.release.eq(reader.release),
             lookup.release_slot.eq(reader.release_slot),
-            lookup.stale.eq(self.stale),
-            lookup.stale_mark.eq(self.stale_mark),
-            lookup.flush.eq(self.flush),
+            lookup.stale.eq(stale),
+            lookup.stale_mark.eq(stale_mark),
+            lookup.flush.eq(flush),
             lookup.filled.eq(filled),
             lookup.filled_slot.eq(filled_slot),
             reader.filling.eq(lookup.filling),

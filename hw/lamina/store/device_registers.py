@@ -75,6 +75,8 @@ class DeviceRegisters(wiring.Component):
         p = self.parameters
         m.submodules.hdm = hdm = HdmRegisters(p)
         plain = Signal(33)
+        # A cycle ago, for the tables.
+        address = Signal.like(self.address)
         # Registers: the part of the map, and whether the register exists.
         view, decoder, in_view, in_hdm = Signal(), Signal(), Signal(), Signal()
         for name in decoder_members(p.decoders, Out):
@@ -82,10 +84,11 @@ class DeviceRegisters(wiring.Component):
         m.d.comb += [
             hdm.word.eq(self.address[:8]),
             hdm.write_data.eq(self.write_data),
-            self.entry.eq(self.address[3:9]),
-            self.word.eq(self.address[:3]),
+            self.entry.eq(address[3:9]),
+            self.word.eq(address[:3]),
         ]
         m.d.sync += [
+            address.eq(self.address),
             view.eq(self.address[9]),
             decoder.eq(self.address[8:10] == 1),
             in_view.eq(self.address[9] & (self.address[3:9] < p.views)),
@@ -94,7 +97,7 @@ class DeviceRegisters(wiring.Component):
         clear = self._is(m, "counter_clear")
         index, poison_clear = self._is(m, "poison_index"), self._is(m, "poison_clear")
         prefetch, poison = self._is(m, "prefetch"), index | poison_clear
-        cleared = Signal()
+        cleared = Signal(init=1)
         m.d.sync += [
             cleared.eq(0),
             hdm.write.eq(0),
@@ -103,11 +106,13 @@ class DeviceRegisters(wiring.Component):
             self.flush.eq(0),
             self.commit.eq(self.entry_write & (self.word == 0)),
         ]
-        self._show(m, self._count(m, cleared), plain)
+        self._show(m, address, self._count(m, cleared), plain)
         with m.FSM(name="access"):
             with m.State("IDLE"):
                 with m.If(self.write | self.read):
-                    m.next = "DECODE"
+                    m.next = "LOOK"
+            with m.State("LOOK"):
+                m.next = "DECODE"
             with m.State("DECODE"):
                 with m.If(self.write):
                     m.d.sync += [
@@ -152,8 +157,8 @@ class DeviceRegisters(wiring.Component):
         return here
 
     def _count(self, m, cleared):
-        """Return the counters."""
-        counters = [Signal(32, name=f"count_{name}") for name in COUNTERS]
+        """Return the counters; they are also ``cleared`` after a reset, which so has few ends."""
+        counters = [Signal(32, name=f"count_{name}", reset_less=True) for name in COUNTERS]
         for counter, event in zip(counters, self.events, strict=True):
             with m.If(cleared):
                 m.d.sync += counter.eq(0)
@@ -161,7 +166,7 @@ class DeviceRegisters(wiring.Component):
                 m.d.sync += counter.eq(counter + 1)
         return counters
 
-    def _show(self, m, counters, plain):
+    def _show(self, m, address, counters, plain):
         """Put the register at the address into ``plain``, if it is in no table; bit 32: it is."""
         p = self.parameters
         words = {
@@ -182,4 +187,4 @@ class DeviceRegisters(wiring.Component):
             words |= {f"{name}_low": byte[:32], f"{name}_high": byte[32:]}
         words |= {f"count_{name}": value for name, value in zip(COUNTERS, counters, strict=True)}
         places = {offset(name) >> 2: word | (1 << 32) for name, word in words.items()}
-        choose(m, self.address, places, plain)
+        choose(m, address, places, plain)

@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.compare import equal
 from lamina.formats.views import BLOCK_ROWS
 
 __all__ = ["PoisonSearch", "poison_layout"]
@@ -72,7 +73,7 @@ class PoisonSearch(wiring.Component):
             asked.index.eq(self.index),
             asked.over.eq(self.index == self.end),
             read.eq(asked),
-            alike.eq(self.row.block == self.block),
+            alike.eq(equal(m, self.row.block, self.block)),
             used.eq(self.row.lines.any()),
             self.done.eq(found | over),
         ]

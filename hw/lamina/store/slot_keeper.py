@@ -130,10 +130,12 @@ class SlotKeeper(wiring.Component):
     def _room(self, m, never, joined, taken):
         """Count the blocks that nobody has read."""
         count = Signal(range(self.parameters.blocks + 1))
-        begins, reads = Signal(), Signal()
+        begins, first = Signal(), Signal(self.parameters.blocks)
+        reads = Signal()
         m.d.sync += [
             begins.eq(self.fresh & ~self.join),
-            reads.eq((joined & ~taken & never).any()),
+            first.eq(joined & ~taken & never),
+            reads.eq(first.any()),
             count.eq(count + begins - reads - self.unread),
             self.room.eq(count < self.parameters.blocks // 2),
         ]

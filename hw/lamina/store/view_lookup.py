@@ -1,10 +1,12 @@
 """Which view an address belongs to, and which block and line of it."""
 
-from amaranth.hdl import Cat, Module, Signal
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.formats.planes import BLOCK_BITS
 from lamina.formats.views import (
     GRANULE_LINES_BITS,
     VIEW_INDEX_BITS,
@@ -14,6 +16,18 @@ from lamina.formats.views import (
 from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
 
 __all__ = ["ViewLookup"]
+
+#: Views of which it is known early whether any was hit.
+_GROUP = 4
+
+
+def _first(hits: Value) -> Value:
+    """Return the number of the first bit that is set, of those of which one is."""
+    last, bits = len(hits) - 1, (len(hits) - 1).bit_length()
+    first = [(hits[n] if n < last else 1) & ~hits[:n].any() for n in range(1, last + 1)]
+    return Cat(
+        Cat(here for n, here in enumerate(first, 1) if n >> bit & 1).any() for bit in range(bits)
+    )
 
 
 class ViewLookup(wiring.Component):
@@ -32,8 +46,9 @@ class ViewLookup(wiring.Component):
     o : Out(stream of place_layout)
         Whether the block is one of the view's is not checked. A slice is the last of the stages:
         what stalls behind it is known to those before it from a register.
-    advance : Out
-        The stages move, and all before them.
+    advance, goes : Out
+        The stages move, and all before them; ``goes`` says the same from a register of its own, to
+        those who do more with it than to move.
     """
 
     def __init__(self, parameters):
@@ -51,6 +66,7 @@ class ViewLookup(wiring.Component):
                 "view": In(p.view),
                 "o": Out(stream.Signature(place_layout(p.view))),
                 "advance": Out(1),
+                "goes": Out(1, init=1),
             }
         )
 
@@ -61,28 +77,47 @@ class ViewLookup(wiring.Component):
         line = [Signal(p.device_line_bits, name=f"line_{n}") for n in (3, 4)]
         valid = [Signal(name=f"valid_{n}") for n in (3, 4)]
         hits, found, index = Signal(p.views), Signal(), Signal(VIEW_INDEX_BITS)
+        hit, mapped = Signal(p.views), Signal()
+        groups = [hit[n : n + _GROUP] for n in range(0, p.views, _GROUP)]
+        # Of each group, any is hit; it is the first of which any is. Kept: one after the other.
+        some = Signal(len(groups), attrs={"keep": 1})
+        first_group = Signal(len(groups))
+        m.d.comb += some.eq(Cat(group.any() for group in groups))
         granule = self.i_line[GRANULE_LINES_BITS:]
-        for v in reversed(range(p.views)):
-            with m.If(hits[v]):
-                m.d.comb += self.index.eq(v)
+        for v in range(p.views):
+            first = self.first.word_select(v, p.granule_bits)
+            limit = self.limit.word_select(v, p.granule_bits + 1)
+            m.d.comb += hit[v].eq(self.valid[v] & (granule >= first) & (granule < limit))
+        self._number(m, hits, first_group)
         with m.If(self.advance):
-            for v in range(p.views):
-                first = self.first.word_select(v, p.granule_bits)
-                limit = self.limit.word_select(v, p.granule_bits + 1)
-                inside = (granule >= first) & (granule < limit)
-                m.d.sync += hits[v].eq(self.valid[v] & self.i_mapped & inside)
             m.d.sync += [
+                hits.eq(hit),
+                first_group.eq(Cat(some[n] & ~some[:n].any() for n in range(len(groups)))),
+                mapped.eq(self.i_mapped),
                 Cat(*message).eq(Cat(self.i, message[0])),
                 Cat(*line).eq(Cat(self.i_line, line[0])),
                 Cat(*valid).eq(Cat(self.i_valid, valid[0])),
-                found.eq(hits.any()),
+                found.eq(first_group.any() & mapped),
                 index.eq(self.index),
             ]
         m.submodules.last = last = SkidBuffer(SkidBufferParameters(shape=self.o.p.shape()))
         wiring.connect(m, last.o, wiring.flipped(self.o))
         m.d.comb += [self.advance.eq(last.i.ready), last.i.valid.eq(valid[1])]
+        stalls = self.o.valid & ~self.o.ready
+        m.d.sync += self.goes.eq(~(stalls & (valid[1] | ~self.goes)))
         self._place(m, last.i.p, message[1], line[1], found, index)
         return m
+
+    def _number(self, m, hits, first_group):
+        """Which view was hit: the first one of the first group of which any was."""
+        numbers = []
+        for n, chosen in enumerate(first_group):
+            first = _first(hits[n * _GROUP : (n + 1) * _GROUP])
+            # Kept: the groups are looked at side by side, not one after the other.
+            number = Signal(len(first), name=f"number_{n}", attrs={"keep": 1})
+            m.d.comb += number.eq(Mux(chosen, first, 0))
+            numbers.append(number)
+        m.d.comb += self.index.eq(Cat(reduce(or_, numbers), _first(first_group)))
 
     def _place(self, m, place, message, line, found, index):
         """Third stage: how far the address is into the window."""
@@ -95,11 +130,13 @@ class ViewLookup(wiring.Component):
             place.index.eq(index),
             place.view.eq(self.view),
         ]
-        # Kept: the slice's multiplexer is not to become one with the shift.
+        # One bit of the number of lines is set: it says how far. Kept: this is not to become one
+        # with the slice's multiplexer.
         shifted = Signal(len(offset), attrs={"keep": 1})
-        # A block has one bit more than its number: what is cut off is not small.
+        lines = self.view.lines
+        # Nothing is cut off where a window was found: none is longer than its blocks, in granules.
         m.d.comb += [
-            shifted.eq(offset >> self.view.lines_shift),
-            place.block.eq(Cat(shifted[:BLOCK_BITS], shifted[BLOCK_BITS:].any())),
-            place.line.eq(offset[:4] & ((1 << self.view.lines_shift) - 1)[:4]),
+            shifted.eq(reduce(or_, (Mux(lines[n], offset >> n, 0) for n in range(len(lines))))),
+            place.block.eq(shifted),
+            place.line.eq(offset[:4] & (lines - 1)[:4]),
         ]

@@ -187,6 +187,8 @@ class ViewTable(wiring.Component):
         for power in range(4):
             with m.If(kept > (1 << power)):
                 m.d.sync += shift.eq(power + 1)
+        lines_shift = Signal(3)
+        m.d.comb += lines_shift.eq(Mux(container, side, shift))
         rounded = Signal()  # the codes are put together as containers, whatever the view is
         m.d.comb += rounded.eq(container | nearest)
         m.d.sync += [
@@ -201,7 +203,8 @@ class ViewTable(wiring.Component):
             view.first.eq(host >> (GRANULE_LINES_BITS + 6)),
             view.store.eq(store >> 6),
             view.row_shift.eq(control.row_shift),
-            view.lines_shift.eq(Mux(container, side, shift)),
+            view.lines.eq(1 << lines_shift),
+            view.lines_shift.eq(lines_shift),
             view.group.eq(Mux(rounded, side, Mux(control.kind == ViewKind.PLANES, 0, shift))),
             view.width.eq(Mux(container, planes, Mux(nearest, 1 << side, Const(1, 5) << shift))),
             good.eq(

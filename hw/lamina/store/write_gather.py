@@ -165,7 +165,11 @@ class WriteGather(wiring.Component):
         # The newest slot is open, and stays so; it is the next to begin; the write may join it.
         opens, next_, joinable = Signal(), Signal(), Signal()
         # The write goes if there is room, or as it waited to; or if its line is not there.
-        alike, there, waited, sure, maybe = (Signal() for _ in range(5))
+        # Kept: what is known late is not to become one with what is known early.
+        alike, waited = Signal(), Signal()
+        there, sure, maybe = (
+            Signal(name=name, attrs={"keep": 1}) for name in ("there", "sure", "maybe")
+        )
         m.d.comb += [
             opens.eq(opened | (self.open & ~(self.begins & next_))),
             alike.eq(order.line == write.line),
@@ -188,7 +192,12 @@ class WriteGather(wiring.Component):
     def _merge(self, m, write, lacking, merged, used):
         """Fetch the line of a partial write; the bytes that it has are written over it."""
         reading, line = Signal(), Signal(BLOCK_CODES)
+        # The line has come, and is bad: a cycle ago, as others wait for the same answers.
+        got, bad = Signal(), Signal()
         m.d.comb += [self.fetch.payload.eq(write.message.line), self.fetched.ready.eq(reading)]
+        m.d.sync += [got.eq(reading & self.fetched.valid), bad.eq(self.fetched.p.poison)]
+        with m.If(self.fetched.valid):
+            m.d.sync += reading.eq(0)
         with m.FSM(name="merge"):
             with m.State("IDLE"):
                 with m.If(lacking & (used == 0)):
@@ -199,10 +208,10 @@ class WriteGather(wiring.Component):
                     m.d.sync += reading.eq(1)
                     m.next = "READ"
             with m.State("READ"):
-                with m.If(self.fetched.valid):
-                    m.d.sync += [reading.eq(0), lacking.eq(0)]
+                with m.If(got):
+                    m.d.sync += lacking.eq(0)
                     m.d.comb += merged.eq(1)
-                    with m.If(self.fetched.p.poison):
+                    with m.If(bad):
                         m.d.sync += write.message.poison.eq(1)
                     m.next = "IDLE"
         for byte in range(64):

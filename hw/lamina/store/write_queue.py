@@ -1,9 +1,10 @@
 """Where writes wait: their data from the time they are taken, their orders once they are placed."""
 
-from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.compare import equal
 from lamina.formats.views import write_layout
 from lamina.stream.buffer import Queue, QueueParameters
 
@@ -72,14 +73,18 @@ class WriteQueue(wiring.Component):
         ]
         key, last_key = Cat(self.i.block, self.i.index), Signal(38)
         m.d.sync += [
-            level.eq(level + enter - leave),
             payloads.i.payload.eq(self.payload.payload),
             payloads.i.valid.eq(enter),
             orders.i.p.write.eq(self.i),
-            orders.i.p.same.eq(key == last_key),
+            orders.i.p.same.eq(equal(m, key, last_key)),
             orders.i.p.whole.eq(~self.i.drop & ~self.i.message.partial),
             orders.i.valid.eq(self.i_valid),
         ]
+        # Both are known before what enters is.
+        more, less = Signal.like(level), Signal.like(level)
+        m.d.comb += [more.eq(level + 1), less.eq(level - 1)]
+        with m.If(enter ^ leave):
+            m.d.sync += level.eq(Mux(leave, less, more))
         with m.If(self.i_valid & ~self.i.drop):
             m.d.sync += last_key.eq(key)
         return m
