@@ -20,7 +20,7 @@ class BlockFill(wiring.Component):
     Members
     -------
     i : In(stream of run_layout)
-        Runs, each two cycles or more before its first beat; always taken.
+        Runs, each before its first beat, which is taken in the third cycle after it or later.
     joined, joined_slot : In
         The slots of all runs, one after the other.
     r : In(stream of bus.axi4.read_data_layout)
@@ -66,25 +66,21 @@ class BlockFill(wiring.Component):
         m.submodules.waiting = waiting = Queue(
             QueueParameters(shape=run, depth=self.parameters.blocks)
         )
-        job, following = Signal(run), Signal(run)
+        job, following = Signal(run), waiting.o.p
         valid, load, free = Signal(), Signal(), Signal()
         slot, row, plane = Signal(self.parameters.slot_bits), Signal(4), Signal(BLOCK_ROWS, init=1)
         # Blocks of this plane behind this one; and what can be known a beat early.
         left, last_block, last_plane = Signal.like(job.blocks), Signal(), Signal()
-        taken, direct, errors = Signal(), Signal(), Signal(BLOCK_ROWS)
-        come, come_valid = Signal(run), Signal()
-        m.d.sync += [come.eq(self.i.p), come_valid.eq(self.i.valid)]
+        taken, final, errors = Signal(), Signal(), Signal(BLOCK_ROWS)
+        wiring.connect(m, wiring.flipped(self.i), waiting.i)
         m.d.comb += [
-            following.eq(Mux(waiting.o.valid, waiting.o.payload, come)),
             taken.eq(self.r.valid & self.r.ready),
             self.filled.eq(taken & last_plane),
-            free.eq(~valid | (self.filled & last_block)),
-            direct.eq(free & (waiting.level == 0)),
-            self.i.ready.eq(1),
-            waiting.i.valid.eq(come_valid & ~direct),
-            waiting.i.payload.eq(come),
+            # Whatever beat comes: it ends the run.
+            final.eq(last_plane & last_block),
+            free.eq(~valid | (self.r.valid & final)),
             waiting.o.ready.eq(free),
-            load.eq(free & (waiting.o.valid | (direct & come_valid))),
+            load.eq(free & waiting.o.valid),
             self.r.ready.eq(valid),
             self.alone.eq(job.blocks == 0),
             self.write_enable.eq(taken),
@@ -151,7 +147,7 @@ class BlockFill(wiring.Component):
             m.d.sync += [at.eq(then), slot.eq(read.data)]
         with m.If(taken & last_block & last_plane):
             m.d.sync += first.eq(then)
-        with m.If(load):  # the first slot may join in this very cycle
+        with m.If(load):
             m.d.sync += slot.eq(following.order.slot)
 
     def _errors(self, m, taken, slot, errors):
