@@ -149,11 +149,6 @@ def test_every_read_gets_one_drs():
         overtaken(h, first, taken(drs) & ~mine(drs.p), 2)
         in_queues.append(kept)
     answered = taken(drs) & mine(drs.p)
-    # A partial write reads one line at a time.
-    h.assume(
-        ~(queues[0].o.valid & queues[1].o.valid & queues[0].o.p.internal & queues[1].o.p.internal)
-    )
-
     places = [early, between, late, queued, in_reader, in_former, *in_queues]
     device.answered_once(device.read, answered, places)
     h.cover(reader.line.valid & ~direct)
