@@ -20,7 +20,7 @@ class BlockFill(wiring.Component):
     Members
     -------
     i : In(stream of run_layout)
-        Runs, each before its first beat, which is taken in the third cycle after it or later.
+        Runs, always taken, each before its first beat: that is taken in the fourth cycle after.
     joined, joined_slot : In
         The slots of all runs, one after the other.
     r : In(stream of bus.axi4.read_data_layout)
@@ -72,7 +72,8 @@ class BlockFill(wiring.Component):
         # Blocks of this plane behind this one; and what can be known a beat early.
         left, last_block, last_plane = Signal.like(job.blocks), Signal(), Signal()
         taken, final, errors = Signal(), Signal(), Signal(BLOCK_ROWS)
-        wiring.connect(m, wiring.flipped(self.i), waiting.i)
+        m.d.comb += self.i.ready.eq(1)
+        m.d.sync += [waiting.i.valid.eq(self.i.valid), waiting.i.payload.eq(self.i.p)]
         m.d.comb += [
             taken.eq(self.r.valid & self.r.ready),
             self.filled.eq(taken & last_plane),

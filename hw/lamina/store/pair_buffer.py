@@ -82,7 +82,9 @@ class PairBuffer(wiring.Component):
         index, carry = read.index[1:], Signal(3)
         m.d.comb += carry.eq(Mux(read.index[0], index ^ (index + 1), 0))
         for bank in range(BANKS):
-            row, odd, second = Signal(4), Signal(), Signal(name=f"second_{bank}")
+            # Kept: the sixteen are found side by side, not one from the other.
+            row = Signal(4, name=f"row_{bank}", attrs={"keep": 1})
+            odd, second = Signal(), Signal(name=f"second_{bank}")
             for n, pattern in enumerate(self.read_pattern):
                 with m.If(pattern):
                     m.d.comb += row.eq(bank << (n + 1) >> 4)
