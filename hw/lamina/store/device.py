@@ -27,6 +27,7 @@ from lamina.formats.views import (
     GRANULE_LINES_BITS,
     VIEW_INDEX_BITS,
     fetch_layout,
+    line_layout,
     read_layout,
     run_layout,
     view_layout,
@@ -34,12 +35,13 @@ from lamina.formats.views import (
 )
 from lamina.parameters import check_power_of_two, check_range
 from lamina.store.block_lookup import MARK_BITS
-from lamina.store.device_answers import DeviceAnswers
+from lamina.store.device_answers import LINES_BOOKED, DeviceAnswers
 from lamina.store.device_front import DeviceFront, decoder_members
 from lamina.store.device_reads import DeviceReads
 from lamina.store.device_registers import DeviceRegisters
 from lamina.store.device_writes import DeviceWrites
 from lamina.store.poison_table import PoisonTable
+from lamina.store.read_plan import PACKED_TABLE_ROWS, packed_layout
 from lamina.store.register_map import ADDRESS_BITS, COUNTERS
 from lamina.store.view_lookup import ViewLookup
 from lamina.store.view_table import ENTRY_WORDS, ViewTable
@@ -149,10 +151,12 @@ class DeviceParameters:
         buffers = (self.blocks + self.write_blocks) * BLOCK_ROWS * 8 * BEAT_BYTES
         queues = self.reads * read_layout(slot).size
         queues += self.writes * (write_layout(beat).size + self.payload_layout.size)
+        queues += sum(LINES_BOOKED) * line_layout().size
         queues += self.blocks * (fetch_layout(slot, beat).size + run_layout(slot, beat).size)
         tables = self.views * (view + 32 * ENTRY_WORDS + 2 * self.granule_bits + 2)
         tables += self.blocks * (VIEW_INDEX_BITS + 32 + MARK_BITS + self.sequence_bits + 65 + slot)
         tables += self.streams * (VIEW_INDEX_BITS + 2 * 32 + LINE_ADDRESS_BITS + 17)
+        tables += PACKED_TABLE_ROWS * packed_layout().size
         tables += self.poison_entries * (beat + BLOCK_ROWS)
         tables += self.write_blocks * (BLOCK_ROWS * 22 + 2 * beat + 20)
         return buffers + queues + tables + _PIPELINE_BITS

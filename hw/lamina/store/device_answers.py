@@ -11,7 +11,11 @@ from lamina.store.device_front import response_layout
 from lamina.stream.arbiter import Arbiter, ArbiterParameters
 from lamina.stream.booked import BookedQueue, BookedQueueParameters
 
-__all__ = ["DeviceAnswers"]
+__all__ = ["LINES_BOOKED", "DeviceAnswers"]
+
+#: Places for direct lines, which hold theirs for three cycles, and for formed ones, which hold it
+#: for those of the former too.
+LINES_BOOKED = (4, 16)
 
 
 class DeviceAnswers(wiring.Component):
@@ -97,12 +101,13 @@ class DeviceAnswers(wiring.Component):
 
     def _lines(self, m):
         """Take both ways of lines where they end; return them as streams."""
-        # A direct line holds its place for three cycles, a formed one for those of the former too.
         shape = line_layout()
         m.submodules.direct = direct = BookedQueue(
-            BookedQueueParameters(shape=shape, depth=4, early=True)
+            BookedQueueParameters(shape=shape, depth=LINES_BOOKED[0], early=True)
         )
-        m.submodules.formed = formed = BookedQueue(BookedQueueParameters(shape=shape, depth=16))
+        m.submodules.formed = formed = BookedQueue(
+            BookedQueueParameters(shape=shape, depth=LINES_BOOKED[1])
+        )
         wiring.connect(m, wiring.flipped(self.line), direct.i)
         wiring.connect(m, wiring.flipped(self.formed), formed.i)
         m.d.comb += [

@@ -8,6 +8,7 @@ from lamina.formats.views import BLOCK_ROWS, PACKED_FORMS, ViewKind
 from lamina.store.plane_buffer import BANKS
 
 __all__ = [
+    "PACKED_TABLE_ROWS",
     "add_packed",
     "add_plan",
     "form_number",
@@ -16,6 +17,10 @@ __all__ = [
     "packed_sources",
     "plan_layout",
 ]
+
+
+#: Of the table of packed lines: a row for each line of each form, of blocks of either size.
+PACKED_TABLE_ROWS = 2 * BANKS << (len(PACKED_FORMS) - 1).bit_length()
 
 
 def plan_layout() -> data.StructLayout:
