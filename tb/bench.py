@@ -13,6 +13,7 @@ import random
 from pathlib import Path
 
 import cocotb_tools.runner
+import numpy as np
 
 import lamina
 import lamina_gen
@@ -105,6 +106,18 @@ def bulk_model(module: str, random_initial: bool = False, **settings):
     optimize = "-O1" if len(emission.files["v"]) > LARGE else "-O2"
     with _alone(paths["v"].parent / "bulk.lock"):
         return verilated.build(paths["json"], random_initial=random_initial, optimize=optimize)
+
+
+def check_outputs(model, inputs, expected, **options):
+    """Run ``inputs`` until all that is ``expected`` left ``o``: arrays over its beats, by field.
+
+    Fails if a field differs. ``options`` and what is returned are those of `Model.run`.
+    """
+    beats = len(next(iter(expected.values())))
+    result = model.run(inputs, outputs={"o": beats}, **options)
+    for name, values in expected.items():
+        assert np.array_equal(result["o"].values[name], values), name
+    return result
 
 
 def run_bench(module: str, bench: str, settings: dict | None = None, **environment):
