@@ -32,6 +32,8 @@ COCOTB = Program(
 
 #: Bytes of Verilog from which on a test is over sooner if the compiler optimises less.
 LARGE = 300_000
+#: Option of g++ for the driver's models in place of those that go by size: for runs that are short.
+OPTIMIZE = os.environ.get("LAMINA_TB_OPTIMIZE")
 
 #: Every run draws the same, so that a test that fails does so for what was changed. LAMINA_SEED=7
 #: draws others, LAMINA_SEED=random ever new ones. Each is printed, and replays.
@@ -105,7 +107,7 @@ def bulk_model(module: str, random_initial: bool = False, **settings):
     ``random_initial``: its registers start with whatever a run draws.
     """
     emission, paths = generate(module, settings)
-    optimize = "-O1" if len(emission.files["v"]) > LARGE else "-O2"
+    optimize = OPTIMIZE or ("-O1" if len(emission.files["v"]) > LARGE else "-O2")
     with _alone(paths["v"].parent / "bulk.lock"):
         return verilated.build(paths["json"], random_initial=random_initial, optimize=optimize)
 
