@@ -16,7 +16,7 @@ SMALL = {"lanes": 8, "rows": 4, "groups": 2, "stages_per_rank": 3}
 #: A lane for two rows, and a word a beat.
 SHARED = {"lanes": 1, "rows": 2, "planes": 1, "format": "bf16", "stages_per_rank": 3}
 
-#: Other banks, the first ones of which are tested; each is a build of a minute. Those of sixteen
+#: Other banks, the first ones of which are tested, each a build of its own. Those of sixteen
 #: lanes are what docs/modules/anda_output_stage.md tells cycles of.
 BANKS = int(os.environ.get("LAMINA_BANKS", "1"))
 SIXTEEN = {"lanes": 16, "rows": 8, "stages_per_rank": 3}

@@ -189,7 +189,7 @@ def test_latency(rng):
     assert least < latency < least + 2 * 9
 
 
-#: Other stages, the first ones of which are tested; each is a build of a minute.
+#: Other stages, the first ones of which are tested, each a build of its own.
 STAGES = int(os.environ.get("LAMINA_OUTPUT_STAGES", "1"))
 #: One row a beat and two, a lane for each row; columns 1 and more than a group.
 OTHERS = [
