@@ -7,7 +7,7 @@ from lamina_sim.golden import anda
 from tb.bench import bulk_model, check_outputs, parameters, run_bench, seeds
 
 #: Groups of the long runs; LAMINA_COMPRESSOR_GROUPS=1000000 for a long night.
-GROUPS = int(os.environ.get("LAMINA_COMPRESSOR_GROUPS", "50000"))
+GROUPS = int(os.environ.get("LAMINA_COMPRESSOR_GROUPS", "20000"))
 
 ROUNDINGS = ("truncate", "nearest")
 FRACTION_BITS = {"fp16": 10, "bf16": 7}
