@@ -12,23 +12,28 @@ import os
 import random
 from pathlib import Path
 
-import cocotb_tools.runner
+import numpy as np
+from cocotb_tools import config, runner
 
 import lamina
 import lamina_gen
 from lamina_gen.emit import Emission, emit
 from lamina_gen.registry import find, make_parameters
 from lamina_sim import verilated
-from lamina_sim.verilated import toolchain
+from lamina_sim.verilated.build import Program, build_design, cache_folder, read_design
 
 BUILD = Path(os.environ.get("LAMINA_TB_BUILD", "build/tb")).resolve()
 
-#: cocotb's runner makes all signals visible, which keeps Verilator from optimising any of them away
-#: and is an order of magnitude more to compile. Benches look at the top module only.
-_PORTS_ONLY = ("--no-public-flat-rw", "--public-depth", "1")
+#: What runs a bench instead of the driver: cocotb's own, and the library that it is written for.
+COCOTB = Program(
+    source=config.share_dir / "lib" / "verilator" / "verilator.cpp",
+    link=(f"-L{config.libs_dir}", f"-Wl,-rpath,{config.libs_dir}", "-lcocotbvpi_verilator"),
+)
 
 #: Bytes of Verilog from which on a test is over sooner if the compiler optimises less.
 LARGE = 300_000
+#: Option of g++ for the driver's models in place of those that go by size: for runs that are short.
+OPTIMIZE = os.environ.get("LAMINA_TB_OPTIMIZE")
 
 #: Every run draws the same, so that a test that fails does so for what was changed. LAMINA_SEED=7
 #: draws others, LAMINA_SEED=random ever new ones. Each is printed, and replays.
@@ -102,9 +107,21 @@ def bulk_model(module: str, random_initial: bool = False, **settings):
     ``random_initial``: its registers start with whatever a run draws.
     """
     emission, paths = generate(module, settings)
-    optimize = "-O1" if len(emission.files["v"]) > LARGE else "-O2"
+    optimize = OPTIMIZE or ("-O1" if len(emission.files["v"]) > LARGE else "-O2")
     with _alone(paths["v"].parent / "bulk.lock"):
         return verilated.build(paths["json"], random_initial=random_initial, optimize=optimize)
+
+
+def check_outputs(model, inputs, expected, **options):
+    """Run ``inputs`` until all that is ``expected`` left ``o``: arrays over its beats, by field.
+
+    Fails if a field differs. ``options`` and what is returned are those of `Model.run`.
+    """
+    beats = len(next(iter(expected.values())))
+    result = model.run(inputs, outputs={"o": beats}, **options)
+    for name, values in expected.items():
+        assert np.array_equal(result["o"].values[name], values), name
+    return result
 
 
 def run_bench(module: str, bench: str, settings: dict | None = None, **environment):
@@ -115,26 +132,20 @@ def run_bench(module: str, bench: str, settings: dict | None = None, **environme
     """
     settings = settings or {}
     emission, paths = generate(module, settings)
-    os.environ.update(toolchain.environment())
-    runner = cocotb_tools.runner.get_runner("verilator")
     waves = os.environ.get("WAVES") == "1"
-    build = paths["v"].parent / ("cocotb-waves" if waves else "cocotb")
-    large = ["-CFLAGS", "-O0"] if len(emission.files["v"]) > LARGE else []
-    with _alone(build / ".lock"):
-        runner.build(
-            sources=[paths["v"]],
-            hdl_toplevel=emission.entry.top,
-            build_dir=build,
-            build_args=[str(paths["vlt"]), "-Wno-fatal", "-O3", *_PORTS_ONLY, *large],
-            waves=waves,
-        )
-    results = runner.test(
+    # Benches are short: what a faster model saves it takes to build.
+    design = read_design(paths["json"], trace=waves, optimize="-O0", program=COCOTB)
+    folder = paths["v"].parent / "cocotb"
+    with _alone(folder / ".lock"):
+        build = build_design(design, cache_folder()).parent
+    results = runner.get_runner("verilator").test(
         hdl_toplevel=emission.entry.top,
         hdl_toplevel_lang="verilog",
         test_module=bench,
         seed=seeds(module, bench, *settings.items()),
         build_dir=build,
-        results_xml=str(build / f"results-{bench}-{os.getpid()}.xml"),
+        test_dir=folder,
+        results_xml=str(folder / f"results-{bench}-{os.getpid()}.xml"),
         extra_env={
             "LAMINA_MODULE": module,
             "LAMINA_SETTINGS": repr(settings),
@@ -143,7 +154,7 @@ def run_bench(module: str, bench: str, settings: dict | None = None, **environme
         },
         waves=waves,
     )
-    ran, failed = cocotb_tools.runner.get_results(results)
+    ran, failed = runner.get_results(results)
     assert ran > 0, f"{bench} ran no coroutine"
     assert failed == 0, f"{bench}: {failed} of {ran} coroutines failed"
 

@@ -32,7 +32,7 @@ def copy_of_hardware(folder: Path) -> Path:
 
 
 def environment(hardware: Path) -> dict[str, str]:
-    """Let a process import ``lamina`` from ``hardware``: PYTHONPATH goes before what is installed.
+    """Let a process import ``lamina`` from ``hardware``, and all else from where this one does.
 
     It generates into a folder of its own; what is named by its content is shared with all tests.
     """
@@ -42,7 +42,10 @@ def environment(hardware: Path) -> dict[str, str]:
     if not (build / "verilated").exists():
         (build / "verilated").symlink_to(BUILD / "verilated")
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    return {**inherited, "PYTHONPATH": str(hardware), "LAMINA_TB_BUILD": str(build)}
+    # Most faults are noticed in a moment, for which no model need be fast.
+    quick = {"LAMINA_TB_OPTIMIZE": "-O0"}
+    path = os.pathsep.join(filter(None, [str(hardware), os.environ.get("PYTHONPATH")]))
+    return {**inherited, **quick, "PYTHONPATH": path, "LAMINA_TB_BUILD": str(build)}
 
 
 def run_test(test: str, hardware: Path) -> tuple[int, str, str]:

@@ -1,9 +1,10 @@
 """From a module's name to a model that runs: generate, verilate, load."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from lamina_gen.emit import emit
+from lamina_gen.emit import Emission, emit
 from lamina_gen.registry import find, make_parameters
 from lamina_sim import verilated
 
@@ -25,10 +26,16 @@ def build_model(
 
     Raises ValueError or TypeError for a bad name or setting, ToolError if a tool is missing.
     """
-    entry = find(module)
-    emission = emit(entry, make_parameters(entry, settings))
-    paths = emission.write(folder / "rtl" / _folder_name(entry.top, settings))
+    emission = _emission(module, tuple(settings.items()))
+    paths = emission.write(folder / "rtl" / _folder_name(emission.entry.top, settings))
     return verilated.build(paths["json"], progress=progress)
+
+
+@functools.lru_cache(maxsize=8)
+def _emission(module: str, settings: tuple) -> Emission:
+    """Generate a module, which takes seconds: a process that comes again gets the same."""
+    entry = find(module)
+    return emit(entry, make_parameters(entry, dict(settings)))
 
 
 def _folder_name(top: str, settings: dict) -> str:

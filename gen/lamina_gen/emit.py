@@ -21,8 +21,8 @@ __all__ = ["Emission", "emit"]
 HIER_BYTES = 3 << 19
 #: Copies of a block that are worth it: below that it costs more calls than it saves.
 _BLOCK_BYTES = 1 << 18
-#: Text of a block with all that is in it, at most. The larger, the fewer calls a cycle has: an
-#: engine of 16 x 16 runs at three times the speed with its columns for blocks as with their parts.
+#: Text of a block with all that is in it, at most. The larger, the fewer calls a cycle has: a large
+#: engine runs much faster with its columns for blocks than with their parts.
 BLOCK_MOST = 1 << 22
 
 

@@ -4,7 +4,6 @@ import random
 
 import cocotb
 import numpy as np
-from amaranth.lib import data
 
 from lamina.formats.anda import group_sum_layout, output_layout
 from tb.anda.test_accumulator import draw, expected
@@ -17,11 +16,9 @@ OUTPUT = output_layout(PARAMETERS.output_index_bits)
 
 
 async def run(source, sink, beats):
-    values, indices = expected(beats, 15, 31)
+    wanted = expected(beats, 15, 31)
     task = cocotb.start_soon(source.send(payloads(SUMS, beats)))
-    received = [data.Const(OUTPUT, payload) for payload in await sink.receive(len(values))]
-    assert [beat.value for beat in received] == values.tolist()
-    assert [beat.index for beat in received] == indices.tolist()
+    assert await sink.receive(len(wanted["value"])) == payloads(OUTPUT, wanted)
     await task
 
 

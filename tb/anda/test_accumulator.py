@@ -3,7 +3,7 @@ import pytest
 
 from lamina_sim.golden import ieee
 from tb.anda.groups import random_scales
-from tb.bench import bulk_model, parameters, run_bench, seeds
+from tb.bench import bulk_model, check_outputs, parameters, run_bench, seeds
 
 SETTINGS = {"columns": 2, "index_bits": 5}
 ROWS = 1 << SETTINGS["index_bits"]
@@ -35,7 +35,7 @@ def draw(rng, outputs, groups, columns, weight_bits=4, exponents=(1, 31)):
 
 
 def expected(beats, bias, special):
-    """The outputs as (bits, index), in the order in which they are finished."""
+    """The outputs' bits and indices, in the order in which they are finished."""
     unit = beats["exponent"] - bias - 15
     f = ieee.fp32_from_int(beats["sums"], unit[:, None])
     f = np.where(beats["exponent"][:, None] == special, np.float32(np.nan), f)
@@ -50,15 +50,11 @@ def expected(beats, bias, special):
             if beats["end"][beat]:
                 values.append(ieee.canonical(acc[index]).view(np.uint32))
                 indices.append(index * columns + np.arange(columns))
-    return np.concatenate(values), np.concatenate(indices)
+    return {"value": np.concatenate(values), "index": np.concatenate(indices)}
 
 
 def check(model, beats, bias=15, special=31, **options):
-    values, indices = expected(beats, bias, special)
-    result = model.run({"i": beats}, outputs={"o": len(values)}, **options)
-    assert np.array_equal(result["o"].values["value"], values)
-    assert np.array_equal(result["o"].values["index"], indices)
-    return result
+    return check_outputs(model, {"i": beats}, expected(beats, bias, special), **options)
 
 
 def test_bench():

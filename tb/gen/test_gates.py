@@ -16,6 +16,7 @@ from lamina_sim.verilated import Memory
 from tb.anda import test_element, test_output_stage
 from tb.bench import bulk_model, generate, parameters, seeds
 from tb.gates import gates, needs_library, needs_sta, netlist, observe, random_words
+from tb.pacq import test_window_dot
 
 #: Parameters of the netlists, where possible those of the module's own tests: built already.
 SETTINGS = {
@@ -32,8 +33,9 @@ SETTINGS = {
     "baseline.fp_int": {"stages_per_rank": 9},
     "baseline.ifpu": {"mantissa_bits": 2, "weight_bits": 2, "stages_per_rank": 7},
     "baseline.tree_dot": {"stages_per_rank": 9},
-    "pacq.dot": {"trees": 2, "index_bits": 4},
+    "pacq.dot": {"trees": 1, "index_bits": 4},
     "pacq.operand_buffer": {"row_bits": 2},
+    "pacq.window_dot": test_window_dot.BENCH,
 }
 
 #: The output stage gets jobs that make sense, and has a bank of compressors in it.

@@ -13,7 +13,7 @@ from tb.pacq.warps import Warps
 SETTINGS = {"fp16": True}
 
 #: Random products; all of them in one way or another.
-PRODUCTS = int(os.environ.get("LAMINA_TENSOR_PRODUCTS", "40"))
+PRODUCTS = int(os.environ.get("LAMINA_TENSOR_PRODUCTS", "20"))
 
 
 def model():

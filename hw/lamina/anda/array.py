@@ -17,6 +17,7 @@ from lamina.formats.anda import (
     GROUP,
     array_output_layout,
     array_words_layout,
+    beats_of,
     column_weights_layout,
 )
 from lamina.parameters import check_choice, check_flag, check_range, narrowed
@@ -73,7 +74,7 @@ class ArrayParameters:
 
     def cycles(self, mantissa_bits: int) -> int:
         """Cycles that a group takes in steady state, and beats of words that it comes in."""
-        return max(-(-(mantissa_bits + 1) // self.planes), self.sharing)
+        return max(beats_of(mantissa_bits, self.planes), self.sharing)
 
     def macs_per_cycle(self, mantissa_bits: int) -> float:
         """Multiply-accumulates a cycle in steady state."""

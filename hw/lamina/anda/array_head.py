@@ -15,6 +15,7 @@ from lamina.formats.anda import (
     array_finish_layout,
     array_planes_layout,
     array_words_layout,
+    units_of,
 )
 from lamina.parameters import check_range
 
@@ -46,7 +47,7 @@ class ArrayHeadParameters:
     @property
     def units(self) -> int:
         """Rows whose sums are read in the same step."""
-        return -(-self.rows // self.sharing)
+        return units_of(self.rows, self.sharing)
 
     @property
     def row(self) -> RowHeadParameters:

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 
 from lamina.anda.beat_sum import BeatSumParameters
 from lamina.anda.sum_unit import SumUnitParameters
-from lamina.formats.anda import array_finish_layout, array_planes_layout, array_weights_layout
+from lamina.formats.anda import (
+    array_finish_layout,
+    array_planes_layout,
+    array_weights_layout,
+    units_of,
+)
 from lamina.parameters import check_choice, check_range, narrowed
 
 __all__ = ["BlockParameters"]
@@ -36,7 +41,7 @@ class BlockParameters:
     @property
     def units(self) -> int:
         """Sum units of a column; row r takes step r // units of unit r % units."""
-        return -(-self.rows // self.sharing)
+        return units_of(self.rows, self.sharing)
 
     def beat_sum(self, row: int) -> BeatSumParameters:
         """Parameters of a row's beat sums."""

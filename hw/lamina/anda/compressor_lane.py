@@ -11,6 +11,7 @@ from lamina.anda.plane_packer import PlanePacker
 from lamina.formats.anda import (
     GROUP,
     MANTISSA_BITS_MAX,
+    beats_of,
     group_values_layout,
     packed_words_layout,
 )
@@ -39,7 +40,7 @@ class CompressorLaneParameters(CompressorParameters):
 
     def beats(self, mantissa_bits: int) -> int:
         """Beats of a group."""
-        return -(-(mantissa_bits + 1) // self.planes)
+        return beats_of(mantissa_bits, self.planes)
 
     def cycles(self, mantissa_bits: int) -> int:
         """Cycles that a group takes in steady state: in beats of one word, the signs are one."""

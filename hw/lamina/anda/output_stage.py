@@ -11,7 +11,7 @@ from lamina.anda.result_buffer import ResultBuffer
 from lamina.anda.result_reader import ResultReader
 from lamina.anda.result_writer import ResultWriter
 from lamina.arith.fp32_narrow import Fp32NarrowParameters
-from lamina.formats.anda import GROUP
+from lamina.formats.anda import GROUP, units_of
 from lamina.formats.engine import (
     output_job_layout,
     plane_words_layout,
@@ -64,7 +64,7 @@ class OutputStageParameters:
     @property
     def units(self) -> int:
         """Rows of a beat of results."""
-        return -(-self.rows // self.sharing)
+        return units_of(self.rows, self.sharing)
 
     @property
     def places(self) -> int:

