@@ -8,7 +8,7 @@ from tb.baseline.groups import BESIDE, expected, weight_set
 from tb.bench import bulk_model, parameters
 
 #: Groups of the long runs: LAMINA_BASELINE_GROUPS=1000000 is a million for each configuration.
-GROUPS = int(os.environ.get("LAMINA_BASELINE_GROUPS", "25000"))
+GROUPS = int(os.environ.get("LAMINA_BASELINE_GROUPS", "100000"))
 
 #: Groups made at a time, to bound the memory.
 CHUNK = 100_000
