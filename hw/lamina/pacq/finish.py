@@ -203,7 +203,7 @@ class Finish(wiring.Component):
         return rank
 
     def _take(self, m, advance):
-        """Gather a column sum and what its segment says of that column, and register them."""
+        """Register a column sum and what its segment says of that column."""
         p = self.parameters
         m.submodules.entry = entry = Rank(p.entry)
         m.d.comb += [
@@ -215,13 +215,12 @@ class Finish(wiring.Component):
         return entry.o
 
     def _gather(self, entering):
-        column, segment, beside = self.i.p.sum, self.i.p.segment, entering.beside
+        summed, column, beside = self.i.p, self.i.p.sum, entering.beside
         yield from [entering[name].eq(column[name]) for name in ("total", "special", "row_sum")]
-        names = ("group_first", "group_last", "begin", "end")
-        yield from [beside[name].eq(segment[name]) for name in names]
-        yield entering.offset.eq(segment.offsets[column.column])
-        yield beside.scale.eq(segment.scales[column.column])
-        yield beside.index.eq(Cat(column.column, segment.index))
+        names = ("scale", "group_first", "group_last", "begin", "end")
+        yield from [beside[name].eq(summed[name]) for name in names]
+        yield entering.offset.eq(summed.offset)
+        yield beside.index.eq(Cat(column.column, summed.index))
 
     @staticmethod
     def _rows(taken):

@@ -120,7 +120,7 @@ class Fragments(wiring.Component):
             operation.flow == Flow.PACKED_K, Mux(operation.int2, A_TILES_MAX, A_TILES_MAX // 2), 8
         )
         ended = [
-            self._load(m, name, total, loading, start, half)
+            self._load(m, name, total, start, half)
             for name, total in (("a", a_tiles), ("b", B_TILES), ("scales", WORDS))
         ]
         m.d.comb += [
@@ -140,26 +140,25 @@ class Fragments(wiring.Component):
             wiring.connect(m, queue.o, wiring.flipped(getattr(self, f"o_{reader}")))
         return m
 
-    def _load(self, m, name, total, loading, start, half):
+    def _load(self, m, name, total, start, half):
         """Write a stream of operands to its memory; return whether all have come."""
         source = getattr(self, f"i_{name}")
         memory = BlockMemory(self.parameters.memories[name])
         m.submodules[name] = memory
-        count = Signal(len(memory.write_address))  # of one operation, the last included
-        ended = Signal()
+        count = Signal(len(memory.write_address) - 1)  # of one operation
+        wanted = Signal()  # the stream's ready: a register, as every row of the memory hears of it
         m.d.comb += [
-            ended.eq(count == total),
-            source.ready.eq(loading & ~ended),
+            source.ready.eq(wanted),
             memory.write_enable.eq(source.valid & source.ready),
-            memory.write_address.eq(Cat(count[:-1], half)),
+            memory.write_address.eq(Cat(count, half)),
             memory.write_data.eq(source.p),
             memory.read_enable.eq(getattr(self, f"{name}_enable")),
             memory.read_address.eq(getattr(self, f"{name}_address")),
             getattr(self, f"{name}_data").eq(memory.read_data),
         ]
         with m.If(start):
-            m.d.sync += count.eq(0)
+            m.d.sync += [count.eq(0), wanted.eq(1)]
         with m.Elif(memory.write_enable):
-            m.d.sync += count.eq(count + 1)
+            m.d.sync += [count.eq(count + 1), wanted.eq(count != total - 1)]
         assert Shape.cast(source.p.shape()).width == memory.parameters.width
-        return ended
+        return ~wanted

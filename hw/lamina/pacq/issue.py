@@ -112,9 +112,9 @@ class IssueParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Counters, the rank beside the buffers, selection."""
+        """Counters and what is known early, the rank beside the buffers, selection."""
         beside = 1 + sum(Value.cast(Signal(s)).shape().width for s in self.beside.members.values())
-        return 4 + 3 + 3 + 1 + beside + self.select.storage_bits
+        return 4 + 3 + 3 + 1 + 4 + beside + self.select.storage_bits
 
     @property
     def beside(self) -> data.StructLayout:
@@ -138,9 +138,12 @@ class Issue(wiring.Component):
         The operand buffers, see `Panels`.
     scales_enable, scales_address, scales_data
         Read port of scales and zero points, latency one cycle.
+    taken : Out
+        A step's tiles are read. Whatever they are, the ports read whenever ``o`` is ready.
     o : Out(stream) of `octet_step_layout`
 
-    Timing: one step a cycle while there are panels, without a gap between them.
+    Timing: one step a cycle while there are panels, without a gap between them. All moves with
+    ``o.ready``, even where there is no step: hundreds of enables then start at that register.
     """
 
     def __init__(self, parameters: IssueParameters):
@@ -163,6 +166,7 @@ class Issue(wiring.Component):
                 "scales_enable": Out(1),
                 "scales_address": Out(4),
                 "scales_data": In(word_scales_layout()),
+                "taken": Out(1),
                 "o": Out(stream.Signature(octet_step_layout())),
             }
         )
@@ -175,13 +179,23 @@ class Issue(wiring.Component):
         go, along_k, last_step, last_line, last_panel = (Signal() for _ in range(5))
         m.d.comb += [
             along_k.eq(operation.flow == Flow.PACKED_K),
-            last_step.eq(number == Mux(along_k & operation.int2, 7, 3)),
-            last_line.eq(last_step & line.all()),
             last_panel.eq(place == Mux(along_k, 15, 3)),
-            self.a_release.eq(go & last_line),
+        ]
+        # Known early: they stay for the steps of a line at least, and are asked for in its last.
+        long, ends_a, ends_b, ends = (Signal() for _ in range(4))
+        m.d.sync += [
+            long.eq(along_k & operation.int2),
+            ends_a.eq(line.all()),
             # Other words than those along n stay for the rows of the other tile.
-            self.b_release.eq(go & last_line & (place[0] | (operation.flow == Flow.PACKED_N))),
-            self.release.eq(go & last_line & last_panel),
+            ends_b.eq(line.all() & (place[0] | (operation.flow == Flow.PACKED_N))),
+            ends.eq(line.all() & last_panel),
+        ]
+        m.d.comb += [
+            last_step.eq(number == Cat(Const(3, 2), long)),
+            last_line.eq(last_step & ends_a),
+            self.a_release.eq(go & last_step & ends_a),
+            self.b_release.eq(go & last_step & ends_b),
+            self.release.eq(go & last_step & ends),
             self.i.ready.eq(self.release),
         ]
         with m.If(go):
@@ -210,7 +224,12 @@ class Issue(wiring.Component):
             self.a_address.eq(number),
             self.b_address.eq(Mux(along_k, 0, number)),
             self.scales_address.eq(Cat(word, n_tile, half)),
-            *(enable.eq(go) for enable in (self.a_enable, self.b_enable, self.scales_enable)),
+            *(
+                enable.eq(self.o.ready)
+                for enable in (self.a_enable, self.b_enable, self.scales_enable)
+            ),
+            go.eq(self.i.valid & self.a_there & self.b_there & self.o.ready),
+            self.taken.eq(go),
         ]
         self._select(m, go, beside)
         return m
@@ -220,11 +239,8 @@ class Issue(wiring.Component):
         p = self.parameters
         m.submodules.select = select = Pipeline(p.select)
         valid, held = Signal(), Signal(p.beside)
-        advance = Signal()
         m.d.comb += [
-            advance.eq(select.i.ready | ~valid),
-            go.eq(self.i.valid & self.a_there & self.b_there & advance),
-            select.i.valid.eq(valid),
+            select.i.valid.eq(valid & self.o.ready),
             select.i.p.a.eq(self.a_data),
             select.i.p.b.eq(self.b_data),
             select.i.p.zeros.eq(self.scales_data.zeros),
@@ -234,7 +250,6 @@ class Issue(wiring.Component):
             select.o.ready.eq(self.o.ready),
             *(self.o.p[name].eq(select.o.p[name]) for name in octet_step_layout().members),
         ]
-        with m.If(advance):
+        with m.If(self.o.ready):
             m.d.sync += valid.eq(go)
-        with m.If(go):
             m.d.sync += [held[name].eq(value) for name, value in beside.items()]

@@ -154,5 +154,10 @@ def segment_layout(index_bits: int) -> data.StructLayout:
 
 
 def summed_layout(index_bits: int) -> data.StructLayout:
-    """Return a column's ``sum`` over a segment, and the ``segment`` that it is the sum of."""
-    return data.StructLayout({"sum": column_sum_layout(), "segment": segment_layout(index_bits)})
+    """Return a column's ``sum`` over a segment, and what the segment says of that column.
+
+    ``offset``, ``scale``: the column's own. The other fields are those of `segment_layout`.
+    """
+    segment = dict(segment_layout(index_bits).members)
+    own = {"offset": segment.pop("offsets").elem_shape, "scale": segment.pop("scales").elem_shape}
+    return data.StructLayout({"sum": column_sum_layout()} | own | segment)

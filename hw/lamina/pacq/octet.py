@@ -134,7 +134,7 @@ class OctetParameters:
         """Flip-flops and memory bits of all parts."""
         parts = [self.fragments, *self.panels.values(), self.issue, self.step]
         parts += [self.sums] * DPS + [self.tail] * self.tails + [self.fp16_lane] * self.fp16
-        return sum(part.storage_bits for part in parts) + counters_layout().size + 7 + 4 + 12
+        return sum(part.storage_bits for part in parts) + counters_layout().size + 7 + 4 + 25
 
 
 class Octet(wiring.Component):
@@ -299,17 +299,18 @@ class Octet(wiring.Component):
         elements, owed, due = Signal(range(TILE * TILE)), Signal(12), Signal(12)
         leaving = sum(taken)
         finishes = issue.release & operation.group_last & operation.end
-        all_elements = Signal(5)
+        all_elements, finished = Signal(5), Signal()
         m.d.comb += [
-            due.eq(columns_of(operation) * WORDS * WORDS),
             all_elements.eq(elements + leaving),
-            self.working.eq((fragments.held != 0) | (owed != 0)),
+            self.working.eq((fragments.held != 0) | finished | (owed != 0)),
         ]
         m.d.sync += [
-            owed.eq(owed + Mux(finishes, due, 0) - leaving),
+            finished.eq(finishes),
+            due.eq(columns_of(operation) * WORDS * WORDS),
+            owed.eq(owed + Mux(finished, due, 0) - leaving),
             elements.eq(all_elements),
         ]
-        steps = issue.a_enable
+        steps = issue.taken
         for name, event, accesses in (
             ("register_file_a", fragments.a_enable, 1),
             ("register_file_b", fragments.b_enable, 1),

@@ -12,7 +12,7 @@ from lamina.pacq.columns import Columns, ColumnsParameters
 from lamina.pacq.layouts import segment_layout, summed_layout
 from lamina.pacq.operands import Operands, OperandsParameters
 from lamina.parameters import check_flag, check_power_of_two, check_range, narrowed
-from lamina.stream.buffer import Queue, QueueParameters
+from lamina.stream.buffer import Queue, QueueParameters, SkidBufferParameters, sliced
 
 __all__ = ["Sums", "SumsParameters"]
 
@@ -44,6 +44,16 @@ class SumsParameters:
         return AlignParameters(stages_per_rank=self.stages_per_rank, single=self.single)
 
     @property
+    def aligned(self) -> SkidBufferParameters | None:
+        """Of the register slice behind the conversion, if every stage has a rank.
+
+        A step waits for its columns; the ranks before would have to know in the same cycle.
+        """
+        if self.stages_per_rank > 1:
+            return None
+        return SkidBufferParameters(shape=self.align.output_layout)
+
+    @property
     def operands(self) -> OperandsParameters:
         """Parameters of the spreading over columns."""
         return OperandsParameters(
@@ -71,7 +81,8 @@ class SumsParameters:
     @property
     def latency(self) -> int:
         """Cycles from the last step of a segment to the first of its sums."""
-        return self.align.latency + self.operands.latency + self.columns.latency
+        slices = self.aligned.latency if self.aligned else 0
+        return self.align.latency + slices + self.operands.latency + self.columns.latency
 
     @property
     def throughput(self) -> str:
@@ -81,8 +92,8 @@ class SumsParameters:
     @property
     def storage_bits(self) -> int:
         """Flip-flops and memory bits of all parts."""
-        parts = (self.align, self.operands, self.columns, self.segments)
-        return sum(part.storage_bits for part in parts)
+        parts = (self.align, self.aligned, self.operands, self.columns, self.segments)
+        return sum(part.storage_bits for part in parts if part)
 
 
 class Sums(wiring.Component):
@@ -121,7 +132,8 @@ class Sums(wiring.Component):
         m.submodules.operands = operands = Operands(p.operands)
         m.submodules.columns = columns = Columns(p.columns)
         m.submodules.segments = segments = Queue(p.segments)
-        wiring.connect(m, align.o, operands.i)
+        aligned = sliced(m, "aligned", align.o, p.aligned)
+        wiring.connect(m, aligned, operands.i)
         wiring.connect(m, operands.o, columns.i)
 
         step = self.i.p
@@ -146,6 +158,7 @@ class Sums(wiring.Component):
         p = self.parameters
         lanes = [getattr(self, f"o_{lane}") for lane in range(p.lanes)]
         exists = [Const(1), sums.p.int2][: p.lanes]
+        names = ("index", "group_first", "group_last", "begin", "end")
         valid, taken = Signal(), Signal()
         free = [o.ready | ~there for o, there in zip(lanes, exists, strict=True)]
         m.d.comb += [
@@ -158,7 +171,9 @@ class Sums(wiring.Component):
             others = Cat(*free[:lane], *free[lane + 1 :], Const(1)).all()
             m.d.comb += [
                 o.valid.eq(valid & there & others),
-                o.p.segment.eq(segments.p),
+                *(o.p[name].eq(segments.p[name]) for name in names),
+                o.p.offset.eq(segments.p.offsets[o.p.sum.column]),
+                o.p.scale.eq(segments.p.scales[o.p.sum.column]),
                 *(o.p.sum[name].eq(sums.p.lanes[lane][name]) for name in ("total", "special")),
                 *(o.p.sum[name].eq(sums.p[name]) for name in ("row_sum", "last")),
                 o.p.sum.column.eq(sums.p.column + lane * p.columns.places),

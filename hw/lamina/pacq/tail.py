@@ -120,11 +120,10 @@ class Tail(wiring.Component):
         return m
 
     def _take(self, m, into, source, number):
-        segment = into.p.segment
+        names = [name for name in into.p.shape().members if name != "index"]
         m.d.comb += [
             into.valid.eq(source.valid),
             source.ready.eq(into.ready),
-            into.p.sum.eq(source.p.sum),
-            *(segment[name].eq(source.p.segment[name]) for name in segment.shape().members),
-            segment.index.eq(Cat(source.p.segment.index, number)),
+            *(into.p[name].eq(source.p[name]) for name in names),
+            into.p.index.eq(Cat(source.p.index, number)),
         ]
