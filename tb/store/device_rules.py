@@ -6,6 +6,8 @@ followed tag". A host never sends a tag of which an answer is due: reads by them
 invalidations too.
 """
 
+from types import SimpleNamespace
+
 from amaranth.hdl import Cat, Mux, Signal
 
 from lamina.formats.cxl import ReqOpcode, RwdOpcode
@@ -41,6 +43,21 @@ SMALL = SmallParameters(
 def taken(stream):
     """A beat of ``stream`` is taken."""
     return stream.valid & stream.ready
+
+
+def seen(stream):
+    """Return ``stream`` with the lowest byte of its data: all others go the same way."""
+    fields = ((name, stream.p[name]) for name, _ in stream.payload.shape())
+    payload = Cat(value[:8] if name == "data" else value for name, value in fields)
+    return SimpleNamespace(payload=payload, valid=stream.valid, ready=stream.ready)
+
+
+def pins(port, prefix):
+    """Return the flat pins of an AXI4-Lite channel as a stream."""
+    names = [name for name in port.signature.members if name.startswith(prefix)]
+    payload = Cat(getattr(port, name) for name in names if not name.endswith(("valid", "ready")))
+    ends = {end: getattr(port, f"{prefix}{end}") for end in ("valid", "ready")}
+    return SimpleNamespace(payload=payload, **ends)
 
 
 class FollowedDevice:

@@ -4,8 +4,6 @@ Data, tables, software's registers and the memory are free: whatever views there
 memory sends and when, these hold. So they do not say that an answer comes in time.
 """
 
-from types import SimpleNamespace
-
 import pytest
 from amaranth.hdl import Cat, Mux, Signal
 
@@ -21,7 +19,7 @@ from lamina.store.write_gather import WriteGather
 from lamina.store.write_issue import WriteIssue
 from tb.opened import Opened
 from tb.prover import Harness
-from tb.store.device_rules import SMALL, FollowedDevice, overtaken, taken
+from tb.store.device_rules import SMALL, FollowedDevice, overtaken, pins, seen, taken
 from tb.stream_rules import holds, in_order
 
 #: What no proof of the whole device needs: tables, registers, data, the traffic with memory.
@@ -50,21 +48,6 @@ def orders(h, gather):
     """Let the orders that a part gets say of themselves what is so."""
     order = gather.i.p
     h.assume(order.whole == ~(order.write.drop | order.write.message.partial))
-
-
-def seen(stream):
-    """Return ``stream`` with the lowest byte of its data: all others go the same way."""
-    fields = ((name, stream.p[name]) for name, _ in stream.payload.shape())
-    payload = Cat(value[:8] if name == "data" else value for name, value in fields)
-    return SimpleNamespace(payload=payload, valid=stream.valid, ready=stream.ready)
-
-
-def pins(port, prefix):
-    """Return the flat pins of an AXI4-Lite channel as a stream."""
-    names = [name for name in port.signature.members if name.startswith(prefix)]
-    payload = Cat(getattr(port, name) for name in names if not name.endswith(("valid", "ready")))
-    ends = {end: getattr(port, f"{prefix}{end}") for end in ("valid", "ready")}
-    return SimpleNamespace(payload=payload, **ends)
 
 
 def channels(component):

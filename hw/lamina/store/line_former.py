@@ -189,7 +189,7 @@ def _reached(m: Module, offset: Value):
     m.d.sync += [
         less.eq(Cat(high < n for n in range(-top, top))),
         same.eq(Cat(high == n for n in range(-top, top))),
-        low_reached.eq(Cat(low <= n for n in range(4))),
+        low_reached.eq(Cat(*(low <= n for n in range(3)), 1)),
     ]
 
     def reached(word: int) -> Value:
