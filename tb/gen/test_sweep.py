@@ -95,6 +95,14 @@ def finish(process):
     return output
 
 
+def address_in(file):
+    """Return the address that a scheduler's file names, None until it is written to its end."""
+    try:
+        return json.loads(file.read_text())["address"]
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
 @contextlib.contextmanager
 def cluster(environment, workers, tmp_path):
     """Run a Dask scheduler on loopback and ``workers`` of one thread; yield address, processes."""
@@ -110,8 +118,8 @@ def cluster(environment, workers, tmp_path):
     try:
         place = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
         scheduler = start("scheduler", *place, "--scheduler-file", str(file))
-        wait_until(file.exists, scheduler)
-        address = json.loads(file.read_text())["address"]
+        wait_until(lambda: address_in(file), scheduler)
+        address = address_in(file)
         one = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1"]
         processes = [start("worker", address, *one) for _ in range(workers)]
         with distributed.Client(address) as client:
