@@ -21,10 +21,13 @@ def in_order(h, name, enter, payload_in, leave, payload_out, most):
     """Forbid that what leaves is not what entered: another, a changed, a lost or an invented one.
 
     Any one payload is followed, by a free choice of the moment at which it enters. At most ``most``
-    are inside. Returns how many are.
+    are inside; one may leave as it enters if none is. Returns how many are.
     """
     inside, ahead = Signal(range(most + 1), name=f"{name}_inside"), Signal(range(most + 1))
     marked, seen, wanted = Signal(), Signal(), Signal.like(payload_in)
+    passes = enter & leave & (inside == 0)
+    h.forbid(passes & (payload_out != payload_in))
+    enter, leave = enter & ~passes, leave & ~passes
     mark = enter & h.free(f"{name}_mark") & ~marked
     turn = marked & ~seen & leave & (ahead == 0)
     m: Module = h.m

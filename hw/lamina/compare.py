@@ -12,7 +12,8 @@ def equal(m: Module, one: Value, other: Value) -> Value:
     """Return whether two values of the same width are equal, combinationally.
 
     Pieces are compared side by side, and kept so: mappers to LUTs make a chain of a wide
-    comparison, which is smaller by little and slower by much.
+    comparison, which is smaller by little and slower by much. Not to be called where statements
+    have a condition: the pieces would have it too.
     """
     pieces = Signal((len(one) + _PIECE_BITS - 1) // _PIECE_BITS, attrs={"keep": 1})
     for n in range(len(pieces)):

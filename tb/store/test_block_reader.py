@@ -18,6 +18,7 @@ def test_an_unmapped_read_behind_a_packed_one_is_one_line():
     m.submodules.planner = planner = ReadPlanner(PARAMETERS)
     m.submodules.reader = dut = BlockReader(PARAMETERS)
     wiring.connect(m, planner.o, dut.i)
+    m.d.comb += dut.i_there.eq(planner.there)
     packed = {"slot": 0, "kind": ViewKind.PACKED, "keep": 3, "read": 3, "width": 4, "group": 2}
     packed["form"] = PACKED_FORMS.index((packed["group"], packed["keep"]))
     reads = [packed | {"tag": 1, "line": 0}, packed | {"tag": 2, "line": 1, "unmapped": 1}]

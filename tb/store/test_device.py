@@ -67,13 +67,13 @@ def test_random_traffic(device, seeded, latency, stall):
 
 
 @pytest.mark.parametrize(
-    ("kind", "keep", "more", "least"), [("planes", 4, 0, 4), ("container", 5, 11 + 5, 3)]
+    ("kind", "keep", "more", "least"), [("planes", 4, 0, 5), ("container", 5, 12 + 5, 3)]
 )
 @pytest.mark.parametrize("latency", [1, 7, 40])
 def test_latency(device, seeded, latency, kind, keep, more, least):
     """``more``: formed lines wait for the other planes, and take ten ranks, a queue and a choice.
 
-    ``least``: planning a read takes as long as a memory of four cycles does, and its beats are
+    ``least``: planning a read takes as long as a memory of five cycles does, and its beats are
     taken no earlier than one of three would send them.
     """
     cycles, _ = play(

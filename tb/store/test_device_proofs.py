@@ -119,13 +119,15 @@ def test_every_read_gets_one_drs():
     # Lines have booked their places: a queue gives what it got, in order, as `test_booked_queue`
     # shows, if no more comes.
     in_queues = []
-    for queue, comes, cycles in zip(queues, (direct, made), (1, 1 + former.LATENCY), strict=True):
+    for queue, comes, cycles in zip(queues, (direct, made), (2, 1 + former.LATENCY), strict=True):
         booked = Signal(cycles)
         h.m.d.sync += booked.eq(Cat(queue.booked, booked))
-        h.forbid(queue.booked & ~queue.room)
+        h.forbid(queue.booked & ~h.earlier(queue.room))
         h.forbid(queue.i.valid != booked[-1])
+        h.forbid(queue.i.valid & queue.i.p.internal)
+        h.assume(~(queue.o.valid & queue.o.p.internal))
         kept = device.place(comes, taken(queue.o) & line(queue.o.p))
-        h.assume(kept | ~(queue.o.valid & line(queue.o.p)))
+        h.assume(kept | comes | ~(queue.o.valid & line(queue.o.p)))
         h.assume(holds(h, seen(queue.o)))
         # Lines of the two ways take turns.
         first = queue.o.valid & line(queue.o.p)

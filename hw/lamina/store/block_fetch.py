@@ -46,8 +46,8 @@ class BlockFetch(wiring.Component):
         is still to be fetched.
 
     Timing: an address a cycle, of blocks of one plane that had to wait and are no neighbours every
-    other cycle; the first one is valid the cycle after its order came, if nothing
-    is poisoned and no order is before it. Since poison is looked up before data are read, and a
+    other cycle; the first one is valid as its order comes, if nothing is poisoned and no order is
+    before it. Since poison is looked up before data are read, and a
     write clears it after its data are in memory, bad data are never taken for good ones.
     """
 
@@ -80,38 +80,42 @@ class BlockFetch(wiring.Component):
         checked, asked, busy = Signal(), Signal(), Signal()
         waits, wait_valid = Signal(run), Signal()
         free, bypass, pop, grows = Signal(), Signal(), Signal(), Signal()
+        # An address goes out as its order comes; it went, and the next one is to be found.
+        early, sent = Signal(), Signal()
+        # The run that waits may become longer; the most blocks behind its first one.
+        more, most = Signal(), min(p.blocks, 1 << RUN_BLOCKS_BITS) - 1
         queued, follows, empty = self._queue(m, bypass, pop)
         m.d.comb += [
             # A lookup's answer is told by the way on which slots are told to be clean.
             busy.eq(asked & ~checked),
             free.eq(~valid | (checked & self.ar.ready & final)),
             bypass.eq(self.i_valid & empty & free & ~wait_valid & ~busy),
-            grows.eq(
-                follows
-                & ~self.poisoned
-                & (waits.blocks != min(self.parameters.blocks, 1 << RUN_BLOCKS_BITS) - 1)
-            ),
+            grows.eq(follows & more),
             # Whether a run starts now is known too late to begin the next one, but not to grow it.
             pop.eq(queued.valid & (~wait_valid | grows) & ~busy),
             queued.ready.eq(pop),
             self.started.valid.eq(free & (wait_valid | bypass)),
             self.started.p.order.eq(waits.order),
             self.started.p.blocks.eq(waits.blocks + pop),
-            self.ar.valid.eq(valid & checked),
-            self.ar.p.addr.eq(job.order.address << _BEAT_SHIFT),
-            self.ar.p.len.eq(job.blocks),
+            early.eq(bypass & ~valid & ~self.poisoned),
+            self.ar.valid.eq((valid & checked & ~sent) | early),
+            self.ar.p.addr.eq(Mux(valid, job.order.address, self.i.address) << _BEAT_SHIFT),
+            self.ar.p.len.eq(Mux(valid, job.blocks, 0)),
             self.ar.p.size.eq(p.axi.size),
             self.ar.p.burst.eq(BURST_INCR),
         ]
         with m.If(~wait_valid):
             m.d.comb += [self.started.p.order.eq(self.i), self.started.p.blocks.eq(0)]
+        ends = (waits.blocks == most) | (pop & (waits.blocks == most - 1))
+        m.d.sync += more.eq(~self.poisoned & ~(wait_valid & ends))
         with m.If(pop):
             m.d.sync += waits.blocks.eq(waits.blocks + 1)
         with m.If(~wait_valid):
             m.d.sync += [wait_valid.eq(pop), waits.order.eq(queued.p.order), waits.blocks.eq(0)]
         with m.Elif(free):
             m.d.sync += wait_valid.eq(0)
-        with m.If(self.ar.valid & self.ar.ready):
+        m.d.sync += sent.eq(early & self.ar.ready)
+        with m.If((self.ar.ready & checked) | sent):  # for nothing, if there is no job
             m.d.sync += [
                 job.order.count.eq(job.order.count - 1),
                 job.order.address.eq(job.order.address + (1 << job.order.row_shift)),
@@ -120,7 +124,7 @@ class BlockFetch(wiring.Component):
         with m.If(free):
             single = self.started.p.blocks == 0
             m.d.sync += [
-                valid.eq(self.started.valid),
+                valid.eq(self.started.valid & ~(early & self.ar.ready & (self.i.count == 1))),
                 job.eq(self.started.payload),
                 final.eq(self.started.p.order.count == 1),
                 checked.eq(~(self.poisoned & single)),

@@ -135,17 +135,17 @@ class BlockFill(wiring.Component):
         write, read = slots.write_port(), slots.read_port(domain="comb")
         joined, joined_slot = Signal(), Signal(p.slot_bits)
         m.d.sync += [joined.eq(self.joined), joined_slot.eq(self.joined_slot)]
-        first, at, then = Signal(p.slot_bits), Signal(p.slot_bits), Signal(p.slot_bits)
+        first, then, ahead = Signal(p.slot_bits), Signal(p.slot_bits), Signal(p.slot_bits, init=1)
         m.d.comb += [
             write.en.eq(joined),
             write.data.eq(joined_slot),
-            then.eq(Mux(last_block & ~last_plane, first, at + 1)),
+            then.eq(Mux(last_block & ~last_plane, first, ahead)),
             read.addr.eq(then),
         ]
         with m.If(joined):
             m.d.sync += write.addr.eq(write.addr + 1)
         with m.If(taken):
-            m.d.sync += [at.eq(then), slot.eq(read.data)]
+            m.d.sync += [ahead.eq(then + 1), slot.eq(read.data)]
         with m.If(taken & last_block & last_plane):
             m.d.sync += first.eq(then)
         with m.If(load):

@@ -241,12 +241,15 @@ class BlockLookup(wiring.Component):
         newest_slot, newer_slot = Signal.like(self.o_slot), Signal.like(self.o_slot)
         last_key = Signal(_KEY_BITS)
         m.d.sync += last_key.eq(known_key)
+        like_seen, like_known, like_last = (
+            equal(m, other, key) for other in (seen_key, known_key, last_key)
+        )
         with m.If(self.advance):
             m.d.sync += [
-                same.eq(seen.needs & equal(m, key, seen_key)),
-                newest.eq(take & equal(m, known_key, key)),
+                same.eq(seen.needs & like_seen),
+                newest.eq(take & like_known),
                 newest_slot.eq(keeper.free.payload),
-                newer.eq(keeper.fresh & equal(m, last_key, key)),
+                newer.eq(keeper.fresh & like_last),
                 newer_slot.eq(keeper.join_slot),
             ]
         self._table(m, keeper, hits, valid, key, last_key)
@@ -275,14 +278,15 @@ class BlockLookup(wiring.Component):
         for n in range(slots):
             stale = self.stale & (marks[n] == self.stale_mark)
             m.d.sync += outdated[n].eq(self.flush | stale | (self.drop & (self.drop_slot == n)))
-            with m.If(outdated[n] | (keeper.hide & (keeper.hide_slot == n))):
+            with m.If(outdated[n] | keeper.hide[n]):
                 m.d.sync += valid[n].eq(0)
             with m.If(keeper.fresh & (keeper.join_slot == n)):
                 m.d.sync += [valid[n].eq(1), keys[n].eq(last_key)]
             with m.If(self.mark_valid & (self.mark_slot == n)):
                 m.d.sync += marks[n].eq(self.mark)
+            alike = equal(m, keys[n], key)
             with m.If(self.advance):
-                m.d.sync += hits[n].eq(valid[n] & equal(m, keys[n], key))
+                m.d.sync += hits[n].eq(valid[n] & alike)
 
     def _describe(self, m, known, slot):
         """What the reader has to know of a read."""

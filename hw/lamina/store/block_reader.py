@@ -1,10 +1,9 @@
 """Serves the reads that wait: one after the other, as soon as their planes have come."""
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.copies import copies
 from lamina.formats.planes import BLOCK_CODES
 from lamina.formats.views import (
     BLOCK_ROWS,
@@ -13,7 +12,7 @@ from lamina.formats.views import (
     line_layout,
 )
 from lamina.store.line_former import piece_layout
-from lamina.store.pair_buffer import pair_turn
+from lamina.store.pair_buffer import pair_carry, pair_turn
 from lamina.store.read_planner import planned_layout
 
 __all__ = ["BlockReader"]
@@ -28,33 +27,36 @@ class BlockReader(wiring.Component):
     -------
     i : In(stream of planned_layout)
         Reads, planned.
-    arrived, arrives : In
-        Beats that have come; one comes now.
-    filling, filled, filled_slot : In
-        A bit for each slot: not all of its planes have come; the slot whose last one comes now.
+    i_there : In
+        As ``there`` of `ReadPlanner`.
+    arrived : In
+        Beats that have come; they can be read from the next cycle on.
+    filled, filled_slot : In
+        The slot whose last plane is one of them since this cycle.
     alone : In
         The planes that come are those of one block. Only then, and only of a slot that is being
         filled, does ``arrived`` say which of them have come.
-    read_enable, read : Out
+    read_enable, read, read_pattern, read_carry : Out
     read_data, read_more : In
-        Of the plane buffer.
+        Of `PairBuffer`.
     errors, poisoned : In
-        Of the slot that was read: its planes that came with an error, its poisoned lines.
-    read_pattern : Out
-        As in `PairBuffer`.
+        Of the slot that was read, a cycle later: its planes that came with an error, its poisoned
+        lines.
     line, line_room, line_booked
         Lines that are rows as they lie, or no row at all: a stream of line_layout.
     piece, piece_room, piece_booked
         Groups of which lines are formed, one or two at a time: a stream of piece_layout. A line
         is booked with its last piece.
 
-        Both streams have always to be ready, but nothing sets out without ``room``, and what does
-        is ``booked`` a cycle before it is here: as in `BookedQueue`.
+        Both streams have always to be ready, but nothing sets out without ``room`` in the cycle
+        before, and what does is ``booked``, as in `BookedQueue`: a line two cycles, a last piece
+        one before it is here. Those that the device reads for itself are not booked.
     release, release_slot : Out
         A read was done with its slot in the cycle before.
 
-    Timing: a row, or one or two groups, a cycle. A plane is read the cycle after it was written. A
-    group that two lines share is read once if the lines are asked for one behind the other.
+    Timing: a row, or one or two groups, a cycle. A plane is read in the cycle after ``arrived``
+    counts it. A group that two lines share is read once if the lines are asked for one behind the
+    other.
     """
 
     def __init__(self, parameters):
@@ -62,9 +64,8 @@ class BlockReader(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(planned_layout(p))),
+                "i_there": In(1),
                 "arrived": In(p.sequence_bits),
-                "arrives": In(1),
-                "filling": In(p.blocks),
                 "filled": In(1),
                 "filled_slot": In(p.slot_bits),
                 "alone": In(1),
@@ -75,6 +76,7 @@ class BlockReader(wiring.Component):
                 "errors": In(BLOCK_ROWS),
                 "poisoned": In(BLOCK_ROWS),
                 "read_pattern": Out(4),
+                "read_carry": Out(3),
                 "line": Out(stream.Signature(line_layout())),
                 "line_room": In(1),
                 "line_booked": Out(1),
@@ -89,50 +91,47 @@ class BlockReader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        fire, done, load = Signal(), Signal(), Signal()
-        job, then, valid, there = self._jobs(m, done)
+        # It reads in this cycle: found out in the one before, as all that reads waits for it.
+        fire, done, load, direct = Signal(), Signal(), Signal(), Signal()
+        job, then, valid, due, then_due = self._jobs(m, done, load)
+        plan, next_plan = job.plan, then.plan
         # ``left``: groups behind this one.
-        left, index, offset = Signal(4), Signal(4), Signal.like(job.plan.offset)
-        first, last, direct = Signal(), Signal(), Signal()
-        reached, alone = Signal(), Signal()
+        left, index, offset = Signal(4), Signal(4), Signal.like(plan.offset)
+        first, last, next_direct = Signal(), Signal(), Signal()
         read = Signal(access_layout(p.slot_bits))
         m.d.comb += [
-            fire.eq(
-                valid & (there | (alone & reached)) & Mux(direct, self.line_room, self.piece_room)
-            ),
+            next_direct.eq(next_plan.direct | then.empty),
             done.eq(fire & last),
             load.eq(~valid | done),
-            self.line_booked.eq(done & direct),
-            self.piece_booked.eq(done & ~direct),
-            # A plane that has not come yet is read again and again, for nothing.
+            self.line_booked.eq(done & direct & ~job.read.internal),
+            self.piece_booked.eq(done & ~direct & ~job.read.internal),
+            # What does not fire is read again and again, for nothing.
             self.read_enable.eq(valid),
             self.read.eq(read),
             self.read.index.eq(index),
         ]
         m.d.sync += [
+            fire.eq(Mux(load, then_due & self._room(next_direct), due & self._room(direct))),
             self.release.eq(done & ~job.empty),
             self.release_slot.eq(read.slot),
-            # A run has had no beat yet in its first cycle: it need not be known then.
-            alone.eq(self.alone),
-            # A beat that comes now is in the buffer when it is looked for.
-            reached.eq(Mux(load, self._reaches(then.target), self._reaches(job.target))),
         ]
-        plan, next_plan = job.plan, then.plan
         with m.If(load):
             m.d.sync += [
                 read.slot.eq(then.read.slot),
                 read.across.eq(~next_plan.direct),
                 read.group.eq(then.read.group),
                 self.read_pattern.eq(Mux(next_plan.direct, 0, 1 << then.read.group) >> 1),
+                self.read_carry.eq(pair_carry(next_plan.first)),
                 left.eq(next_plan.steps),
                 last.eq(~next_plan.steps[1:].any() & (~next_plan.steps[0] | next_plan.pairs)),
                 index.eq(next_plan.first),
                 offset.eq(next_plan.offset),
                 first.eq(1),
-                direct.eq(next_plan.direct | then.empty),
+                direct.eq(next_direct),
             ]
         with m.Elif(fire):  # two groups, or one: two are left, or three, or one
             m.d.sync += [
+                self.read_carry.eq(Mux(plan.pairs, pair_carry(index + 2), pair_carry(index + 1))),
                 left.eq(Mux(plan.pairs, left - 2, left - 1)),
                 last.eq((left[1:] == plan.pairs) & (left[0] | plan.pairs)),
                 index.eq(Mux(plan.pairs, index + 2, index + 1)),
@@ -143,65 +142,72 @@ class BlockReader(wiring.Component):
         self._hold(m, job.read, plan.sources, now, fire, direct)
         return m
 
-    def _jobs(self, m, done):
-        """Keep the read that is served and the next one, in turns, so that the end of one enables
-        few registers; return both, whether there is the first, which goes when ``done``, and
-        whether it waits for nothing any more.
+    def _room(self, direct):
+        """Return whether there will be room for what is made."""
+        return Mux(direct, self.line_room, self.piece_room)
 
-        Without a next one that is kept, it is that at the port.
+    def _jobs(self, m, done, load):
+        """Keep the read that is served and the next one, in turns, so that the end of one enables
+        few registers.
+
+        Return both, whether there is the first, which goes when ``done``, and whether the first,
+        and the next if it takes its place, waits for nothing but room. Without a next one that is
+        kept, it is that at the port.
         """
         jobs = [Signal(self.i.p.shape(), name=f"job_{n}") for n in range(2)]
         job, then = Signal.like(jobs[0]), Signal.like(jobs[0])
         valid, both, now, fill, accept = Signal(), Signal(), Signal(), Signal(), Signal()
-        # One copy for the two jobs, one for what is late.
-        turned = Signal()
-        (early,) = copies(m, "now", [turned], Const(1), 1)
+        there = Signal(2)
+        ready = [self._due(kept, there[n]) for n, kept in enumerate(jobs)]
+        due, then_due = Signal(), Signal()
         m.d.comb += [
-            turned.eq(now ^ done),
             accept.eq(self.i.valid & self.i.ready),
             self.i.ready.eq(~both),
             job.eq(Mux(now, jobs[1], jobs[0])),
             then.eq(Mux(both, Mux(now, jobs[0], jobs[1]), self.i.p)),
+            due.eq(Mux(now, ready[1], ready[0])),
+            then_due.eq(
+                Mux(
+                    both,
+                    Mux(now, ready[0], ready[1]),
+                    self.i.valid & self._due(self.i.p, self.i_there),
+                )
+            ),
         ]
         m.d.sync += [
             valid.eq((valid & ~done) | both | accept),
             both.eq(valid & ~done & (both | accept)),
-            now.eq(turned),
+            now.eq(now ^ done),
             fill.eq(fill ^ accept),
         ]
-        there = Signal(2)
         for n, kept in enumerate(jobs):
             with m.If(~both & (fill == n)):  # for nothing, if none comes
-                m.d.sync += [kept.eq(self.i.p), there[n].eq(self._complete(self.i.p))]
-            with m.Elif(self.filled & (self.filled_slot == kept.read.slot)):
+                m.d.sync += [kept.eq(self.i.p), there[n].eq(self.i_there | self._fills(self.i.p))]
+            with m.Elif(self._fills(kept)):
                 m.d.sync += there[n].eq(1)
-        return job, then, valid, Mux(early, there[1], there[0])
+        return job, then, valid, due, then_due
 
-    def _complete(self, planned):
-        """Return whether all planes of a read's block have come, or it needs none."""
-        slot = planned.read.slot
-        come = ~self.filling.bit_select(slot, 1) | (self.filled & (self.filled_slot == slot))
-        return planned.empty | come
+    def _fills(self, planned):
+        """Return whether the last plane of a read's block comes now."""
+        return self.filled & (self.filled_slot == planned.read.slot)
 
-    def _reaches(self, target):
-        """Return whether the beats that have come after this cycle are ``target`` or more."""
-        return ~(self.arrived + self.arrives - target)[len(self.arrived) - 1]
+    def _due(self, planned, there):
+        """Return whether the planes of a read have come."""
+        reached = ~(self.arrived - planned.target)[len(self.arrived) - 1]
+        return there | self._fills(planned) | (self.alone & reached)
 
     def _hold(self, m, job, sources, now, fire, direct):
-        """What was read, in the cycle in which the memory's output has it."""
+        """What was read: of a piece what comes before the words; of a line what comes with them."""
         held, held_sources, valid = Signal.like(job), Signal.like(sources), Signal()
         piece, line, held_direct = self.piece.p, self.line.p, Signal()
-        failed, poison = Signal(), Signal()
+        failed, poison, blank = Signal(), Signal(), Signal()
         turn, more_turn = Signal(4), Signal(4)
         then = {name: Signal.like(value, name=f"held_{name}") for name, value in now.items()}
         m.d.comb += [
-            self.line.valid.eq(valid & held_direct),
             self.piece.valid.eq(valid & ~held_direct),
             failed.eq(Mux(held_direct, self.errors.bit_select(held.line, 1), self.errors.any())),
             poison.eq(failed | (self.poisoned & held_sources).any()),
-            line.data.eq(Mux(held.unmapped, ~0, Mux(held.blank, 0, self.read_data))[:BLOCK_CODES]),
-            line.poison.eq(poison & ~held.unmapped & ~held.blank),
-            line.unmapped.eq(held.unmapped),
+            line.data.eq(Mux(line.unmapped, ~0, Mux(blank, 0, self.read_data))[:BLOCK_CODES]),
             piece.words.eq(self.read_data),
             piece.more.eq(self.read_more),
             piece.more_turn.eq(more_turn),
@@ -211,7 +217,6 @@ class BlockReader(wiring.Component):
             piece.gather.eq(held.kind == ViewKind.PLANES),
             piece.turn.eq(turn),
             *(piece[name].eq(value) for name, value in then.items()),
-            *(line[name].eq(held[name]) for name in ("tag", "ld_id", "internal")),
             *(
                 piece[name].eq(held[name])
                 for name in ("tag", "ld_id", "internal", "line", "width", "read", "group")
@@ -226,4 +231,8 @@ class BlockReader(wiring.Component):
             turn.eq(pair_turn(self.read, 0)),
             more_turn.eq(pair_turn(self.read, 1)),
             *(then[name].eq(value) for name, value in now.items()),
+            self.line.valid.eq(valid & held_direct),
+            line.poison.eq(poison & ~held.unmapped & ~held.blank),
+            blank.eq(held.blank),
+            *(line[name].eq(held[name]) for name in ("tag", "ld_id", "internal", "unmapped")),
         ]

@@ -67,7 +67,7 @@ class DeviceParameters:
     views: int = 16
     decoders: int = 2
     poison_entries: int = 64
-    blocks: int = 32
+    blocks: int = 64
     reads: int = 128
     streams: int = 4
     write_blocks: int = 8

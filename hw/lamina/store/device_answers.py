@@ -27,7 +27,7 @@ class DeviceAnswers(wiring.Component):
     -------
     line, formed : In(streams of line_layout)
     line_booked, formed_booked, line_room, formed_room
-        Both are `BookedQueue`'s.
+        Both are `BookedQueue`'s. Internal lines are not booked.
     internal : Out(stream of line_layout)
         Lines that partial writes asked for, one at a time: always taken.
     finished, dropped, invalidated : In(streams of response_layout)
@@ -63,11 +63,6 @@ class DeviceAnswers(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         direct, formed = self._lines(m)
-        # At most one internal read is under way, so that these two never come together.
-        inward = formed.valid & formed.p.internal
-        inward_direct = direct.valid & direct.p.internal
-        outward = formed.valid & ~formed.p.internal
-        waits = direct.valid & ~inward_direct
         # What is offered stays offered: a choice holds until it is taken. It is a register, so that
         # a direct line loses nothing where there are no formed ones. Lines of both ways take turns:
         # formed lines may come in every cycle, for ever.
@@ -77,12 +72,10 @@ class DeviceAnswers(wiring.Component):
         line = self.internal.payload.shape()(line)
         m.d.comb += [
             stalled.eq(self.drs.valid & ~self.drs.ready),
-            following.eq(Mux(stalled, choice, outward & ~(choice & waits))),
-            self.drs.valid.eq(Mux(choice, outward, waits)),
-            direct.ready.eq(inward_direct | (self.drs.ready & ~choice)),
-            formed.ready.eq(inward | (self.drs.ready & choice)),
-            self.internal.valid.eq(inward | inward_direct),
-            self.internal.payload.eq(Mux(inward, formed.payload, direct.payload)),
+            following.eq(Mux(stalled, choice, formed.valid & ~(choice & direct.valid))),
+            self.drs.valid.eq(Mux(choice, formed.valid, direct.valid)),
+            direct.ready.eq(self.drs.ready & ~choice),
+            formed.ready.eq(self.drs.ready & choice),
             self.drs.p.opcode.eq(Mux(line.unmapped, DrsOpcode.MEM_DATA_NXM, DrsOpcode.MEM_DATA)),
             self.drs.p.meta_field.eq(MetaField.NO_OP),
             self.drs.p.tag.eq(line.tag),
@@ -100,17 +93,27 @@ class DeviceAnswers(wiring.Component):
         return m
 
     def _lines(self, m):
-        """Take both ways of lines where they end; return them as streams."""
+        """Take both ways of lines where they end; return them as streams, but for those that the
+        device reads for itself.
+        """
         shape = line_layout()
+        inward, inward_direct = (line.valid & line.p.internal for line in (self.formed, self.line))
         m.submodules.direct = direct = BookedQueue(
             BookedQueueParameters(shape=shape, depth=LINES_BOOKED[0], early=True)
         )
         m.submodules.formed = formed = BookedQueue(
             BookedQueueParameters(shape=shape, depth=LINES_BOOKED[1])
         )
-        wiring.connect(m, wiring.flipped(self.line), direct.i)
-        wiring.connect(m, wiring.flipped(self.formed), formed.i)
         m.d.comb += [
+            # At most one internal read is under way, so that these two never come together.
+            self.internal.valid.eq(inward | inward_direct),
+            self.internal.payload.eq(Mux(inward, self.formed.payload, self.line.payload)),
+            self.line.ready.eq(1),
+            direct.i.valid.eq(self.line.valid & ~self.line.p.internal),
+            direct.i.payload.eq(self.line.payload),
+            self.formed.ready.eq(1),
+            formed.i.valid.eq(self.formed.valid & ~self.formed.p.internal),
+            formed.i.payload.eq(self.formed.payload),
             direct.booked.eq(self.line_booked),
             self.line_room.eq(direct.room),
             formed.booked.eq(self.formed_booked),

@@ -23,7 +23,7 @@ from lamina.store.line_former import LineFormer
 from lamina.store.pair_buffer import PairBuffer, PairBufferParameters
 from lamina.store.prefetch import DEPTH_BITS, Prefetch
 from lamina.store.read_planner import ReadPlanner
-from lamina.stream.buffer import Queue, QueueParameters
+from lamina.stream.buffer import Queue, QueueParameters, SkidBufferParameters, sliced
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
 __all__ = ["DeviceReads"]
@@ -109,7 +109,9 @@ class DeviceReads(wiring.Component):
         )
         wiring.connect(m, wiring.flipped(self.i), lookup.i)
         wiring.connect(m, lookup.read, waiting.i)
-        wiring.connect(m, waiting.o, planner.i)
+        # What stalls the planner's ranks is known behind the queue from a register.
+        slice_ = SkidBufferParameters(shape=read_layout(p.slot_bits))
+        wiring.connect(m, sliced(m, "waited", waiting.o, slice_), planner.i)
         wiring.connect(m, planner.o, reader.i)
         wiring.connect(m, fetch.started, fill.i)
         m.d.comb += [fill.joined.eq(fetch.joined), fill.joined_slot.eq(fetch.joined_slot)]
@@ -119,11 +121,12 @@ class DeviceReads(wiring.Component):
         wiring.connect(m, fetch.ar, wiring.flipped(self.ar))
         wiring.connect(m, wiring.flipped(self.r), fill.r)
         wiring.connect(m, fetch.lookup, wiring.flipped(self.lookup))
-        filled, filled_slot = Signal(), Signal(p.slot_bits)
+        filled, filled_slot, failed = Signal(), Signal(p.slot_bits), Signal()
         stale, stale_mark, flush = Signal(), Signal(MARK_BITS), Signal()
         m.d.sync += [
             filled.eq(fill.filled),
             filled_slot.eq(fill.errors_slot),
+            failed.eq(fill.failed),
             stale.eq(self.stale),
             stale_mark.eq(self.stale_mark),
             flush.eq(self.flush),
@@ -139,12 +142,15 @@ class DeviceReads(wiring.Component):
             lookup.flush.eq(flush),
             lookup.filled.eq(filled),
             lookup.filled_slot.eq(filled_slot),
-            reader.filling.eq(lookup.filling),
+            planner.filling.eq(lookup.filling),
+            planner.filled.eq(filled),
+            planner.filled_slot.eq(filled_slot),
+            reader.i_there.eq(planner.there),
             reader.filled.eq(filled),
             reader.filled_slot.eq(filled_slot),
             reader.alone.eq(fill.alone),
-            lookup.drop.eq(fill.failed),
-            lookup.drop_slot.eq(fill.errors_slot),
+            lookup.drop.eq(failed),
+            lookup.drop_slot.eq(filled_slot),
             fetch.poisoned.eq(self.poisoned),
             fetch.lookup_done.eq(self.lookup_done),
             fetch.lookup_lines.eq(self.lookup_lines),
@@ -155,6 +161,7 @@ class DeviceReads(wiring.Component):
             planes.read_enable.eq(reader.read_enable),
             planes.read.eq(reader.read),
             planes.read_pattern.eq(reader.read_pattern),
+            planes.read_carry.eq(reader.read_carry),
             reader.read_data.eq(planes.read_data),
             reader.read_more.eq(planes.read_more),
             reader.line_room.eq(self.line_room),
@@ -162,13 +169,12 @@ class DeviceReads(wiring.Component):
             self.line_booked.eq(reader.line_booked),
             self.formed_booked.eq(reader.piece_booked),
             reader.arrived.eq(fill.arrived),
-            reader.arrives.eq(fill.write_enable),
             self.hit.eq(lookup.hit),
             self.isolated.eq(lookup.isolated),
             self.unread.eq(lookup.unread),
             self.prefetched.eq(lookup.prefetched),
             self.fetched.eq(lookup.o_fetch),
-            self.failed.eq(fill.failed),
+            self.failed.eq(failed),
             self.unmapped.eq(
                 lookup.o_valid
                 & ~lookup.o.message.write

@@ -19,7 +19,7 @@ __all__ = ["LineFormer", "piece_layout"]
 #: Fields that make a line out of words; `_CODES` make words out of a group.
 _LINE = ("first", "last", "offset", "tag", "ld_id", "internal", "poison")
 _CODES = (
-    "words", "more", "turn", "more_turn", "group", "width", "read", "keep", "take", "gather",
+    "turn", "more_turn", "group", "width", "read", "keep", "take", "gather",
     "line", "bfloat", "nearest",
 )  # fmt: skip
 
@@ -27,7 +27,8 @@ _CODES = (
 def piece_layout() -> data.StructLayout:
     """Return a group on its way into a line.
 
-    ``words``: as they come from the banks, turned by ``turn``; the group has 2^``group`` rows, of
+    ``words``, as ``more``, come a cycle behind all else; as they lie in the banks, turned by
+    ``turn``; the group has 2^``group`` rows, of
     which ``read``, from row ``width`` - 1 downwards, were fetched, and ``keep`` stay. ``take``:
     bits of each code that go into the line; ``gather``: instead, bit ``line``, counted from the
     top. They fill the line from word ``offset`` on, which may lie before it, as far as it goes; the
@@ -62,7 +63,7 @@ def piece_layout() -> data.StructLayout:
 
 
 def _entered(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """The memory's output is late: nothing but a register."""
+    """See where the rows are that count, while the words are on their way."""
     return {
         "wide": x.group == 4,
         "eight": x.group == 3,
@@ -90,8 +91,8 @@ def _turned(m: Module, x: SimpleNamespace) -> dict[str, Value]:
 #: Every rank does, in every cycle.
 _MOVES = Const(1)
 
-#: From a group to its codes, which begin in the first word; a rank each.
-_STAGES = (_entered, _turned, ordered, extended, judged, rounded, selected, merged)
+#: From a group to its codes, which begin in the first word; a rank each behind the first.
+_STAGES = (_turned, ordered, extended, judged, rounded, selected, merged)
 
 
 class LineFormer(wiring.Component):
@@ -110,7 +111,7 @@ class LineFormer(wiring.Component):
     Numerics: `narrow` of `lamina_sim.golden.store`.
     """
 
-    LATENCY = len(_STAGES) + 2
+    LATENCY = len(_STAGES) + 3
 
     def __init__(self):
         super().__init__(
@@ -124,22 +125,19 @@ class LineFormer(wiring.Component):
         m = Module()
         piece = self.i.p
         m.d.comb += self.i.ready.eq(1)
-        values = {name: piece[name] for name in _CODES}
+        described = _rank(m, _entered, {name: piece[name] for name in _CODES})
+        values = described | {"words": piece.words, "more": piece.more}
         for stage in _STAGES:
-            values = stage(m, SimpleNamespace(**values))
-            values = {
-                name: delayed(m, Value.cast(value), _MOVES, 1, f"{stage.__name__}_{name}")
-                for name, value in values.items()
-            }
+            values = _rank(m, stage, values)
         early = {
-            name: delayed(m, piece[name], _MOVES, len(_STAGES) - 2, f"{name}_early")
+            name: delayed(m, piece[name], _MOVES, len(_STAGES) - 1, f"{name}_early")
             for name in _LINE
         }
         reached = _reached(m, early["offset"])
         before = {
             name: delayed(m, value, _MOVES, 1, f"{name}_before") for name, value in early.items()
         }
-        valid = delayed(m, self.i.valid, _MOVES, len(_STAGES) - 1, "valid", reset_less=False)
+        valid = delayed(m, self.i.valid, _MOVES, len(_STAGES), "valid", reset_less=False)
         self._collect(m, values["codes"], SimpleNamespace(**before), reached, valid)
         return m
 
@@ -179,6 +177,14 @@ class LineFormer(wiring.Component):
             m.d.comb += self.o.p[name].eq(delayed(m, getattr(early, name), _MOVES, 3, name))
         made = delayed(m, valid & early.last, _MOVES, 3, "made", reset_less=False)
         m.d.comb += self.o.valid.eq(made)
+
+
+def _rank(m: Module, stage, values: dict) -> dict[str, Value]:
+    """Return what a stage makes of ``values``, in registers."""
+    return {
+        name: delayed(m, Value.cast(value), _MOVES, 1, f"{stage.__name__}_{name}")
+        for name, value in stage(m, SimpleNamespace(**values)).items()
+    }
 
 
 def _reached(m: Module, offset: Value):

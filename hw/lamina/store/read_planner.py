@@ -33,7 +33,11 @@ class ReadPlanner(wiring.Component):
     start_slot, start_enable : Out
     start : In
         Beats that had been ordered when the fetch of the block in a slot was, a cycle later.
+    filling, filled, filled_slot : In
+        As in `BlockReader`.
     o : Out(stream of planned_layout)
+    there : Out
+        All planes of the block of ``o`` have come before this cycle, or it needs none.
 
     Timing: a read a cycle, four cycles to its plan. Best if ``o.ready`` is a register.
     """
@@ -46,7 +50,11 @@ class ReadPlanner(wiring.Component):
                 "start_slot": Out(p.slot_bits),
                 "start_enable": Out(1),
                 "start": In(p.sequence_bits),
+                "filling": In(p.blocks),
+                "filled": In(1),
+                "filled_slot": In(p.slot_bits),
                 "o": Out(stream.Signature(planned_layout(p))),
+                "there": Out(1),
             }
         )
 
@@ -85,8 +93,15 @@ class ReadPlanner(wiring.Component):
                 planned.eq(entering),
                 behind.eq(follows),
                 self.o.p.eq(final),
+                self.there.eq(planned.empty | self._come(planned.read.slot)),
             ]
+        with m.Elif(self.filled & (self.filled_slot == self.o.p.read.slot)):
+            m.d.sync += self.there.eq(1)
         return m
+
+    def _come(self, slot):
+        """Return whether all planes in a slot have come."""
+        return ~self.filling.bit_select(slot, 1) | (self.filled & (self.filled_slot == slot))
 
     def _plan(self, m, read, packed, planned):
         """Drive ``planned`` from a read, whose block's start is here."""

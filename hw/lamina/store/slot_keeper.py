@@ -34,8 +34,8 @@ class SlotKeeper(wiring.Component):
         The last plane of a block has come.
     filling : Out
         A bit for each slot: not all of its planes have come.
-    hide, hide_slot : Out
-        No read may join this slot from the next cycle on.
+    hide : Out
+        A bit for each slot: no read may join it from the next cycle on.
     advance : In
         A read that saw a slot in one cycle leaves by the second of these after it, and joins the
         slot a cycle later.
@@ -58,8 +58,7 @@ class SlotKeeper(wiring.Component):
                 "filled": In(1),
                 "filled_slot": In(p.slot_bits),
                 "filling": Out(p.blocks),
-                "hide": Out(1),
-                "hide_slot": Out(p.slot_bits),
+                "hide": Out(p.blocks),
                 "advance": In(1),
                 "isolated": Out(1),
                 "unread": Out(1),
@@ -81,10 +80,11 @@ class SlotKeeper(wiring.Component):
         way = [Signal(p.slot_bits, name=f"slot_{n}") for n in range(1, _WAY + 1)]
         on_way, idle, last = Signal(_WAY - 1), Signal(), way[-1]
         offered, refused, looks = Signal(), Signal(), Signal()
+        # The slot that is hidden next, if it is: a bit for each, as many look at it.
+        advance, hides, hiding = Signal(), Signal(), Signal(p.blocks)
         self._count(m, busy, once, never, joined, taken)
         self._room(m, never, joined, taken)
-        self._wanted(m, wanted, refused, looks)
-        advance = Signal()
+        self._wanted(m, wanted, hides, refused, looks)
         m.d.sync += [
             advance.eq(self.advance),
             self.isolated.eq(offered & once.bit_select(last, 1)),
@@ -92,8 +92,8 @@ class SlotKeeper(wiring.Component):
             gone.eq(last),
         ]
         m.d.comb += [
-            self.hide.eq(advance & good),
-            self.hide_slot.eq(way[0]),
+            hides.eq(advance & good),
+            self.hide.eq(Mux(hides, hiding, 0)),
             ready.i.payload.eq(last),
             offered.eq(advance & on_way[-1] & idle),
             refused.eq(advance & on_way[-1] & ~idle),
@@ -104,13 +104,14 @@ class SlotKeeper(wiring.Component):
                 slot.eq(slot + looks),
                 good.eq(looks & ~(busy | hidden).bit_select(slot, 1)),
                 Cat(*way).eq(Cat(slot, *way[:-1])),
+                hiding.eq(1 << slot),
                 on_way.eq(Cat(good, on_way)),
                 idle.eq(~busy.bit_select(way[-2], 1)),
             ]
         settled = Signal(p.blocks)
         m.d.sync += settled.eq(taken)
         for n in range(p.blocks):
-            with m.If(self.hide & (way[0] == n)):
+            with m.If(self.hide[n]):
                 m.d.sync += hidden[n].eq(1)
             # A slot that was taken is seen to be busy by now.
             with m.Elif((refused & (last == n)) | settled[n]):
@@ -119,11 +120,11 @@ class SlotKeeper(wiring.Component):
                 m.d.sync += never[n].eq(0)
         return m
 
-    def _wanted(self, m, wanted, refused, looks):
+    def _wanted(self, m, wanted, hides, refused, looks):
         """Count the slots that are hidden and not taken: two more may be when that is known."""
         count = Signal(range(wanted + 1))
         m.d.sync += [
-            count.eq(count + self.hide - refused - (self.free.valid & self.free.ready)),
+            count.eq(count + hides - refused - (self.free.valid & self.free.ready)),
             looks.eq(count < wanted - 2),
         ]
 

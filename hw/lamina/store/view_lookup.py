@@ -76,28 +76,27 @@ class ViewLookup(wiring.Component):
         message = [Signal(message_layout(), name=f"message_{n}") for n in (3, 4)]
         line = [Signal(p.device_line_bits, name=f"line_{n}") for n in (3, 4)]
         valid = [Signal(name=f"valid_{n}") for n in (3, 4)]
-        hits, found, index = Signal(p.views), Signal(), Signal(VIEW_INDEX_BITS)
+        found, index = Signal(), Signal(VIEW_INDEX_BITS)
         hit, mapped = Signal(p.views), Signal()
         groups = [hit[n : n + _GROUP] for n in range(0, p.views, _GROUP)]
-        # Of each group, any is hit; it is the first of which any is. Kept: one after the other.
-        some = Signal(len(groups), attrs={"keep": 1})
-        first_group = Signal(len(groups))
-        m.d.comb += some.eq(Cat(group.any() for group in groups))
+        # Of each group of views, whether any was hit, and which was first.
+        some, firsts = Signal(len(groups)), Signal(len(groups) * len(_first(groups[0])))
         granule = self.i_line[GRANULE_LINES_BITS:]
         for v in range(p.views):
             first = self.first.word_select(v, p.granule_bits)
             limit = self.limit.word_select(v, p.granule_bits + 1)
             m.d.comb += hit[v].eq(self.valid[v] & (granule >= first) & (granule < limit))
-        self._number(m, hits, first_group)
+        group = _first(some)
+        m.d.comb += self.index.eq(Cat(firsts.word_select(group, len(firsts) // len(groups)), group))
         with m.If(self.advance):
             m.d.sync += [
-                hits.eq(hit),
-                first_group.eq(Cat(some[n] & ~some[:n].any() for n in range(len(groups)))),
+                firsts.eq(Cat(_first(group) for group in groups)),
+                some.eq(Cat(group.any() for group in groups)),
                 mapped.eq(self.i_mapped),
                 Cat(*message).eq(Cat(self.i, message[0])),
                 Cat(*line).eq(Cat(self.i_line, line[0])),
                 Cat(*valid).eq(Cat(self.i_valid, valid[0])),
-                found.eq(first_group.any() & mapped),
+                found.eq(some.any() & mapped),
                 index.eq(self.index),
             ]
         m.submodules.last = last = SkidBuffer(SkidBufferParameters(shape=self.o.p.shape()))
@@ -107,17 +106,6 @@ class ViewLookup(wiring.Component):
         m.d.sync += self.goes.eq(~(stalls & (valid[1] | ~self.goes)))
         self._place(m, last.i.p, message[1], line[1], found, index)
         return m
-
-    def _number(self, m, hits, first_group):
-        """Which view was hit: the first one of the first group of which any was."""
-        numbers = []
-        for n, chosen in enumerate(first_group):
-            first = _first(hits[n * _GROUP : (n + 1) * _GROUP])
-            # Kept: the groups are looked at side by side, not one after the other.
-            number = Signal(len(first), name=f"number_{n}", attrs={"keep": 1})
-            m.d.comb += number.eq(Mux(chosen, first, 0))
-            numbers.append(number)
-        m.d.comb += self.index.eq(Cat(reduce(or_, numbers), _first(first_group)))
 
     def _place(self, m, place, message, line, found, index):
         """Third stage: how far the address is into the window."""

@@ -9,7 +9,7 @@ from lamina.formats.planes import BEAT_BYTES, BLOCK_CODES
 from lamina.formats.views import BLOCK_ROWS, access_layout
 from lamina.store.plane_buffer import exchange, turn_of
 from lamina.store.write_gather import staged_layout
-from lamina.stream.buffer import Queue, QueueParameters
+from lamina.stream.buffer import Queue, QueueParameters, SkidBuffer, SkidBufferParameters
 
 __all__ = ["WriteIssue"]
 
@@ -71,9 +71,18 @@ class WriteIssue(wiring.Component):
         # Registers: there is a slot to begin; one has begun; its planes go; the last one is next.
         pending, busy, issuing, last = Signal(), Signal(), Signal(), Signal()
         fire, room = Signal(), Signal()
+        # What memory stalls is known from a register: that of a slice.
+        m.submodules.addresses = addresses = SkidBuffer(
+            SkidBufferParameters(shape=self.aw.payload.shape())
+        )
+        wiring.connect(m, addresses.o, wiring.flipped(self.aw))
         m.d.comb += [
             self.begins.eq(pending & ~busy),
-            fire.eq(issuing & room & (self.aw.ready | ~self.aw.valid)),
+            fire.eq(issuing & room & addresses.i.ready),
+            addresses.i.valid.eq(fire),
+            addresses.i.p.addr.eq(job.address << _BEAT_SHIFT),
+            addresses.i.p.size.eq(p.axi.size),
+            addresses.i.p.burst.eq(BURST_INCR),
             self.expect.payload.eq(self.staged.planes),
             self.read_enable.eq(fire),
             self.read.slot.eq(self.staged_slot),
@@ -81,8 +90,6 @@ class WriteIssue(wiring.Component):
             self.read.group.eq(Mux(job.wide, 4, 3)),
         ]
         m.d.sync += pending.eq(self.begun != self.tail)
-        with m.If(self.aw.ready):
-            m.d.sync += self.aw.valid.eq(0)
         with m.FSM(name="issue"):
             with m.State("IDLE"):
                 with m.If(self.begins):
@@ -113,10 +120,6 @@ class WriteIssue(wiring.Component):
                 job.row.eq(job.row - 1),
                 job.address.eq(job.address + job.step),
                 last.eq(job.row == 1),
-                self.aw.valid.eq(1),
-                self.aw.p.addr.eq(job.address << _BEAT_SHIFT),
-                self.aw.p.size.eq(p.axi.size),
-                self.aw.p.burst.eq(BURST_INCR),
             ]
             with m.If(last):
                 m.d.sync += [issuing.eq(0), busy.eq(0)]

@@ -2,20 +2,24 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Mux, Shape, ShapeLike, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, ShapeLike, Signal, Value
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.copies import COPIES_MAX, copies
 from lamina.parameters import check_power_of_two
 from lamina.stream.buffer import Queue, QueueParameters
 
 __all__ = ["BookedQueue", "BookedQueueParameters"]
 
+#: Bits that a copy of a register chooses.
+_CHOSEN = 150
+
 
 @dataclass(frozen=True, kw_only=True)
 class BookedQueueParameters:
-    """``shape`` of a beat, ``depth`` in beats; ``early``: beats are on ``o`` a cycle
-    earlier, and the memory is no macro: for a few.
+    """``shape`` of a beat, ``depth`` in beats; ``early``: beats are on ``o`` at once,
+    and the memory is no macro: for a few.
     """
 
     shape: ShapeLike = 32
@@ -33,7 +37,7 @@ class BookedQueueParameters:
     @property
     def latency(self) -> int:
         """Cycles from a beat to the beat valid on ``o``, if none is before it."""
-        return 1 if self.early else self.queue.latency
+        return 0 if self.early else self.queue.latency
 
 
 class BookedQueue(wiring.Component):
@@ -44,9 +48,10 @@ class BookedQueue(wiring.Component):
     Members
     -------
     booked : In
-        A beat sets out, to come in this cycle or later. Only if ``room`` is set.
+        A beat sets out, to come in this cycle or later. Only if ``room`` was set in the cycle
+        before.
     room : Out
-        From a register: there is a place for one more.
+        One more may set out in the next cycle, whether one does in this one or not.
     i : In(stream)
         Beats that were booked: always ready.
     o : Out(stream)
@@ -71,7 +76,8 @@ class BookedQueue(wiring.Component):
         m.d.comb += [
             self.i.ready.eq(1),
             left.eq(self.o.valid & self.o.ready),
-            self.room.eq(~count[-1]),  # the depth is a power of two
+            # The depth is a power of two. What leaves in this cycle is not seen yet.
+            self.room.eq(~(count + self.booked)[len(count) - 1]),
         ]
         with m.If(self.booked ^ left):
             m.d.sync += count.eq(Mux(self.booked, count + 1, count - 1))
@@ -85,23 +91,39 @@ class BookedQueue(wiring.Component):
 
     def _at_once(self, m, left):
         """Rows that are read without a register behind them: LUTs of an FPGA, else flip-flops."""
-        depth = self.parameters.depth
+        depth, width = self.parameters.depth, Shape.cast(self.i.payload.shape()).width
         m.submodules.rows = rows = memory.Memory(
-            shape=Shape.cast(self.i.payload.shape()).width,
-            depth=depth,
-            init=[],
-            attrs={"ram_style": "distributed"},
+            shape=width, depth=depth, init=[], attrs={"ram_style": "distributed"}
         )
         write, read = rows.write_port(), rows.read_port(domain="comb")
-        level = Signal(range(depth + 1))
+        level, waits, waiting = Signal(range(depth + 1)), Signal(), Signal()
         m.d.comb += [
             write.en.eq(self.i.valid),
             write.data.eq(self.i.payload),
-            self.o.payload.eq(read.data),
+            # Something waits in the next cycle. Whether it is taken is known late.
+            waits.eq(
+                Mux(
+                    self.o.ready,
+                    (level > 1) | ((level == 1) & self.i.valid),
+                    (level != 0) | self.i.valid,
+                )
+            ),
+            self.o.valid.eq(waiting | self.i.valid),
         ]
         m.d.sync += [
             write.addr.eq(write.addr + self.i.valid),
             read.addr.eq(read.addr + left),
             level.eq(level + self.i.valid - left),
-            self.o.valid.eq((level + self.i.valid - left) != 0),
+            waiting.eq(waits),
         ]
+        # Every bit is chosen by it.
+        chosen = copies(m, "waiting", [waits], Const(1), min(COPIES_MAX, -(-width // _CHOSEN)))
+        step = -(-width // len(chosen))
+        come = Value.cast(self.i.payload)
+        pieces = [slice(n * step, (n + 1) * step) for n in range(len(chosen))]
+        m.d.comb += Value.cast(self.o.payload).eq(
+            Cat(
+                Mux(early, read.data[piece], come[piece])
+                for early, piece in zip(chosen, pieces, strict=True)
+            )
+        )
