@@ -12,6 +12,7 @@ from lamina_gen.emit import emit
 from lamina_gen.registry import find, make_parameters
 from lamina_gen.synth import cells, nextpnr, sta, tools
 from lamina_gen.synth.asic import DEFAULT_LIBERTY
+from lamina_gen.synth.block_ram import with_output_registers
 from lamina_gen.synth.cache import cached, synth_folder
 from lamina_gen.synth.liberty import Cell, Library, Pin, Register
 from lamina_gen.synth.netlist import plain
@@ -199,6 +200,52 @@ def test_ports_get_registers():
     }
     assert ports["a"]["bits"] == [6, 4]
     assert all(w["CLK"] == [2] for w in wires.values())
+
+
+@pytest.mark.parametrize(
+    ("changed", "moved"),
+    [
+        ({}, True),
+        ({"CEMUX": "CE"}, False),
+        ({"LSR": [9]}, False),
+        ({"CLK": [9]}, False),
+        ({"REGSET": "SET"}, False),
+    ],
+)
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_registers_behind_block_ram_become_its_own(changed, moved, looked_at):
+    """Not if one has an enable or a reset, or somebody looks at what comes before it."""
+    plain = {"CEMUX": "1 ", "CLKMUX": "CLK", "REGSET": "RESET"}
+    directions = {"CLK": "input", "DI": "input", "LSR": "input", "Q": "output"}
+    cells = {"ram": {"type": "DP16KD", "parameters": {}, "connections": {}}}
+    wires = {"CLKA": [2], "CLKB": [2], "DOA0": [3], "DOB1": [4], "DOB2": [8], "OCEA": ["0"]}
+    cells["ram"]["connections"] = wires
+    cells["ram"]["port_directions"] = {
+        name: "output" if name.startswith("DO") else "input" for name in wires
+    }
+    for n, bit in enumerate((3, 4)):
+        connections = {"CLK": [2], "DI": [bit], "LSR": ["0"], "Q": [bit + 2]}
+        parameters = dict(plain)
+        for name, value in changed.items() if n else ():
+            (parameters if name in plain else connections)[name] = value
+        cells[f"ff_{n}"] = {
+            "type": "TRELLIS_FF",
+            "parameters": parameters,
+            "connections": connections,
+            "port_directions": directions,
+        }
+    bits = [5, 6, *([4] if looked_at else [])]
+    ports = {"clk": {"direction": "input", "bits": [2]}, "y": {"direction": "output", "bits": bits}}
+    design = {"modules": {"m": {"ports": ports, "cells": cells, "netnames": {}}}}
+    found = with_output_registers(design, "m")["modules"]["m"]["cells"]
+    if moved and not looked_at:
+        assert set(found) == {"ram"}
+        assert (wires["DOA0"], wires["DOB1"], wires["DOB2"]) == ([5], [6], [8])
+        assert found["ram"]["parameters"] == {"REGMODE_A": "OUTREG", "REGMODE_B": "OUTREG"}
+        assert (wires["OCEA"], wires["OCEB"]) == (["1"], ["1"])
+    else:
+        assert len(found) == 3
+        assert found["ram"]["parameters"] == {}
 
 
 def test_ecp5_gives_resources_and_the_median_frequency(capfd):

@@ -86,6 +86,8 @@ def test_latency(device, seeded, latency, kind, keep, more, least):
 @pytest.mark.parametrize(
     ("kind", "keep", "rate"),
     [
+        ("planes", 1, 1),
+        ("packed", 1, 1),
         ("planes", 4, 1),
         ("full", 8, 1),
         ("packed", 4, 1),

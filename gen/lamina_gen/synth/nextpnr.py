@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lamina_gen.synth import tools
+from lamina_gen.synth.block_ram import with_output_registers
 from lamina_gen.synth.cache import cached
 
 __all__ = ["DEVICE", "Placed", "place_and_route", "version", "with_port_registers"]
@@ -38,7 +39,8 @@ def version() -> str:
 
 def place_and_route(netlist: str, top: str, seed: int) -> Placed:
     """Place and route a netlist of Yosys (JSON) and return how fast it is."""
-    design = json.dumps(with_port_registers(json.loads(netlist), top))
+    mapped = with_output_registers(json.loads(netlist), top)
+    design = json.dumps(with_port_registers(mapped, top))
 
     def make(work: Path) -> None:
         (work / "design.json").write_text(design)

@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.bus.axi4 import BURST_INCR, address_layout
+from lamina.compare import equal
 from lamina.formats.planes import BEAT_BYTES
 from lamina.formats.views import BLOCK_ROWS, RUN_BLOCKS_BITS, fetch_layout, run_layout
 from lamina.stream.buffer import Queue, QueueParameters
@@ -146,19 +147,23 @@ class BlockFetch(wiring.Component):
             )
         )
         late, late_valid, before, follows = Signal(order), Signal(), Signal(order), Signal()
+        # Of the block behind one in the same row and page: its place in the page, which is not 0.
+        low, after, inside = slice(RUN_BLOCKS_BITS), Signal(RUN_BLOCKS_BITS), Signal()
+        row = (1 << self.i.row_shift) - 1
         m.d.sync += late_valid.eq(self.i_valid & ~bypass)
         with m.If(self.i_valid):
-            m.d.sync += [late.eq(self.i), before.eq(late)]
-        # The block behind it, in the same row and page.
-        low, inside = slice(RUN_BLOCKS_BITS), Signal(RUN_BLOCKS_BITS)
+            m.d.sync += [
+                late.eq(self.i),
+                inside.eq((self.i.address & row)[low].any()),
+                before.eq(late),
+                after.eq(late.address + 1),
+            ]
+        here, wanted = (
+            Cat(place, end.address[RUN_BLOCKS_BITS:], *(end[name] for name in _COMMON))
+            for place, end in ((late.address[low], late), (after, before))
+        )
         m.d.comb += [
-            inside.eq(late.address & ((1 << late.row_shift) - 1)),
-            follows.eq(
-                inside.any()
-                & (late.address[RUN_BLOCKS_BITS:] == before.address[RUN_BLOCKS_BITS:])
-                & (late.address[low] == (before.address[low] + 1)[low])
-                & (Cat(late[name] for name in _COMMON) == Cat(before[name] for name in _COMMON))
-            ),
+            follows.eq(inside & equal(m, here, wanted)),
             waiting.i.valid.eq(late_valid),
             waiting.i.p.order.eq(late),
             waiting.i.p.follows.eq(follows),

@@ -87,8 +87,8 @@ class BlockLookup(wiring.Component):
     stale, stale_mark : In
         Blocks of that mark are out of date: no read joins them that is looked up later than in the
         next cycle.
-    drop, drop_slot : In
-        The same of one slot. ``flush``: of all.
+    drop : In
+        A bit for each slot: the same of it. ``flush``: of all.
     void : In
         Prefetches fetch nothing.
     spare : Out
@@ -123,8 +123,7 @@ class BlockLookup(wiring.Component):
                 "mark_valid": In(1),
                 "stale": In(1),
                 "stale_mark": In(MARK_BITS),
-                "drop": In(1),
-                "drop_slot": In(p.slot_bits),
+                "drop": In(p.blocks),
                 "flush": In(1),
                 "ordered": Out(1),
                 "ordered_slot": Out(p.slot_bits),
@@ -277,7 +276,7 @@ class BlockLookup(wiring.Component):
         outdated = Signal(slots)
         for n in range(slots):
             stale = self.stale & (marks[n] == self.stale_mark)
-            m.d.sync += outdated[n].eq(self.flush | stale | (self.drop & (self.drop_slot == n)))
+            m.d.sync += outdated[n].eq(self.flush | stale | self.drop[n])
             with m.If(outdated[n] | keeper.hide[n]):
                 m.d.sync += valid[n].eq(0)
             with m.If(keeper.fresh & (keeper.join_slot == n)):

@@ -12,7 +12,7 @@ from lamina.formats.views import (
     line_layout,
 )
 from lamina.store.line_former import piece_layout
-from lamina.store.pair_buffer import pair_carry, pair_turn
+from lamina.store.pair_buffer import pair_carry, pair_rows, pair_turn
 from lamina.store.read_planner import planned_layout
 
 __all__ = ["BlockReader"]
@@ -36,14 +36,15 @@ class BlockReader(wiring.Component):
     alone : In
         The planes that come are those of one block. Only then, and only of a slot that is being
         filled, does ``arrived`` say which of them have come.
-    read_enable, read, read_pattern, read_carry : Out
+    read_enable, read, read_rows, read_carry : Out
     read_data, read_more : In
         Of `PairBuffer`.
     errors, poisoned : In
         Of the slot that was read, a cycle later: its planes that came with an error, its poisoned
         lines.
     line, line_room, line_booked
-        Lines that are rows as they lie, or no row at all: a stream of line_layout.
+        Lines that are rows as they lie, or no row at all: a stream of line_layout. ``internal``
+        comes in place of ``line.valid`` with one that the device reads for itself.
     piece, piece_room, piece_booked
         Groups of which lines are formed, one or two at a time: a stream of piece_layout. A line
         is booked with its last piece.
@@ -75,11 +76,12 @@ class BlockReader(wiring.Component):
                 "read_more": In(BLOCK_CODES),
                 "errors": In(BLOCK_ROWS),
                 "poisoned": In(BLOCK_ROWS),
-                "read_pattern": Out(4),
+                "read_rows": Out(15),
                 "read_carry": Out(3),
                 "line": Out(stream.Signature(line_layout())),
                 "line_room": In(1),
                 "line_booked": Out(1),
+                "internal": Out(1),
                 "piece": Out(stream.Signature(piece_layout())),
                 "piece_room": In(1),
                 "piece_booked": Out(1),
@@ -93,7 +95,7 @@ class BlockReader(wiring.Component):
         p = self.parameters
         # It reads in this cycle: found out in the one before, as all that reads waits for it.
         fire, done, load, direct = Signal(), Signal(), Signal(), Signal()
-        job, then, valid, due, then_due = self._jobs(m, done, load)
+        job, then, valid, due, then_due = self._jobs(m, done)
         plan, next_plan = job.plan, then.plan
         # ``left``: groups behind this one.
         left, index, offset = Signal(4), Signal(4), Signal.like(plan.offset)
@@ -120,7 +122,7 @@ class BlockReader(wiring.Component):
                 read.slot.eq(then.read.slot),
                 read.across.eq(~next_plan.direct),
                 read.group.eq(then.read.group),
-                self.read_pattern.eq(Mux(next_plan.direct, 0, 1 << then.read.group) >> 1),
+                self.read_rows.eq(Mux(next_plan.direct, 0, pair_rows(then.read.group))),
                 self.read_carry.eq(pair_carry(next_plan.first)),
                 left.eq(next_plan.steps),
                 last.eq(~next_plan.steps[1:].any() & (~next_plan.steps[0] | next_plan.pairs)),
@@ -146,7 +148,7 @@ class BlockReader(wiring.Component):
         """Return whether there will be room for what is made."""
         return Mux(direct, self.line_room, self.piece_room)
 
-    def _jobs(self, m, done, load):
+    def _jobs(self, m, done):
         """Keep the read that is served and the next one, in turns, so that the end of one enables
         few registers.
 
@@ -231,7 +233,8 @@ class BlockReader(wiring.Component):
             turn.eq(pair_turn(self.read, 0)),
             more_turn.eq(pair_turn(self.read, 1)),
             *(then[name].eq(value) for name, value in now.items()),
-            self.line.valid.eq(valid & held_direct),
+            self.line.valid.eq(valid & held_direct & ~held.internal),
+            self.internal.eq(valid & held_direct & held.internal),
             line.poison.eq(poison & ~held.unmapped & ~held.blank),
             blank.eq(held.blank),
             *(line[name].eq(held[name]) for name in ("tag", "ld_id", "internal", "unmapped")),

@@ -45,7 +45,7 @@ from lamina.store.read_plan import PACKED_TABLE_ROWS, packed_layout
 from lamina.store.register_map import ADDRESS_BITS, COUNTERS
 from lamina.store.view_lookup import ViewLookup
 from lamina.store.view_table import ENTRY_WORDS, ViewTable
-from lamina.stream.buffer import Queue, QueueParameters
+from lamina.stream.buffer import Queue, QueueParameters, SkidBufferParameters, sliced
 
 __all__ = ["Device", "DeviceParameters"]
 
@@ -216,7 +216,9 @@ class Device(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i_req), front.req)
         wiring.connect(m, wiring.flipped(self.i_rwd), front.rwd)
         wiring.connect(m, lookup.o, reads.i)
-        wiring.connect(m, front.invalidated, invalidated.i)
+        # Whether there is room is a register of the slice: the front asks late.
+        slice_ = SkidBufferParameters(shape=front.invalidated.payload.shape())
+        wiring.connect(m, sliced(m, "answered", front.invalidated, slice_), invalidated.i)
         wiring.connect(m, invalidated.o, answers.invalidated)
         wiring.connect(m, front.data, writes.payload)
         wiring.connect(m, writes.fetch, front.internal)
@@ -256,6 +258,7 @@ class Device(wiring.Component):
             writes.i_valid.eq(reads.write_valid),
             writes.any_poison.eq(poison.poisoned),
             answers.line_booked.eq(reads.line_booked),
+            answers.line_internal.eq(reads.internal),
             answers.formed_booked.eq(reads.formed_booked),
             reads.line_room.eq(answers.line_room),
             reads.formed_room.eq(answers.formed_room),

@@ -28,6 +28,8 @@ class DeviceAnswers(wiring.Component):
     line, formed : In(streams of line_layout)
     line_booked, formed_booked, line_room, formed_room
         Both are `BookedQueue`'s. Internal lines are not booked.
+    line_internal : In
+        What is on ``line`` is internal; then it is not ``valid``.
     internal : Out(stream of line_layout)
         Lines that partial writes asked for, one at a time: always taken.
     finished, dropped, invalidated : In(streams of response_layout)
@@ -45,6 +47,7 @@ class DeviceAnswers(wiring.Component):
             {
                 "line": In(line),
                 "line_booked": In(1),
+                "line_internal": In(1),
                 "line_room": Out(1),
                 "formed": In(line),
                 "formed_booked": In(1),
@@ -97,7 +100,7 @@ class DeviceAnswers(wiring.Component):
         device reads for itself.
         """
         shape = line_layout()
-        inward, inward_direct = (line.valid & line.p.internal for line in (self.formed, self.line))
+        inward = self.formed.valid & self.formed.p.internal
         m.submodules.direct = direct = BookedQueue(
             BookedQueueParameters(shape=shape, depth=LINES_BOOKED[0], early=True)
         )
@@ -106,10 +109,10 @@ class DeviceAnswers(wiring.Component):
         )
         m.d.comb += [
             # At most one internal read is under way, so that these two never come together.
-            self.internal.valid.eq(inward | inward_direct),
+            self.internal.valid.eq(inward | self.line_internal),
             self.internal.payload.eq(Mux(inward, self.formed.payload, self.line.payload)),
             self.line.ready.eq(1),
-            direct.i.valid.eq(self.line.valid & ~self.line.p.internal),
+            direct.i.valid.eq(self.line.valid),
             direct.i.payload.eq(self.line.payload),
             self.formed.ready.eq(1),
             formed.i.valid.eq(self.formed.valid & ~self.formed.p.internal),

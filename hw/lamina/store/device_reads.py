@@ -1,6 +1,6 @@
 """The device's way of reads: look the block up, fetch it, keep it, make lines of it."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -40,8 +40,8 @@ class DeviceReads(wiring.Component):
     write, write_valid : Out
         Writes with their addresses; taken always.
     line, formed : Out(streams of line_layout)
-    line_booked, formed_booked, line_room, formed_room
-        As in `BookedQueue`.
+    line_booked, formed_booked, line_room, formed_room, internal
+        As in `BlockReader`.
     prefetch_depth, ask, ask_line, asked
         As in `Prefetch`.
     ar, r : AXI4 read channels
@@ -65,6 +65,7 @@ class DeviceReads(wiring.Component):
                 "write_valid": Out(1),
                 "line": Out(line),
                 "line_booked": Out(1),
+                "internal": Out(1),
                 "line_room": In(1),
                 "formed": Out(line),
                 "formed_booked": Out(1),
@@ -122,11 +123,13 @@ class DeviceReads(wiring.Component):
         wiring.connect(m, wiring.flipped(self.r), fill.r)
         wiring.connect(m, fetch.lookup, wiring.flipped(self.lookup))
         filled, filled_slot, failed = Signal(), Signal(p.slot_bits), Signal()
+        dropped = Signal(p.blocks)
         stale, stale_mark, flush = Signal(), Signal(MARK_BITS), Signal()
         m.d.sync += [
             filled.eq(fill.filled),
             filled_slot.eq(fill.errors_slot),
             failed.eq(fill.failed),
+            dropped.eq(Mux(failed, 1 << filled_slot, 0)),
             stale.eq(self.stale),
             stale_mark.eq(self.stale_mark),
             flush.eq(self.flush),
@@ -149,8 +152,7 @@ class DeviceReads(wiring.Component):
             reader.filled.eq(filled),
             reader.filled_slot.eq(filled_slot),
             reader.alone.eq(fill.alone),
-            lookup.drop.eq(failed),
-            lookup.drop_slot.eq(filled_slot),
+            lookup.drop.eq(dropped),
             fetch.poisoned.eq(self.poisoned),
             fetch.lookup_done.eq(self.lookup_done),
             fetch.lookup_lines.eq(self.lookup_lines),
@@ -160,13 +162,14 @@ class DeviceReads(wiring.Component):
             planes.write_data.eq(fill.write_data),
             planes.read_enable.eq(reader.read_enable),
             planes.read.eq(reader.read),
-            planes.read_pattern.eq(reader.read_pattern),
+            planes.read_rows.eq(reader.read_rows),
             planes.read_carry.eq(reader.read_carry),
             reader.read_data.eq(planes.read_data),
             reader.read_more.eq(planes.read_more),
             reader.line_room.eq(self.line_room),
             reader.piece_room.eq(self.formed_room),
             self.line_booked.eq(reader.line_booked),
+            self.internal.eq(reader.internal),
             self.formed_booked.eq(reader.piece_booked),
             reader.arrived.eq(fill.arrived),
             self.hit.eq(lookup.hit),

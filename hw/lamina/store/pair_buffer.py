@@ -1,8 +1,5 @@
 """Memory in which a block's planes lie so that two groups of its codes can be read at once."""
 
-from functools import reduce
-from operator import or_
-
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -17,7 +14,7 @@ from lamina.store.plane_buffer import (
 )
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
-__all__ = ["PairBuffer", "PairBufferParameters", "pair_carry", "pair_turn"]
+__all__ = ["PairBuffer", "PairBufferParameters", "pair_carry", "pair_rows", "pair_turn"]
 
 #: Rows that a bank has for each slot: each bank has half of the block's words.
 _BANK_ROWS = 8
@@ -26,6 +23,16 @@ _BANK_ROWS = 8
 def pair_turn(access: Value, more: int) -> Value:
     """Return the turn of group ``index`` + ``more``: its word w comes from bank w ^ turn."""
     return (((access.index + Const(more, 1)) << 4) >> access.group)[:4]
+
+
+def pair_rows(group: Value) -> Value:
+    """Return of each set of sizes whether that of a group, 2^``group`` rows, is in it.
+
+    Bit s - 1 is of the set in which 2^n is if bit n - 1 of s is set.
+    """
+    return Cat(
+        Cat(group == n for n in range(1, 5) if which >> n - 1 & 1).any() for which in range(1, 16)
+    )
 
 
 def pair_carry(index: Value) -> Value:
@@ -66,8 +73,8 @@ class PairBuffer(wiring.Component):
     -------
     write_enable, write, write_turn, write_data : In
         ``write``: `access_layout` of a row, ``write_turn``: `turn_of` it, best from a register.
-    read_enable, read, read_pattern, read_carry : In
-        ``read_pattern``: bit n is set if a group of 2^(n + 1) rows is read; ``read_carry``:
+    read_enable, read, read_rows, read_carry : In
+        ``read_rows``: `pair_rows` of ``read.group``, 0 for a plain row; ``read_carry``:
         `pair_carry` of ``read.index``. Both best from registers.
     read_data, read_more : Out
         A plain row, or group ``index``, and group ``index`` + 1, two cycles later, for a cycle. A
@@ -84,7 +91,7 @@ class PairBuffer(wiring.Component):
     def __init__(self, parameters: PairBufferParameters):
         self.parameters = parameters
         more = {"write_turn": In(4), "read_more": Out(BLOCK_CODES)}
-        more |= {"read_pattern": In(4), "read_carry": In(3)}
+        more |= {"read_rows": In(15), "read_carry": In(3)}
         super().__init__(buffer_members(parameters.slot_bits) | more)
 
     def elaborate(self, platform):
@@ -102,11 +109,13 @@ class PairBuffer(wiring.Component):
         m.d.comb += placed.eq(exchange(m, half, rest, range(2, 4)))
         index = read.index[1:]
         for bank in range(BANKS):
-            # Kept: the sixteen are found side by side, not one from the other.
-            row = Signal(4, name=f"row_{bank}", attrs={"keep": 1})
-            odd, second = Signal(), Signal(name=f"second_{bank}")
-            rows = (Mux(on, bank << (n + 1) >> 4, 0) for n, on in enumerate(self.read_pattern))
-            m.d.comb += [row.eq(reduce(or_, rows)), odd.eq(row[0])]
+            # Bit j of bank << n >> 4 is bit j + 4 - n of the bank's number.
+            sets = (
+                sum(1 << n - 1 for n in range(j + 1, 5) if bank >> j + 4 - n & 1) for j in range(4)
+            )
+            row = Cat(self.read_rows[which - 1] if which else Const(0, 1) for which in sets)
+            odd, second = row[0], Signal(name=f"second_{bank}")
+            chosen = Signal(name=f"chosen_{bank}")
             halves = []
             for side in range(2):
                 name = f"bank_{side}_{bank}"
@@ -120,21 +129,16 @@ class PairBuffer(wiring.Component):
                     memory.read_enable.eq(self.read_enable),
                     memory.read_address.eq(Cat(index ^ row[1:] ^ later, read.slot)),
                 ]
-                halves.append(memory.read_data)
+                # Block RAM is slow without the register behind it, which is its own in FPGAs.
+                kept = Signal(WORD_BITS, name=f"kept_{side}_{bank}", reset_less=True)
+                m.d.sync += kept.eq(memory.read_data)
+                halves.append(kept)
             with m.If(self.read_enable):
                 # The half in which the row, or that of the first group, is.
                 m.d.sync += second.eq(read.index[0] ^ odd)
-            # Block RAM is slow: there is a register behind it.
-            first, other = (
-                Signal(WORD_BITS, name=f"{name}_{bank}", reset_less=True)
-                for name in ("first", "other")
-            )
-            m.d.sync += [
-                first.eq(Mux(second, halves[1], halves[0])),
-                other.eq(Mux(second, halves[0], halves[1])),
-            ]
+            m.d.sync += chosen.eq(second)
             m.d.comb += [
-                self.read_data.word_select(bank, WORD_BITS).eq(first),
-                self.read_more.word_select(bank, WORD_BITS).eq(other),
+                self.read_data.word_select(bank, WORD_BITS).eq(Mux(chosen, halves[1], halves[0])),
+                self.read_more.word_select(bank, WORD_BITS).eq(Mux(chosen, halves[0], halves[1])),
             ]
         return m

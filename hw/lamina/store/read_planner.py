@@ -93,15 +93,28 @@ class ReadPlanner(wiring.Component):
                 planned.eq(entering),
                 behind.eq(follows),
                 self.o.p.eq(final),
-                self.there.eq(planned.empty | self._come(planned.read.slot)),
             ]
-        with m.Elif(self.filled & (self.filled_slot == self.o.p.read.slot)):
-            m.d.sync += self.there.eq(1)
+        self._look(m, moves, read.slot, planned)
         return m
 
-    def _come(self, slot):
-        """Return whether all planes in a slot have come."""
-        return ~self.filling.bit_select(slot, 1) | (self.filled & (self.filled_slot == slot))
+    def _look(self, m, moves, slot, planned):
+        """See in two ranks whether all planes of a block have come: those of eight slots, in a
+        rank, and of which of them it is, in the next one.
+        """
+        low = min(3, len(slot))
+        some, come = Signal(1 << low), Signal()
+        slots = (slot, planned.read.slot, self.o.p.read.slot)
+        now, then, last = (self.filled & (self.filled_slot == slot) for slot in slots)
+        with m.If(moves):
+            m.d.sync += [
+                some.eq(self.filling.word_select(slot[low:], 1 << low)),
+                come.eq(now),
+                self.there.eq(
+                    planned.empty | ~some.bit_select(planned.read.slot[:low], 1) | come | then
+                ),
+            ]
+        with m.Else():
+            m.d.sync += [come.eq(come | then), self.there.eq(self.there | last)]
 
     def _plan(self, m, read, packed, planned):
         """Drive ``planned`` from a read, whose block's start is here."""
