@@ -53,6 +53,11 @@ class PairBufferParameters(PlaneBufferParameters):
         return BlockMemoryParameters(width=WORD_BITS, depth=_BANK_ROWS * self.slots, apart=True)
 
     @property
+    def latency(self) -> int:
+        """Cycles from an access to its words."""
+        return 2
+
+    @property
     def throughput(self) -> str:
         """Accesses a cycle."""
         return "1 row written and 1 row or 2 groups read per cycle"
