@@ -71,11 +71,9 @@ class WindowArrayParameters(WindowEntryParameters):
         of the tile, and its place ``output`` in it. ``nan``, ``infinite``: of the row. ``last``
         output of the pass. The rest as in ``pass_shape``.
         """
-        element = self.element
         return data.StructLayout(
             {
-                "total": unsigned(element.total_bits),
-                "late": unsigned(len(element.late_places)),
+                **self.element.total_shape.members,
                 "row_sum": signed(self.row_sum_bits),
                 "steps": unsigned(self.steps.bit_length()),
                 "base": unsigned(FP16.exponent_bits),
@@ -112,8 +110,7 @@ class WindowArrayParameters(WindowEntryParameters):
     @property
     def storage_bits(self) -> int:
         """The entry, elements, and the sums that wait to leave; ranks beside and behind these."""
-        held = self.element.total_bits + len(self.element.late_places)
-        elements = self.outputs * (self.element.storage_bits + held)
+        elements = self.outputs * (self.element.storage_bits + self.element.total_shape.size)
         rows = 2 * self.rows * self.row_sum_bits
         beside = self.pass_shape.size + 2 * self.steps.bit_length() + 1
         place = (self.columns - 1).bit_length() + (self.outputs - 1).bit_length()
@@ -220,7 +217,7 @@ class WindowArray(wiring.Component):
         return may
 
     def _elements(self, m, entry):
-        """Return total and late carries of each output with the step in them."""
+        """Return the sum of each output with the step in it."""
         p = self.parameters
         per_word = weights_per_word(p.weight_bits)
         sums = []
@@ -236,7 +233,7 @@ class WindowArray(wiring.Component):
                     for lane in range(p.lanes):
                         stored = entry.words.words[word][lane].word_select(code, p.weight_bits)
                         m.d.comb += bank.codes[place][lane].eq(stored)
-                    sums.append((bank.totals[place], bank.lates[place]))
+                    sums.append(bank.sums[place].as_value())
         return sums
 
     def _row_sum(self, m, row, table, ranks, works, first):
@@ -253,10 +250,10 @@ class WindowArray(wiring.Component):
         """Keep the sums of a finished pass until they have left to ``o``, one a cycle."""
         p = self.parameters
         held = []
-        for number, (total, late) in enumerate(sums):
-            waiting = Signal(len(total) + len(late), name=f"sum_{number}", reset_less=True)
+        for number, total in enumerate(sums):
+            waiting = Signal.like(total, name=f"sum_{number}", reset_less=True)
             with m.If(ends):
-                m.d.sync += waiting.eq(Cat(total, late))
+                m.d.sync += waiting.eq(total)
             held.append(waiting)
         rows = [
             Signal.like(value, name=f"held_row_{row}", reset_less=True)

@@ -94,6 +94,12 @@ class WindowElementParameters:
         return [] if self.split else late_places(self.heights, self.carry_limit)
 
     @property
+    def total_shape(self) -> data.StructLayout:
+        """The sum: ``total`` and ``late`` carries, in their places of ``late_places``."""
+        fields = {"total": unsigned(self.total_bits), "late": unsigned(len(self.late_places))}
+        return data.StructLayout(fields)
+
+    @property
     def latency(self) -> int:
         """Cycles from operands to the registers that hold their sum."""
         return 1 + 2 * self.split
@@ -107,7 +113,7 @@ class WindowElementParameters:
     def storage_bits(self) -> int:
         """Flip-flops: the accumulator, and the late carries or the ranks before it."""
         ranks = (_RANK_ROWS + 1) * self.step_bits + 2 * 2 if self.split else 0
-        return self.total_bits + len(self.late_places) + ranks
+        return self.total_shape.size + ranks
 
 
 class WindowElement(wiring.Component):
@@ -121,10 +127,9 @@ class WindowElement(wiring.Component):
         Minus the activations 0, 1 and 2, 3 and so on, and minus the sums of both.
     codes : In
         Stored codes, one per activation.
-    total, late : Out
+    sum : Out, ``parameters.total_shape``
         As the accumulator takes it, ``parameters.latency`` - 1 cycles later: the sum with this step
-        in it is total, and late carries in their places of ``late_places``, minus steps * ``rows``
-        * (2^window_bits - 1).
+        in it is total and late carries, minus steps * ``rows`` * (2^window_bits - 1).
 
     Structure: bit j of the codes of two activations selects none, one, the other or both of them:
     one AND-OR-INVERT gate per bit. As the table holds -A, the inverted select is A - 1. Sign bits
@@ -140,8 +145,7 @@ class WindowElement(wiring.Component):
                 "first": In(1),
                 "pairs": In(data.ArrayLayout(pair_layout(p.window_bits), p.lanes // 2)),
                 "codes": In(data.ArrayLayout(unsigned(p.weight_bits), p.lanes)),
-                "total": Out(p.total_bits),
-                "late": Out(len(p.late_places)),
+                "sum": Out(p.total_shape),
             }
         )
 
@@ -163,12 +167,12 @@ class WindowElement(wiring.Component):
                     columns[j + place].append(bit)
                 columns[j + p.window_bits].append(~selected[-1])
         if p.split:
-            m.d.comb += self.total.eq(self._accumulate(m, platform, columns[: p.step_bits]))
+            m.d.comb += self.sum.total.eq(self._accumulate(m, platform, columns[: p.step_bits]))
             return m
         total, late = accumulate(
             m, platform, columns, first=self.first, enable=self.enable, limit=p.carry_limit
         )
-        m.d.comb += [self.total.eq(total), self.late.eq(late)]
+        m.d.comb += [self.sum.total.eq(total), self.sum.late.eq(late)]
         return m
 
     def _accumulate(self, m, platform, columns):
