@@ -118,7 +118,7 @@ class WindowArrayParameters(WindowEntryParameters):
         bits = ranks * (self.pass_shape.size + 3 + self.rows * (self.window_bits + 3))
         if self.split:
             bits += self.leaving.storage_bits + self.left.storage_bits
-            bits += 2 * self.outputs.bit_length() + 2
+            bits += 2 * self.outputs.bit_length() + 3
         return self.entry.storage_bits + elements + rows + beside + place + bits
 
 
@@ -206,8 +206,10 @@ class WindowArray(wiring.Component):
         p, i, o = self.parameters, self.i, self.o
         may, ends = Signal(init=1), i.valid & i.ready & i.p.last
         waits, owed = Signal(range(p.outputs)), Signal(range(p.left.depth + 1))
+        ended = Signal()  # counted a cycle late: meanwhile none may end in any case
         m.d.sync += [
-            owed.eq(owed + Mux(ends, p.outputs, 0) - (o.valid & o.ready)),
+            ended.eq(ends),
+            owed.eq(owed + Mux(ended, p.outputs, 0) - (o.valid & o.ready)),
             may.eq(~ends & (waits <= 1) & (owed <= p.left.depth - p.outputs)),
         ]
         with m.If(ends):
@@ -226,8 +228,10 @@ class WindowArray(wiring.Component):
                 bank = Cell(WindowBank, p.bank)
                 m.submodules[f"bank_{row}_{start}"] = bank
                 m.d.comb += [
-                    bank.enable.eq(entry.works), bank.first.eq(entry.first), bank.pairs.eq(table),
-                ]  # fmt: skip
+                    bank.enables.eq(entry.enables[row]),
+                    bank.first.eq(entry.first),
+                    bank.pairs.eq(table),
+                ]
                 for place in range(p.bank.columns):
                     word, code = divmod(start + place, per_word)
                     for lane in range(p.lanes):

@@ -51,7 +51,7 @@ class WindowBank(wiring.Component):
         codes = data.ArrayLayout(unsigned(p.weight_bits), p.lanes)
         super().__init__(
             {
-                "enable": In(1),
+                "enables": In(len(p.element.ends)),
                 "first": In(1),
                 "pairs": In(data.ArrayLayout(pair_layout(p.window_bits), p.lanes // 2)),
                 "codes": In(data.ArrayLayout(codes, p.columns)),
@@ -65,7 +65,7 @@ class WindowBank(wiring.Component):
             element = WindowElement(self.parameters.element)
             m.submodules[f"element_{column}"] = element
             m.d.comb += [
-                element.enable.eq(self.enable),
+                element.enables.eq(self.enables),
                 element.first.eq(self.first),
                 element.pairs.eq(~self.pairs.as_value()),
                 element.codes.eq(self.codes[column]),

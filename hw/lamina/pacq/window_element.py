@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Const, Module, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,10 +13,13 @@ from lamina.formats.packed import LANES
 from lamina.pacq.late_carry import accumulate, late_places
 from lamina.parameters import check_choice, check_power_of_two, check_range
 
-__all__ = ["WindowElement", "WindowElementParameters", "pair_layout"]
+__all__ = ["FINE_LIMITS", "WindowElement", "WindowElementParameters", "pair_layout"]
 
-#: Rows in the rank within the tree: as deep before it as behind, where a carry chain is.
-_RANK_ROWS = 3
+#: Columns below which few steps have a bit, and the accumulators' flip-flops seldom a clock.
+FINE_LIMITS = (8, 11)
+
+#: Rows in the rank within the tree. Before it there are selects, whose codes drive whole rows.
+_RANK_ROWS = 4
 
 
 def pair_layout(window_bits: int) -> data.StructLayout:
@@ -94,6 +97,13 @@ class WindowElementParameters:
         return [] if self.split else late_places(self.heights, self.carry_limit)
 
     @property
+    def ends(self) -> list[int]:
+        """Ends of the columns of each enable; a late carry's own needs that of all steps."""
+        most = min(self.late_places, default=self.total_bits)
+        fine = () if self.split else FINE_LIMITS
+        return [*(min(limit, most) for limit in fine), self.total_bits]
+
+    @property
     def total_shape(self) -> data.StructLayout:
         """The sum: ``total`` and ``late`` carries, in their places of ``late_places``."""
         fields = {"total": unsigned(self.total_bits), "late": unsigned(len(self.late_places))}
@@ -121,27 +131,31 @@ class WindowElement(wiring.Component):
 
     Members
     -------
-    enable, first : In
-        There is a step; it starts the sum anew.
+    enables, first : In
+        There is a step that has bits in the columns of ``parameters.ends``, in any for the last; it
+        starts the sum anew, with all enables.
     pairs : In
         Minus the activations 0, 1 and 2, 3 and so on, and minus the sums of both.
     codes : In
         Stored codes, one per activation.
     sum : Out, ``parameters.total_shape``
-        As the accumulator takes it, ``parameters.latency`` - 1 cycles later: the sum with this step
-        in it is total and late carries, minus steps * ``rows`` * (2^window_bits - 1).
+        As the accumulator takes it, ``parameters.latency`` - 1 cycles later. With all bits inverted
+        it is the sum of minus the activations with this step in it, plus steps * ``rows`` *
+        2^window_bits.
 
     Structure: bit j of the codes of two activations selects none, one, the other or both of them:
-    one AND-OR-INVERT gate per bit. As the table holds -A, the inverted select is A - 1. Sign bits
-    are inverted, which adds 2^window_bits and makes rows unsigned: so the accumulator is one more
-    row of the same compressor and nothing is extended. What this adds is the same in every step.
+    one AND-OR-INVERT gate per bit. All that is added is inverted, as these gates give it. Sign bits
+    are turned around, which adds 2^window_bits and makes rows unsigned: so the accumulator is one
+    more row of the same compressor and nothing is extended. What this adds is the same in every
+    step. Columns in which a step has no bits do not change, and have no clock if ``enables`` says
+    so.
     """
 
     def __init__(self, parameters: WindowElementParameters):
         self.parameters = p = parameters
         super().__init__(
             {
-                "enable": In(1),
+                "enables": In(len(p.ends)),
                 "first": In(1),
                 "pairs": In(data.ArrayLayout(pair_layout(p.window_bits), p.lanes // 2)),
                 "codes": In(data.ArrayLayout(unsigned(p.weight_bits), p.lanes)),
@@ -170,20 +184,22 @@ class WindowElement(wiring.Component):
             m.d.comb += self.sum.total.eq(self._accumulate(m, platform, columns[: p.step_bits]))
             return m
         total, late = accumulate(
-            m, platform, columns, first=self.first, enable=self.enable, limit=p.carry_limit
-        )
+            m, platform, columns, first=self.first, limit=p.carry_limit,
+            enables=list(zip(p.ends, self.enables, strict=True)),
+        )  # fmt: skip
         m.d.comb += [self.sum.total.eq(total), self.sum.late.eq(late)]
         return m
 
     def _accumulate(self, m, platform, columns):
         """Return the sum with these bits in it, of which ranks and accumulator are built."""
         p, always = self.parameters, Const(1)
+        columns = [[~bit for bit in column] for column in columns]
         rows = as_rows(reduce_levels(m, platform, columns, _RANK_ROWS), _RANK_ROWS)
         rows = [delayed(m, row, always, 1, f"row_{n}") for n, row in enumerate(rows)]
         step = delayed(m, compress_rows(m, platform, rows, p.step_bits), always, 1, "step")
         first = delayed(m, self.first, always, 2, "first")
         total, following = Signal(p.total_bits, reset_less=True), Signal(p.total_bits)
-        m.d.comb += following.eq(Mux(first, 0, total) + step)
-        with m.If(delayed(m, self.enable, always, 2, "enable")):
+        m.d.comb += following.eq((total | first.replicate(p.total_bits)) - step)
+        with m.If(delayed(m, self.enables, always, 2, "enable")):
             m.d.sync += total.eq(following)
         return following

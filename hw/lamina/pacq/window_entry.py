@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Const, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.pacq.window_element import pair_layout
+from lamina.arith.pipeline import delayed
+from lamina.pacq.window_element import FINE_LIMITS, pair_layout
 from lamina.pacq.window_passes import WindowPassesParameters
 from lamina.pacq.window_words import WindowWords, WindowWordsParameters
 from lamina.parameters import narrowed
@@ -42,11 +43,21 @@ class WindowEntryParameters(WindowPassesParameters):
         return data.ArrayLayout(row, self.rows)
 
     @property
+    def fine_limits(self) -> tuple[int, ...]:
+        """Places below which it is told whether a step has bits."""
+        return () if self.split else FINE_LIMITS
+
+    @property
+    def fine_shape(self) -> data.ArrayLayout:
+        """Whether a row has bits below each of ``fine_limits``, or starts sums anew."""
+        return data.ArrayLayout(unsigned(len(self.fine_limits)), self.rows)
+
+    @property
     def beat_shape(self) -> data.StructLayout:
-        """A step with its tables in place of its terms."""
+        """A step with its tables in place of its terms, and where it has bits."""
         fields = dict(self.result_shape.members)
         del fields["terms"]
-        return data.StructLayout(fields | {"tables": self.tables_shape})
+        return data.StructLayout(fields | {"tables": self.tables_shape, "fine": self.fine_shape})
 
     @property
     def latency(self) -> int:
@@ -57,7 +68,8 @@ class WindowEntryParameters(WindowPassesParameters):
     def storage_bits(self) -> int:
         """The step and its tables, weights that come again; with ranks also those of the step."""
         bits = self.beat_shape.size + 1 + self.weights.storage_bits
-        return bits + (self.slice.storage_bits + self.weights.shape.size if self.slice else 0)
+        words = self.weights.shape.size
+        return bits + (self.slice.storage_bits + 2 * words + 1 if self.slice else 0)
 
 
 class WindowEntry(wiring.Component):
@@ -72,6 +84,8 @@ class WindowEntry(wiring.Component):
         The last step of a pass may come to the elements.
     works : Out
         There is a step; ``first``, ``last`` of its pass, ``about`` as in the passes.
+    enables : Out
+        Those of the elements of each row.
     tables, words : Out
         What the weight bits of a row choose from, inverted, as banks take it; the weights.
 
@@ -88,6 +102,7 @@ class WindowEntry(wiring.Component):
                 "i_words": In(stream.Signature(p.weights.shape)),
                 "may_end": In(1),
                 "works": Out(1),
+                "enables": Out(data.ArrayLayout(unsigned(len(p.fine_limits) + 1), p.rows)),
                 "first": Out(1),
                 "last": Out(1),
                 "about": Out(p.pass_shape),
@@ -107,6 +122,10 @@ class WindowEntry(wiring.Component):
         m.d.comb += [
             *(getattr(self, name).eq(beat[name]) for name in ("first", "last", "about")),
             self.tables.eq(beat.tables),
+            *(
+                enables.eq(Cat(fine, 1) & self.works.replicate(len(enables)))
+                for enables, fine in zip(self.enables, beat.fine, strict=True)
+            ),
         ]
         if p.split:
             step, works, enters = i.p, Signal(), Const(1)
@@ -127,15 +146,29 @@ class WindowEntry(wiring.Component):
             ]
             with m.If(i.ready):
                 m.d.sync += valid.eq(i.valid)
+        used, keeps = self.words, works & beat.keeps
+        if p.split:  # cycles later: what is kept is not asked for so soon
+            used = delayed(m, Value.cast(used), Const(1), 1)
+            keeps = delayed(m, self.works & beat.keeps, Const(1), 1, reset_less=False)
         m.d.comb += [
             weights.again.eq(step.again),
-            weights.keeps.eq(step.keeps),
             weights.taken.eq(works),
+            weights.keeps.eq(keeps),
+            weights.used.eq(used),
         ]
         with m.If(enters):
             names = ("first", "last", "again", "keeps", "about")
             m.d.sync += [*(beat[name].eq(i.p[name]) for name in names), *self._tables(beat.tables)]
+            m.d.sync += [
+                fine.eq(value) for fine, value in zip(beat.fine, self._fine(), strict=True)
+            ]
         return m
+
+    def _fine(self):
+        limits = self.parameters.fine_limits
+        for row in self.i.p.terms:
+            below = (Cat(term[:limit] for term in row) for limit in limits)
+            yield Cat(bits.any() | self.i.p.first for bits in below)
 
     def _tables(self, tables):
         for terms, table in zip(self.i.p.terms, tables, strict=True):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,6 +13,7 @@ from lamina.formats.ieee import FP16
 from lamina.formats.packed import scaled_sum_layout
 from lamina.formats.window import window_scale_layout
 from lamina.pacq.finish import round_sum
+from lamina.pacq.late_carry import add_with_one
 from lamina.pacq.layouts import UNIT_EXPONENT, special_layout
 from lamina.pacq.window_array import WindowArrayParameters
 from lamina.pacq.window_rows import LOWEST
@@ -54,6 +55,18 @@ class WindowFinishParameters(WindowArrayParameters):
         fields = dict(scaled_sum_layout(self.index_width).members)
         names = ("scale", "index", "begin", "end")
         return data.StructLayout({name: fields[name] for name in names})
+
+    @property
+    def lacking(self) -> int:
+        """What a sum of a pass lacks because its bits are inverted, a negative number."""
+        element = self.element
+        return 1 - sum(1 << place for place in [element.total_bits, *element.late_places])
+
+    @property
+    def excess_shape(self) -> Shape:
+        """That, and what turned signs add up to, in whole units of 2^window_bits."""
+        high = self.lacking >> self.window_bits
+        return Shape.cast(range(high, self.steps * self.element.rows + high + 1))
 
     @property
     def multiplied(self) -> data.StructLayout:
@@ -128,7 +141,7 @@ class WindowFinishParameters(WindowArrayParameters):
         """Ranks, memories, and the places in the memory of scales."""
         ranks = self.sum_shape.size + self.multiplied.size + self.joined.size + self.ranks
         # In place of the steps what they add in excess.
-        ranks += (self.steps * self.element.rows).bit_length() - self.steps.bit_length()
+        ranks += self.excess_shape.width - self.steps.bit_length()
         places = 2 * self.scales.address_bits + self.scales.depth.bit_length()
         if self.split:
             beside = self.multiplied.size - self.pass_sum_bits
@@ -188,10 +201,11 @@ class WindowFinish(wiring.Component):
         # move without one too.
         moves = [advance if p.split else advance & coming for coming in valid[:-1]]
         entry = Signal(p.sum_shape, reset_less=True)
-        # What steps add in excess, found a rank early: the same for all sums of a pass.
-        excess = Signal(range(p.steps * p.element.rows + 1), reset_less=True)
+        # The same for all sums of a pass, found a rank early.
+        excess = Signal(p.excess_shape, reset_less=True)
+        steps, high = self.i.p.steps, p.lacking >> p.window_bits
         with m.If(moves[0]):
-            m.d.sync += [entry.eq(self.i.p), excess.eq(self.i.p.steps * p.element.rows)]
+            m.d.sync += [entry.eq(self.i.p), excess.eq(steps * p.element.rows + high)]
         multiplied = self._multiply(m, platform, moves[1], entry, excess, scale)
         m.submodules.partials = partials = BlockMemory(p.partials)
         # In time for the rank in which it is added.
@@ -256,16 +270,18 @@ class WindowFinish(wiring.Component):
         bits = p.weight_bits
         # Adding 2^(bits - 1) to a number of so many bits turns its top bit around.
         offset = Cat(scale.zero[: bits - 1], ~scale.zero[bits - 1])
-        minus = Signal(signed(len(excess) + 1))
-        m.d.comb += minus.eq(-excess)
         columns = [[] for _ in range(p.pass_sum_bits)]
         self._add(columns, entry.total)
-        self._add(columns, excess)
-        self._add(columns, minus, p.window_bits)
+        self._add(columns, excess, p.window_bits)
         for place, carry in zip(p.element.late_places, entry.late, strict=True):
             self._add(columns, carry, place)
         for j in range(bits):
             self._add(columns, Mux(offset[j], entry.row_sum, 0).as_signed(), j)
+        for place in range(p.window_bits):  # each has bits of two rows at least
+            if p.lacking >> place & 1:
+                total, carry = add_with_one(columns[place].pop(), columns[place].pop())
+                columns[place].append(total)
+                columns[place + 1].append(carry)
         tag = Cat(scale.scale, entry.output, entry.index, entry.begin, entry.end)
         beside = Cat(*(entry[name] for name in _BESIDE), tag)
         if p.split:

@@ -29,7 +29,8 @@ class WindowPassesParameters(WindowLookaheadParameters):
     @property
     def kept(self) -> QueueParameters:
         """Of the steps that come again: all of a group, and one that leaves while it comes."""
-        shape = data.StructLayout({"a": self.a_shape, "keeps": unsigned(self.split)})
+        found = self.look.results if self.split else {}
+        shape = data.StructLayout(found | {"a": self.a_shape})
         return QueueParameters(shape=shape, depth=max(4, self.steps + 1))
 
     @property
@@ -169,7 +170,8 @@ class WindowPasses(wiring.Component):
                 decided.p.a.eq(a),
                 step.keeps.eq(Mux(again, kept.o.p.keeps, fresh.p.keeps)),
             ]
-            self._keep(m, kept.i, decided.p, taken)
+            leaves = Mux(again, kept.o.p.kept, fresh.p.kept)
+            self._keep(m, kept.i, decided.p, leaves, taken)
         else:
             rows = [
                 WindowRow(
@@ -220,7 +222,11 @@ class WindowPasses(wiring.Component):
         ]
         looked = sliced(m, "fresh", look.o, p.fresh)
         shape = data.StructLayout(
-            {"a": p.a_shape, "keeps": unsigned(1), "last": unsigned(1), "group": p.group_shape}
+            {
+                **p.kept.shape.members,
+                "last": unsigned(1),
+                "group": p.group_shape,
+            }
         )
         fresh = stream.Signature(shape).create(path=("looked",))
         m.d.comb += [
@@ -230,8 +236,8 @@ class WindowPasses(wiring.Component):
         ]
         return fresh
 
-    def _keep(self, m, kept, step, taken):
-        """Keep what a chosen step leaves, and whether that will leave something in turn."""
+    def _keep(self, m, kept, step, leaves, taken):
+        """Keep what a chosen step leaves, and what that will leave in turn."""
         p = self.parameters
         m.submodules.look_again = look = Pipeline(p.look_again)
         m.d.comb += [
@@ -239,10 +245,10 @@ class WindowPasses(wiring.Component):
             look.i.p.a.eq(step.a),
             look.i.p.bases.eq(step.beside.about.bases),
             look.i.p.alone.eq(step.alone),
+            look.i.p.kept.eq(leaves),
             kept.valid.eq(look.o.valid),
             look.o.ready.eq(1),  # there is room for all of a group
-            kept.p.a.eq(look.o.p.a),
-            kept.p.keeps.eq(look.o.p.keeps),
+            *(kept.p[name].eq(look.o.p[name]) for name in ("a", "kept", "keeps")),
         ]
 
     def _place(self, m, alone):

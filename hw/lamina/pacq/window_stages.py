@@ -51,26 +51,33 @@ class _StepParameters(PipelineParameters):
 
 @dataclass(frozen=True, kw_only=True)
 class LookParameters(_StepParameters):
-    """Finds whether a step is to come again behind a pass: ``keeps``, beside ``a``.
+    """Finds which activations ``a`` a pass will leave: ``kept``, and whether it ``keeps`` any.
 
-    ``again``: behind the next pass, for what the pass of the operands leaves to it.
+    ``again``: the next pass; the pass of the operands leaves to it what they say is ``kept``.
     """
 
     again: bool = False
 
     @property
     def stages(self):
-        return (self._leave, self._look) if self.again else (self._look,)
+        return (self._leave, self._keep) if self.again else (self._look, self._any)
+
+    @property
+    def operands(self):
+        kept = {"kept": unsigned(self.lanes * self.rows)} if self.again else {}
+        return super().operands | kept
 
     @property
     def results(self):
-        return {"a": self.operands["a"], "keeps": unsigned(1)}
+        values = {"kept": unsigned(self.lanes * self.rows), "keeps": unsigned(1)}
+        return {"a": self.operands["a"]} | values
 
     def _leave(self, m: Module, x: SimpleNamespace) -> dict[str, Value]:
         bases = self._bases(x)
+        lanes = [x.a.word_select(lane, 16) for lane in range(len(x.kept))]
+        left = [a & kept.replicate(16) for a, kept in zip(lanes, x.kept, strict=True)]
         return {
-            "a": x.a,
-            "kept": Cat(Cat(row.keep) for row in self._rows(m, x)),
+            "a": Cat(left),
             "bases": Cat(
                 window_below(base, self.window_bits)[: FP16.exponent_bits] for base in bases
             ),
@@ -79,11 +86,13 @@ class LookParameters(_StepParameters):
         }
 
     def _look(self, m: Module, x: SimpleNamespace) -> dict[str, Value]:
-        if self.again:  # the rank before has enough to do
-            lanes = [x.a.word_select(lane, 16) for lane in range(len(x.kept))]
-            masked = [a & kept.replicate(16) for a, kept in zip(lanes, x.kept, strict=True)]
-            x = SimpleNamespace(**vars(x) | {"a": Cat(masked)})
-        return {"a": x.a, "keeps": Cat(row.keeps for row in self._rows(m, x)).any()}
+        return {"a": x.a, "kept": Cat(Cat(row.keep) for row in self._rows(m, x))}
+
+    def _any(self, m: Module, x: SimpleNamespace) -> dict[str, Value]:
+        return {"a": x.a, "kept": x.kept, "keeps": x.kept.any()}
+
+    def _keep(self, m: Module, x: SimpleNamespace) -> dict[str, Value]:
+        return self._any(m, SimpleNamespace(**self._look(m, x)))
 
 
 @dataclass(frozen=True, kw_only=True)
