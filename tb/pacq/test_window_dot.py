@@ -9,11 +9,12 @@ from tb.pacq.window_steps import KINDS, random_window_product
 
 TAGS = 2
 #: Both widths of weights; windows so short that every kind of activations is replayed, and W = 24.
+#: INT4 as for FPGAs, INT2 as for cells.
 #: All sizes that are measured: LAMINA_WINDOW=all.
 SETTINGS = {
     4: {"rows": 2, "words": 1, "weight_bits": 4, "window_bits": 24, "steps": 16, "index_bits": 1},
     2: {"rows": 1, "words": 1, "weight_bits": 2, "window_bits": 16, "lanes": 8, "steps": 8,
-        "index_bits": 1, "stages_per_rank": 1, "carry_limit": 90},
+        "index_bits": 1, "stages_per_rank": 2, "carry_limit": 90},
 }  # fmt: skip
 #: The least to compile: for cocotb and for netlists.
 BENCH = SETTINGS[4] | {"rows": 1, "window_bits": 20, "steps": 8}
@@ -162,6 +163,7 @@ if os.environ.get("LAMINA_WINDOW") == "all":
     @pytest.mark.parametrize(("bits", "window_bits"), LARGE)
     def test_measured_sizes(bits, window_bits, rng):
         settings = {"rows": 2, "words": bits, "weight_bits": bits, "window_bits": window_bits}
+        settings["stages_per_rank"] = 3
         p = parameters("pacq.window_dot", **settings)
         large = bulk_model("pacq.window_dot", **settings)
         for kind in KINDS:

@@ -15,6 +15,7 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 from lamina.cells import full_adder, half_adder
 
 __all__ = [
+    "as_rows",
     "carry_save",
     "compress",
     "compress_rows",
@@ -67,9 +68,16 @@ def carry_save(
 
     ``reduce``: `reduce_columns`, the default, or `reduce_levels`.
     """
-    reduced = (reduce or reduce_columns)(m, platform, columns, 2)
-    padded = [[*bits, Const(0, 1)] for bits in reduced]
-    return Cat(bits[0] for bits in padded), Cat(bits[1] for bits in padded)
+    one, other = as_rows((reduce or reduce_columns)(m, platform, columns, 2), 2)
+    return one, other
+
+
+def as_rows(columns: Sequence[Sequence[Value]], rows: int) -> list[Value]:
+    """Return columns of up to so many bits as rows, with zeros where a column has none."""
+    return [
+        Cat(bits[row] if row < len(bits) else Const(0, 1) for bits in columns)
+        for row in range(rows)
+    ]
 
 
 def reduce_columns(

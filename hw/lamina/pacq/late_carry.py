@@ -2,6 +2,9 @@
 
 A carry that would come too late goes into a flip-flop, and into its column in the next cycle. A few
 of these cut the chain, where carry-save accumulators have two flip-flops for every bit.
+
+All bits are inverted, as inverting selects give them: full adders do the same with inverted bits,
+and where nothing is added, nothing changes.
 """
 
 import heapq
@@ -10,9 +13,9 @@ from itertools import count
 
 from amaranth.hdl import Cat, Module, Signal, Value
 
-from lamina.cells import full_adder, half_adder
+from lamina.cells import full_adder
 
-__all__ = ["accumulate", "late_places"]
+__all__ = ["accumulate", "add_with_one", "late_places"]
 
 #: Delays, in tenths of a full adder's: what the bits of rows pass before the tree, and the gate
 #: that lets a sum start anew.
@@ -34,34 +37,46 @@ def late_places(heights: Sequence[int], limit: int) -> list[int]:
 
 
 def accumulate(
-    m: Module, platform, columns: Sequence[Sequence[Value]], *, first: Value, enable: Value,
-    limit: int,
+    m: Module, platform, columns: Sequence[Sequence[Value]], *, first: Value,
+    enables: Sequence[tuple[int, Value]], limit: int,
 ) -> tuple[Value, Value]:  # fmt: skip
-    """Add bits to an accumulator in every cycle with ``enable``; ``first``: it starts anew.
+    """Add inverted bits to an accumulator of inverted bits; ``first``: it starts anew.
 
-    ``columns[c]``: bits of weight 2^c to add, as many columns as the sum has bits. ``limit``: delay
-    in tenths of a full adder's after which a carry waits for the next cycle. Returns the sum with
-    these bits in it, combinational: its bits, and late carries, which belong in the columns
-    `late_places`.
+    ``columns[c]``: bits of weight 2^c to add, as many columns as the sum has bits. ``enables``: an
+    end of columns, ascending, and in which cycles those before it may change; the last one is that
+    of late carries too. ``limit``: delay in tenths of a full adder's after which a carry waits for
+    the next cycle. Returns the sum with these bits in it, combinational: its bits, and late
+    carries, which belong in the columns `late_places`, inverted.
     """
     total = Signal(len(columns), reset_less=True)
     registers, carries = [], []
 
     def adder(kind, operands):
-        cell = full_adder if kind == FULL_ADDER else half_adder
-        return cell(m, platform, *operands)
+        if kind == FULL_ADDER:
+            return full_adder(m, platform, *operands)
+        return add_with_one(*operands)
 
     def wait(column, carry):
         register = Signal(name=f"late_{column}", reset_less=True)
         registers.append(register)
         carries.append(carry)
-        return register & ~first
+        return register | first
 
     given = [[(ROW_ARRIVAL, bit) for bit in column] for column in columns]
-    following = Cat(_reduce(given, limit, adder, lambda column: total[column] & ~first, wait))
+    following = Cat(_reduce(given, limit, adder, lambda column: total[column] | first, wait))
+    start = 0
+    for end, enable in enables:
+        with m.If(enable):
+            m.d.sync += total[start:end].eq(following[start:end])
+        start = end
     with m.If(enable):
-        m.d.sync += [total.eq(following), Cat(registers).eq(Cat(carries))]
+        m.d.sync += Cat(registers).eq(Cat(carries))
     return following, Cat(carries)
+
+
+def add_with_one(a: Value, b: Value) -> tuple[Value, Value]:
+    """Return sum and carry of two bits and 1; of inverted bits, theirs without it, inverted."""
+    return ~(a ^ b), a | b
 
 
 def _reduce(columns, limit, adder, state, wait):

@@ -138,11 +138,14 @@ class Sums(wiring.Component):
 
         step = self.i.p
         # What the steps of a segment have in common waits in a queue for the segment's sums.
+        # From the slice's register: all ranks before it move then, whatever is in them.
+        ready = align.o.ready if p.aligned else align.i.ready
+        enters = align.o.ready if p.aligned else Const(1)
         m.d.comb += [
             self.issue.eq(operands.o.valid & operands.o.ready),
-            align.i.valid.eq(self.i.valid & (segments.i.ready | ~step.last)),
-            segments.i.valid.eq(self.i.valid & step.last & align.i.ready),
-            self.i.ready.eq(align.i.ready & (segments.i.ready | ~step.last)),
+            align.i.valid.eq(self.i.valid & enters & (segments.i.ready | ~step.last)),
+            segments.i.valid.eq(self.i.valid & step.last & ready),
+            self.i.ready.eq(ready & (segments.i.ready | ~step.last)),
             *(align.i.p[name].eq(step[name]) for name in p.align.operands),
         ]
         names = ("scales", "index", "group_first", "group_last", "begin", "end")

@@ -2,37 +2,40 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.arith.pipeline import delayed
 from lamina.cell import Cell
 from lamina.formats.ieee import FP16
 from lamina.formats.packed import weights_per_word
+from lamina.pacq.rank import Rank, RankParameters
 from lamina.pacq.select import select_one
 from lamina.pacq.window_bank import WindowBank, WindowBankParameters
-from lamina.pacq.window_element import WindowElementParameters, pair_layout
-from lamina.pacq.window_passes import WindowPassesParameters
-from lamina.pacq.window_words import WindowWords, WindowWordsParameters
+from lamina.pacq.window_element import WindowElementParameters
+from lamina.pacq.window_entry import WindowEntry, WindowEntryParameters
 from lamina.parameters import narrowed
+from lamina.stream.buffer import Queue, QueueParameters
 
 __all__ = ["WindowArray", "WindowArrayParameters"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class WindowArrayParameters(WindowPassesParameters):
-    """As `WindowPassesParameters`; ``words`` of weights of a step.
+class WindowArrayParameters(WindowEntryParameters):
+    """As `WindowEntryParameters`; of the elements ``weight_bits``, ``carry_limit``."""
 
-    Of the elements: ``weight_bits``, ``carry_limit``.
-    """
-
-    words: int = 2
     weight_bits: int = 4
     carry_limit: int = 130
 
     def __post_init__(self):
         super().__post_init__()
-        _ = self.element, self.weights  # whose own checks hold here too
+        _ = self.element  # whose own checks hold here too
+
+    @property
+    def entry(self) -> WindowEntryParameters:
+        """Parameters of what is in front of the elements."""
+        return narrowed(WindowEntryParameters, self)
 
     @property
     def element(self) -> WindowElementParameters:
@@ -43,11 +46,6 @@ class WindowArrayParameters(WindowPassesParameters):
     def bank(self) -> WindowBankParameters:
         """Parameters of elements that are synthesized together."""
         return narrowed(WindowBankParameters, self, columns=min(_BANK, self.columns))
-
-    @property
-    def weights(self) -> WindowWordsParameters:
-        """Parameters of what gives the steps their weights."""
-        return narrowed(WindowWordsParameters, self)
 
     @property
     def columns(self) -> int:
@@ -73,11 +71,9 @@ class WindowArrayParameters(WindowPassesParameters):
         of the tile, and its place ``output`` in it. ``nan``, ``infinite``: of the row. ``last``
         output of the pass. The rest as in ``pass_shape``.
         """
-        element = self.element
         return data.StructLayout(
             {
-                "total": unsigned(element.total_bits),
-                "late": unsigned(len(element.late_places)),
+                **self.element.total_shape.members,
                 "row_sum": signed(self.row_sum_bits),
                 "steps": unsigned(self.steps.bit_length()),
                 "base": unsigned(FP16.exponent_bits),
@@ -91,9 +87,20 @@ class WindowArrayParameters(WindowPassesParameters):
         )
 
     @property
+    def leaving(self) -> RankParameters:
+        """Parameters of the rank behind the choice of a sum."""
+        return RankParameters(shape=self.sum_shape)
+
+    @property
+    def left(self) -> QueueParameters:
+        """Of the sums that have left: of a pass, and of the next one while they go on."""
+        return QueueParameters(shape=self.sum_shape, depth=self.outputs + max(8, self.outputs))
+
+    @property
     def latency(self) -> int:
-        """Cycles from the last step of a pass to its first sum: tables, elements."""
-        return 2
+        """Cycles from the last step of a pass to its first sum: tables, elements, the way out."""
+        out = self.leaving.latency + self.left.latency if self.split else 0
+        return self.entry.latency + self.element.latency + out
 
     @property
     def throughput(self) -> str:
@@ -102,18 +109,21 @@ class WindowArrayParameters(WindowPassesParameters):
 
     @property
     def storage_bits(self) -> int:
-        """Tables, accumulators, the sums that wait to leave, and weights that come again."""
-        tables = self.rows * self.lanes // 2 * pair_layout(self.window_bits).size
-        elements = self.outputs * 2 * self.element.storage_bits
+        """The entry, elements, and the sums that wait to leave; ranks beside and behind these."""
+        elements = self.outputs * (self.element.storage_bits + self.element.total_shape.size)
         rows = 2 * self.rows * self.row_sum_bits
-        beside = 2 * self.pass_shape.size + 5 + 2 * self.steps.bit_length() + 1
+        beside = self.pass_shape.size + 2 * self.steps.bit_length() + 1
         place = (self.columns - 1).bit_length() + (self.outputs - 1).bit_length()
-        return tables + elements + rows + beside + place + self.weights.storage_bits
+        ranks = self.element.latency - 1
+        bits = ranks * (self.pass_shape.size + 3 + self.rows * (self.window_bits + 3))
+        if self.split:
+            bits += self.leaving.storage_bits + self.left.storage_bits
+            bits += 2 * self.outputs.bit_length() + 3
+        return self.entry.storage_bits + elements + rows + beside + place + bits
 
 
 #: Elements of a bank: the tables' bits then have few banks to drive.
 _BANK = 8
-_OF_STEP = ("first", "last", "again", "keeps")
 _OF_PASS = ("start", "done", "index", "begin", "end")
 
 
@@ -130,6 +140,9 @@ class WindowArray(wiring.Component):
 
     Timing: a step a cycle, a sum a cycle. A pass can end when the sums of the one before have left:
     it takes as many cycles as it has steps or the tile has outputs, whichever is more.
+
+    Without ranks a stall stops the elements. With them nothing does: a pass ends when there will be
+    room for its sums, which leave into a queue.
     """
 
     def __init__(self, parameters: WindowArrayParameters):
@@ -144,87 +157,107 @@ class WindowArray(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        p, i = self.parameters, self.i
-        # Data needs no reset: nothing looks at it before there is a step.
-        shape = data.StructLayout({**dict.fromkeys(_OF_STEP, 1), "about": p.pass_shape})
-        beat = Signal(shape, reset_less=True)
-        valid, works, ends, free = Signal(), Signal(), Signal(), Signal()
-        m.submodules.weights = weights = WindowWords(p.weights)
-        wiring.connect(m, wiring.flipped(self.i_words), weights.i)
-        m.d.comb += [
-            weights.again.eq(beat.again),
-            weights.keeps.eq(beat.keeps),
-            weights.taken.eq(works),
-            works.eq(valid & weights.valid & (free | ~beat.last)),
-            ends.eq(works & beat.last),
-            i.ready.eq(works | ~valid),
+        p = self.parameters
+        m.submodules.entry = entry = WindowEntry(p.entry)
+        wiring.connect(m, wiring.flipped(self.i), entry.i)
+        wiring.connect(m, wiring.flipped(self.i_words), entry.i_words)
+        sums = self._elements(m, entry)
+        # Beside the ranks of the elements; with none these are the entry's own.
+        ranks = p.element.latency - 1
+        first, about = (
+            delayed(m, Value.cast(value), Const(1), ranks) for value in (entry.first, entry.about)
+        )
+        works, ends = (
+            delayed(m, value, Const(1), ranks, reset_less=False)
+            for value in (entry.works, entry.works & entry.last)
+        )
+        row_sums = [
+            self._row_sum(m, row, table, ranks, works, first)
+            for row, table in enumerate(entry.tables)
         ]
-        with m.If(i.ready):
-            m.d.sync += valid.eq(i.valid)
-        taken = i.valid & i.ready
-        with m.If(taken):
-            m.d.sync += [beat[name].eq(i.p[name]) for name in (*_OF_STEP, "about")]
-        tables = [self._table(m, row, taken) for row in range(p.rows)]
-        sums = self._elements(m, tables, weights.words, works, beat.first)
-        row_sums = [self._row_sum(m, row, tables[row], works, beat.first) for row in range(p.rows)]
         steps = Signal(p.steps.bit_length(), reset_less=True)
         following = Signal.like(steps)
-        m.d.comb += following.eq(Mux(beat.first, 1, steps + 1))
+        m.d.comb += following.eq(Mux(first, 1, steps + 1))
         with m.If(works):
             m.d.sync += steps.eq(following)
-        self._leave(m, sums, row_sums, following, beat.about, ends, free)
+        o, free = self.o, Signal()
+        if p.split:
+            o = self._way_out(m)
+            m.d.comb += entry.may_end.eq(self._room(m))
+        else:
+            m.d.comb += entry.may_end.eq(free)
+        about = data.View(p.pass_shape, about)
+        self._leave(m, o, sums, row_sums, following, about, ends, free)
         return m
 
-    def _table(self, m, row, taken):
-        """Register what the weight bits of a row choose from, inverted, as banks take it."""
-        p = self.parameters
-        shape = data.ArrayLayout(pair_layout(p.window_bits), p.lanes // 2)
-        table = Signal(shape, name=f"table_{row}", reset_less=True)
-        terms = self.i.p.terms[row]
-        with m.If(taken):
-            for pair, values in enumerate(table):
-                one, other = terms[2 * pair], terms[2 * pair + 1]
-                m.d.sync += [
-                    values.one.eq(~one), values.other.eq(~other), values.both.eq(~(one + other)),
-                ]  # fmt: skip
-        return table
+    def _way_out(self, m):
+        """Let sums leave without a stall; return where they go."""
+        m.submodules.leaving = leaving = Rank(self.parameters.leaving)
+        m.submodules.left = left = Queue(self.parameters.left)
+        wiring.connect(m, leaving.o, left.i)
+        wiring.connect(m, left.o, wiring.flipped(self.o))
+        return leaving.i
 
-    def _elements(self, m, tables, codes, works, first):
-        """Return total and late carries of each output with the step in them."""
+    def _room(self, m):
+        """Return whether a pass may end: those before have left the elements when its sums come.
+
+        There is room for these behind the elements then, whatever stalls.
+        """
+        p, i, o = self.parameters, self.i, self.o
+        may, ends = Signal(init=1), i.valid & i.ready & i.p.last
+        waits, owed = Signal(range(p.outputs)), Signal(range(p.left.depth + 1))
+        ended = Signal()  # counted a cycle late: meanwhile none may end in any case
+        m.d.sync += [
+            ended.eq(ends),
+            owed.eq(owed + Mux(ended, p.outputs, 0) - (o.valid & o.ready)),
+            may.eq(~ends & (waits <= 1) & (owed <= p.left.depth - p.outputs)),
+        ]
+        with m.If(ends):
+            m.d.sync += waits.eq(p.outputs - 1)
+        with m.Elif(waits != 0):
+            m.d.sync += waits.eq(waits - 1)
+        return may
+
+    def _elements(self, m, entry):
+        """Return the sum of each output with the step in it."""
         p = self.parameters
         per_word = weights_per_word(p.weight_bits)
         sums = []
-        for row, table in enumerate(tables):
+        for row, table in enumerate(entry.tables):
             for start in range(0, p.columns, p.bank.columns):
                 bank = Cell(WindowBank, p.bank)
                 m.submodules[f"bank_{row}_{start}"] = bank
-                m.d.comb += [bank.enable.eq(works), bank.first.eq(first), bank.pairs.eq(table)]
+                m.d.comb += [
+                    bank.enables.eq(entry.enables[row]),
+                    bank.first.eq(entry.first),
+                    bank.pairs.eq(table),
+                ]
                 for place in range(p.bank.columns):
                     word, code = divmod(start + place, per_word)
                     for lane in range(p.lanes):
-                        stored = codes.words[word][lane].word_select(code, p.weight_bits)
+                        stored = entry.words.words[word][lane].word_select(code, p.weight_bits)
                         m.d.comb += bank.codes[place][lane].eq(stored)
-                    sums.append((bank.totals[place], bank.lates[place]))
+                    sums.append(bank.sums[place].as_value())
         return sums
 
-    def _row_sum(self, m, row, table, works, first):
+    def _row_sum(self, m, row, table, ranks, works, first):
         shape = signed(self.parameters.row_sum_bits)
         total = Signal(shape, name=f"row_sum_{row}", reset_less=True)
         following = Signal.like(total, name=f"next_row_sum_{row}")
-        step = sum((~pair.both).as_signed() for pair in table)
+        step = delayed(m, sum((~pair.both).as_signed() for pair in table), Const(1), ranks)
         m.d.comb += following.eq(Mux(first, 0, total) + step)
         with m.If(works):
             m.d.sync += total.eq(following)
         return following
 
-    def _leave(self, m, sums, row_sums, steps, about, ends, free):
-        """Keep the sums of a finished pass until they have left, one a cycle."""
-        p, o = self.parameters, self.o
+    def _leave(self, m, o, sums, row_sums, steps, about, ends, free):
+        """Keep the sums of a finished pass until they have left to ``o``, one a cycle."""
+        p = self.parameters
         held = []
-        for number, (total, late) in enumerate(sums):
-            waiting = Signal(len(total) + len(late), name=f"sum_{number}", reset_less=True)
+        for number, total in enumerate(sums):
+            waiting = Signal.like(total, name=f"sum_{number}", reset_less=True)
             with m.If(ends):
-                m.d.sync += waiting.eq(Cat(total, late))
+                m.d.sync += waiting.eq(total)
             held.append(waiting)
         rows = [
             Signal.like(value, name=f"held_row_{row}", reset_less=True)
@@ -235,7 +268,7 @@ class WindowArray(wiring.Component):
         with m.If(ends):
             m.d.sync += [held_about.eq(about), held_steps.eq(steps)]
             m.d.sync += [row.eq(value) for row, value in zip(rows, row_sums, strict=True)]
-        output, column, row = self._place(m, ends, free)
+        output, column, row = self._place(m, o, ends, free)
         chosen = [output == number for number in range(p.outputs)]
         of_row = [row == number for number in range(p.rows)]
         m.d.comb += [
@@ -250,9 +283,9 @@ class WindowArray(wiring.Component):
             *(o.p[name].eq(held_about[name]) for name in _OF_PASS),
         ]
 
-    def _place(self, m, ends, free):
+    def _place(self, m, o, ends, free):
         """Count the outputs of a pass as they leave."""
-        p, o = self.parameters, self.o
+        p = self.parameters
         output = Signal.like(o.p.output, name="output")
         column = Signal.like(o.p.column, name="column")
         row = Signal(max(1, (p.rows - 1).bit_length()))

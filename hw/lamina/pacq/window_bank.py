@@ -41,23 +41,21 @@ class WindowBankParameters(WindowElementParameters):
 class WindowBank(wiring.Component):
     """Several `WindowElement` that share their operands of the row.
 
-    Members are those of an element, ``codes``, ``totals`` and ``lates`` by column, and ``pairs``
-    inverted. A bank is a cell of its own. Its inverters are what synthesis can size and multiply
-    for all that the bits of a table have to drive: nothing else is between registers and selects.
+    Members are those of an element, ``codes`` and ``sums`` by column, and ``pairs`` inverted. A
+    bank is a cell of its own. Its inverters are what synthesis can size and multiply for all that
+    the bits of a table have to drive: nothing else is between registers and selects.
     """
 
     def __init__(self, parameters: WindowBankParameters):
         self.parameters = p = parameters
         codes = data.ArrayLayout(unsigned(p.weight_bits), p.lanes)
-        element = p.element
         super().__init__(
             {
-                "enable": In(1),
+                "enables": In(len(p.element.ends)),
                 "first": In(1),
                 "pairs": In(data.ArrayLayout(pair_layout(p.window_bits), p.lanes // 2)),
                 "codes": In(data.ArrayLayout(codes, p.columns)),
-                "totals": Out(data.ArrayLayout(unsigned(element.total_bits), p.columns)),
-                "lates": Out(data.ArrayLayout(unsigned(len(element.late_places)), p.columns)),
+                "sums": Out(data.ArrayLayout(p.element.total_shape, p.columns)),
             }
         )
 
@@ -67,11 +65,10 @@ class WindowBank(wiring.Component):
             element = WindowElement(self.parameters.element)
             m.submodules[f"element_{column}"] = element
             m.d.comb += [
-                element.enable.eq(self.enable),
+                element.enables.eq(self.enables),
                 element.first.eq(self.first),
                 element.pairs.eq(~self.pairs.as_value()),
                 element.codes.eq(self.codes[column]),
-                self.totals[column].eq(element.total),
-                self.lates[column].eq(element.late),
+                self.sums[column].eq(element.sum),
             ]
         return m

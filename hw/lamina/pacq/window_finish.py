@@ -2,20 +2,22 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.arith.compressor_tree import carry_save, reduce_levels
+from lamina.arith.compressor_tree import as_rows, carry_save, compress_rows, reduce_levels
 from lamina.arith.int_to_fp32 import IntToFp32, IntToFp32Parameters
+from lamina.arith.pipeline import delayed
 from lamina.formats.ieee import FP16
 from lamina.formats.packed import scaled_sum_layout
 from lamina.formats.window import window_scale_layout
 from lamina.pacq.finish import round_sum
+from lamina.pacq.late_carry import add_with_one
 from lamina.pacq.layouts import UNIT_EXPONENT, special_layout
 from lamina.pacq.window_array import WindowArrayParameters
 from lamina.pacq.window_rows import LOWEST
-from lamina.parameters import check_range
+from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
 __all__ = ["WindowFinish", "WindowFinishParameters"]
@@ -24,17 +26,13 @@ __all__ = ["WindowFinish", "WindowFinishParameters"]
 _BANKS = 4
 #: Bits of the largest finite FP16 in its least unit.
 _LARGEST_BITS = 40
+#: Rows in the rank within the multiplication.
+_RANK_ROWS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowFinishParameters(WindowArrayParameters):
-    """As `WindowArrayParameters`; ``stages_per_rank`` of the rounding."""
-
-    stages_per_rank: int = 3
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_range("stages_per_rank", self.stages_per_rank, 1, 16)
+    """As `WindowArrayParameters`; ``stages_per_rank`` also of the rounding."""
 
     @property
     def index_width(self) -> int:
@@ -59,6 +57,18 @@ class WindowFinishParameters(WindowArrayParameters):
         return data.StructLayout({name: fields[name] for name in names})
 
     @property
+    def lacking(self) -> int:
+        """What a sum of a pass lacks because its bits are inverted, a negative number."""
+        element = self.element
+        return 1 - sum(1 << place for place in [element.total_bits, *element.late_places])
+
+    @property
+    def excess_shape(self) -> Shape:
+        """That, and what turned signs add up to, in whole units of 2^window_bits."""
+        high = self.lacking >> self.window_bits
+        return Shape.cast(range(high, self.steps * self.element.rows + high + 1))
+
+    @property
     def multiplied(self) -> data.StructLayout:
         """A sum of a pass without what its codes exceed the weights by."""
         fields = {name: self.sum_shape.members[name] for name in _BESIDE}
@@ -79,6 +89,11 @@ class WindowFinishParameters(WindowArrayParameters):
         return data.StructLayout({**self.partial.members, **beside, "tag": self.tag_shape})
 
     @property
+    def placed(self) -> data.StructLayout:
+        """A sum of a pass moved to its place; ``start``: of the first pass."""
+        return data.StructLayout({**self.joined.members, "start": 1})
+
+    @property
     def converter(self) -> IntToFp32Parameters:
         """Parameters of the one rounding."""
         return IntToFp32Parameters(
@@ -87,6 +102,17 @@ class WindowFinishParameters(WindowArrayParameters):
             tag_bits=self.tag_shape.size + 2,
             stages_per_rank=self.stages_per_rank,
         )
+
+    @property
+    def result(self) -> SkidBufferParameters | None:
+        """Of the register slice behind the rounding, which lets the ranks before it move."""
+        layout = scaled_sum_layout(self.index_width)
+        return SkidBufferParameters(shape=layout) if self.split else None
+
+    @property
+    def ranks(self) -> int:
+        """Ranks before the rounding: entry, multiplied, joined; rows and placed sums if split."""
+        return 3 + 2 * self.split
 
     @property
     def scales(self) -> BlockMemoryParameters:
@@ -102,7 +128,8 @@ class WindowFinishParameters(WindowArrayParameters):
     @property
     def latency(self) -> int:
         """Cycles from an output's sum over the last pass to its rounded sum."""
-        return 3 + self.converter.latency
+        slice_ = self.result.latency if self.result else 0
+        return self.ranks + self.converter.latency + slice_
 
     @property
     def throughput(self) -> int:
@@ -112,10 +139,14 @@ class WindowFinishParameters(WindowArrayParameters):
     @property
     def storage_bits(self) -> int:
         """Ranks, memories, and the places in the memory of scales."""
-        ranks = self.sum_shape.size + self.multiplied.size + self.joined.size + 3
+        ranks = self.sum_shape.size + self.multiplied.size + self.joined.size + self.ranks
         # In place of the steps what they add in excess.
-        ranks += (self.steps * self.element.rows).bit_length() - self.steps.bit_length()
+        ranks += self.excess_shape.width - self.steps.bit_length()
         places = 2 * self.scales.address_bits + self.scales.depth.bit_length()
+        if self.split:
+            beside = self.multiplied.size - self.pass_sum_bits
+            ranks += _RANK_ROWS * self.pass_sum_bits + beside
+            ranks += self.joined.size + 1 + self.result.storage_bits
         memories = self.scales.storage_bits + self.partials.storage_bits
         return ranks + self.converter.storage_bits + memories + places
 
@@ -156,47 +187,55 @@ class WindowFinish(wiring.Component):
         m = Module()
         p = self.parameters
         m.submodules.converter = converter = IntToFp32(p.converter)
-        advance, there = Signal(), Signal()
-        m.d.comb += [
-            advance.eq(converter.i.ready | ~converter.i.valid),
-            self.i.ready.eq(advance & there),
-        ]
+        o, advance, enters = self.o, converter.i.ready | ~converter.i.valid, Const(1)
+        if p.result:  # straight from a register then; the converter may run ahead of the ranks
+            m.submodules.result = result = SkidBuffer(p.result)
+            wiring.connect(m, result.o, wiring.flipped(self.o))
+            o = result.i
+            advance = enters = o.ready
+        there = Signal()
+        m.d.comb += self.i.ready.eq(advance & there)
         scale = self._scales(m, there)
-        moves = self._valid(m, advance, self.i.valid & there)
+        valid = self._valid(m, advance, self.i.valid & there)
+        # Whether a sum moves into a rank. Hundreds of registers wait for this on FPGAs: there they
+        # move without one too.
+        moves = [advance if p.split else advance & coming for coming in valid[:-1]]
         entry = Signal(p.sum_shape, reset_less=True)
-        # What steps add in excess, found a rank early: the same for all sums of a pass.
-        excess = Signal(range(p.steps * p.element.rows + 1), reset_less=True)
-        with m.If(advance & moves[0]):
-            m.d.sync += [entry.eq(self.i.p), excess.eq(self.i.p.steps * p.element.rows)]
-        multiplied = self._multiply(m, platform, advance & moves[1], entry, excess, scale)
+        # The same for all sums of a pass, found a rank early.
+        excess = Signal(p.excess_shape, reset_less=True)
+        steps, high = self.i.p.steps, p.lacking >> p.window_bits
+        with m.If(moves[0]):
+            m.d.sync += [entry.eq(self.i.p), excess.eq(steps * p.element.rows + high)]
+        multiplied = self._multiply(m, platform, moves[1], entry, excess, scale)
         m.submodules.partials = partials = BlockMemory(p.partials)
+        # In time for the rank in which it is added.
+        reading = multiplied if p.split else entry
         m.d.comb += [
-            partials.read_enable.eq(advance & moves[1] & ~entry.start),
-            partials.read_address.eq(entry.output),
+            partials.read_enable.eq(moves[1] & ~reading.start),
+            partials.read_address.eq(reading.output),
         ]
         before = data.View(p.partial, partials.read_data)
-        joined = self._join(m, advance & moves[2], multiplied, before)
+        joined = self._join(m, moves[2], multiplied, before)
         m.d.comb += [
-            partials.write_enable.eq(moves[3] & ~joined.done),
+            partials.write_enable.eq(valid[-1] & ~joined.done),
             partials.write_address.eq(joined.output),
             partials.write_data.eq(Cat(joined.sum, joined.special)),
-            converter.i.valid.eq(moves[3] & joined.done),
+            converter.i.valid.eq(valid[-1] & joined.done & enters),
             converter.i.p.value.eq(joined.sum),
             converter.i.p.exponent.eq(UNIT_EXPONENT),
         ]
-        round_sum(m, converter, joined.special, joined.tag.as_value(), self.o)
+        round_sum(m, converter, joined.special, joined.tag.as_value(), o)
         return m
 
-    @staticmethod
-    def _valid(m, advance, coming):
-        """Return whether there is a sum: coming, and in each of the three ranks."""
-        moves = [coming]
-        for rank in range(3):
-            valid = Signal(name=f"valid_{rank}")
+    def _valid(self, m, advance, coming):
+        """Return whether there is a sum: coming, and in each of the ranks."""
+        valid = [coming]
+        for rank in range(self.parameters.ranks):
+            there = Signal(name=f"valid_{rank}")
             with m.If(advance):
-                m.d.sync += valid.eq(moves[-1])
-            moves.append(valid)
-        return moves
+                m.d.sync += there.eq(valid[-1])
+            valid.append(there)
+        return valid
 
     def _scales(self, m, there):
         """Keep scales until their groups are done; return that of the sum in the first rank."""
@@ -231,26 +270,31 @@ class WindowFinish(wiring.Component):
         bits = p.weight_bits
         # Adding 2^(bits - 1) to a number of so many bits turns its top bit around.
         offset = Cat(scale.zero[: bits - 1], ~scale.zero[bits - 1])
-        minus = Signal(signed(len(excess) + 1))
-        m.d.comb += minus.eq(-excess)
         columns = [[] for _ in range(p.pass_sum_bits)]
         self._add(columns, entry.total)
-        self._add(columns, excess)
-        self._add(columns, minus, p.window_bits)
+        self._add(columns, excess, p.window_bits)
         for place, carry in zip(p.element.late_places, entry.late, strict=True):
             self._add(columns, carry, place)
         for j in range(bits):
             self._add(columns, Mux(offset[j], entry.row_sum, 0).as_signed(), j)
-        one, other = carry_save(m, platform, columns, reduce_levels)
+        for place in range(p.window_bits):  # each has bits of two rows at least
+            if p.lacking >> place & 1:
+                total, carry = add_with_one(columns[place].pop(), columns[place].pop())
+                columns[place].append(total)
+                columns[place + 1].append(carry)
+        tag = Cat(scale.scale, entry.output, entry.index, entry.begin, entry.end)
+        beside = Cat(*(entry[name] for name in _BESIDE), tag)
+        if p.split:
+            rows = as_rows(reduce_levels(m, platform, columns, _RANK_ROWS), _RANK_ROWS)
+            rows = [delayed(m, row, moves, 1, f"row_{n}") for n, row in enumerate(rows)]
+            beside = delayed(m, beside, moves, 1, "beside")
+            total = compress_rows(m, platform, rows, p.pass_sum_bits)
+        else:
+            total = sum(carry_save(m, platform, columns, reduce_levels))
         multiplied = Signal(p.multiplied, reset_less=True)
+        fields = [multiplied[name] for name in (*_BESIDE, "tag")]
         with m.If(moves):
-            m.d.sync += [
-                multiplied.sum.eq(one + other),
-                *(multiplied[name].eq(entry[name]) for name in _BESIDE),
-                multiplied.tag.eq(
-                    Cat(scale.scale, entry.output, entry.index, entry.begin, entry.end)
-                ),
-            ]
+            m.d.sync += [multiplied.sum.eq(total), Cat(*map(Value.cast, fields)).eq(beside)]
         return multiplied
 
     def _join(self, m, moves, one, before):
@@ -264,12 +308,23 @@ class WindowFinish(wiring.Component):
             own.plus.eq(one.infinite & ~zero & ~one.sum[-1]),
             own.minus.eq(one.infinite & one.sum[-1]),
         ]
+        here = Signal(p.placed, reset_less=True)
+        names = ("output", "done", "tag", "start")
+        values = [here.sum.eq(placed), here.special.eq(own)]
+        values += [here[name].eq(one[name]) for name in names]
+        if p.split:
+            with m.If(moves):
+                m.d.sync += values
+        else:
+            m.d.comb += values
         joined = Signal(p.joined, reset_less=True)
         with m.If(moves):
             m.d.sync += [
-                joined.sum.eq(placed + Mux(one.start, 0, before.sum)),
-                joined.special.eq(own.as_value() | Mux(one.start, 0, before.special.as_value())),
-                *(joined[name].eq(one[name]) for name in ("output", "done", "tag")),
+                joined.sum.eq(here.sum + Mux(here.start, 0, before.sum)),
+                joined.special.eq(
+                    here.special.as_value() | Mux(here.start, 0, before.special.as_value())
+                ),
+                *(joined[name].eq(here[name]) for name in names[:-1]),
             ]
         return joined
 

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.arith.pipeline import delayed
 from lamina.formats.ieee import FP16
 from lamina.formats.packed import LANES
 from lamina.formats.window import window_step_layout
-from lamina.pacq.window_rows import LOWEST, highest_exponent, unpacked, window_depth
+from lamina.pacq.window_rows import LOWEST, finite_exponents, highest, unpacked, window_depth
 from lamina.parameters import check_power_of_two, check_range
 from lamina.stream.buffer import Queue, QueueParameters
 
@@ -38,19 +39,35 @@ def window_group_layout(rows: int, index_bits: int) -> data.StructLayout:
 
 @dataclass(frozen=True, kw_only=True)
 class WindowLookaheadParameters:
-    """``rows``, ``lanes`` of a step, ``window_bits``, ``steps`` of a group, ``index_bits``."""
+    """``rows``, ``lanes`` of a step, ``window_bits``, ``steps`` of a group, ``index_bits``.
+
+    ``stages_per_rank``: with 1, for FPGAs, this and all parts of the unit have ranks within, and
+    slices where a stall would meet many enables.
+    """
 
     rows: int = 1
     lanes: int = LANES
     window_bits: int = 30
     steps: int = 32
     index_bits: int = 2
+    stages_per_rank: int = 1
 
     def __post_init__(self):
         check_power_of_two("rows", self.rows, 1, 8)
         check_power_of_two("lanes", self.lanes, 2, 16)
         check_range("steps", self.steps, 1, 1 << 16)
         check_range("index_bits", self.index_bits, 0, 12)
+        check_range("stages_per_rank", self.stages_per_rank, 1, 16)
+
+    @property
+    def split(self) -> bool:
+        """Whether there are the ranks and slices that FPGAs want."""
+        return self.stages_per_rank == 1
+
+    @property
+    def look_ranks(self) -> int:
+        """Ranks in which a step's exponents are compared: unpacked, in pairs, with the group's."""
+        return 2 + (self.lanes - 1).bit_length() if self.split else 0
 
     @property
     def step_shape(self) -> data.StructLayout:
@@ -81,7 +98,7 @@ class WindowLookaheadParameters:
     @property
     def latency(self) -> int:
         """Cycles from the last step of a group to its first step valid on ``o``."""
-        return self.known.latency
+        return self.look_ranks + self.known.latency
 
     @property
     def throughput(self) -> int:
@@ -90,8 +107,12 @@ class WindowLookaheadParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Both queues, largest exponents and flags of NaN."""
+        """Both queues, largest exponents and flags of NaN, and the ranks that find them."""
         found = self.rows * (FP16.exponent_bits + 1)
+        if self.split:
+            values = 2 * self.lanes + 1  # of all ranks, the largest of the group behind the last
+            found += self.rows * (FP16.exponent_bits * values + self.look_ranks)
+            found += self.look_ranks * (self.index_bits + 4) + _GROUPS.bit_length()
         return self.waiting.storage_bits + self.known.storage_bits + found
 
 
@@ -122,17 +143,15 @@ class WindowLookahead(wiring.Component):
         p, i, o = self.parameters, self.i, self.o
         m.submodules.waiting = waiting = Queue(p.waiting)
         m.submodules.known = known = Queue(p.known)
-        may = known.i.ready | ~i.p.last
+        # Behind ranks a group cannot be stopped: it comes in when there is room for it.
+        may = (self._room(m, known.o) if p.split else known.i.ready) | ~i.p.last
         m.d.comb += [
             waiting.i.valid.eq(i.valid & may),
             i.ready.eq(waiting.i.ready & may),
             waiting.i.p.a.eq(i.p.a),
             waiting.i.p.last.eq(i.p.last),
-            known.i.valid.eq(i.valid & waiting.i.ready & i.p.last),
-            *(known.i.p[name].eq(i.p[name]) for name in ("index", "begin", "end")),
         ]
-        for row in range(p.rows):
-            self._look(m, row, i.valid & i.ready, known.i.p)
+        self._look(m, i.valid & waiting.i.ready & may, known.i)
         m.d.comb += [
             o.valid.eq(waiting.o.valid & known.o.valid),
             waiting.o.ready.eq(o.ready & known.o.valid),
@@ -143,20 +162,52 @@ class WindowLookahead(wiring.Component):
         ]
         return m
 
-    def _look(self, m, row, taken, group):
-        """Keep up the largest exponent of a row; give its window to the group."""
-        depth = window_depth(self.parameters.window_bits)
+    def _room(self, m, known):
+        """Return whether a group may end, by a count of those that have and are not worked off."""
+        groups, i = Signal(range(_GROUPS + 1)), self.i
+        m.d.sync += groups.eq(groups + (i.valid & i.ready & i.p.last) - (known.valid & known.ready))
+        return groups != _GROUPS
+
+    def _look(self, m, taken, known):
+        """Keep up the largest exponent of each row; give their windows to the group."""
+        p, i = self.parameters, self.i
+        ranks = p.look_ranks
+        ended = Cat(i.p.last, i.p.begin, i.p.end, i.p.index)
+        if p.split:
+            ended = delayed(m, ended, Const(1), ranks - 1, "ended")
+            taken = delayed(m, taken, Const(1), ranks - 1, "taken", reset_less=False)
+        found = [self._row(m, row, taken, ended[0]) for row in range(p.rows)]
+        tops, nan = Cat(top for top, _ in found), Cat(nan for _, nan in found)
+        ends = taken & ended[0]
+        if p.split:
+            tops, nan, ended = (delayed(m, value, Const(1), 1) for value in (tops, nan, ended))
+            ends = delayed(m, ends, Const(1), 1, "ends", reset_less=False)
+        depth = window_depth(p.window_bits)
+        for row in range(p.rows):
+            top = tops.word_select(row, FP16.exponent_bits)
+            m.d.comb += known.p.bases[row].eq(Mux(top > depth, top - depth, LOWEST))
+        m.d.comb += [
+            known.valid.eq(ends),
+            known.p.nan.eq(nan),
+            Cat(known.p.begin, known.p.end, known.p.index).eq(ended[1:]),
+        ]
+
+    def _row(self, m, row, taken, last):
+        """Return the largest exponent of a row so far, and whether there was a NaN."""
+        p = self.parameters
         a = self.i.p.a[row].as_value()
         largest = Signal(FP16.exponent_bits, name=f"largest_{row}")
         nan = Signal(name=f"nan_{row}")
-        top = highest_exponent(m, f"top_{row}", a, largest)
-        any_nan = nan | Cat(x.nan for x in unpacked(a)).any()
-        m.d.comb += [
-            group.bases[row].eq(Mux(top > depth, top - depth, LOWEST)),
-            group.nan[row].eq(any_nan),
-        ]
+        values, step_nan = finite_exponents(a), Cat(x.nan for x in unpacked(a)).any()
+        if p.split:
+            values = [highest(m, f"top_{row}", self._ranked(m, values), rank=self._ranked)]
+            step_nan = delayed(m, step_nan, Const(1), p.look_ranks - 1, f"step_nan_{row}")
+        top = highest(m, f"largest_of_{row}", [largest, *values])
+        any_nan = nan | step_nan
         with m.If(taken):
-            m.d.sync += [
-                largest.eq(Mux(self.i.p.last, 0, top)),
-                nan.eq(~self.i.p.last & any_nan),
-            ]
+            m.d.sync += [largest.eq(Mux(last, 0, top)), nan.eq(~last & any_nan)]
+        return top, any_nan
+
+    @staticmethod
+    def _ranked(m, values):
+        return [delayed(m, value, Const(1), 1) for value in values]

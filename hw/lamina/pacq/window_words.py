@@ -60,12 +60,12 @@ class WindowWords(wiring.Component):
     i : In(stream) of `window_words_layout`
     again : In
         The step at work is one that comes again: its weights are those kept longest.
-    keeps : In
-        It comes again in the next pass.
     words, valid : Out
         Its weights, if they are there. Nothing is registered: ``i`` holds them.
     taken : In
         It has been worked on.
+    keeps, used : In
+        A step with the weights ``used`` comes again in the next pass.
     """
 
     def __init__(self, parameters: WindowWordsParameters):
@@ -74,10 +74,11 @@ class WindowWords(wiring.Component):
             {
                 "i": In(stream.Signature(p.shape)),
                 "again": In(1),
-                "keeps": In(1),
-                "taken": In(1),
                 "words": Out(p.shape),
                 "valid": Out(1),
+                "taken": In(1),
+                "keeps": In(1),
+                "used": In(p.shape),
             }
         )
 
@@ -89,7 +90,7 @@ class WindowWords(wiring.Component):
             self.valid.eq(Mux(self.again, kept.o.valid, self.i.valid)),
             self.i.ready.eq(self.taken & ~self.again),
             kept.o.ready.eq(self.taken & self.again),
-            kept.i.valid.eq(self.taken & self.keeps),
-            kept.i.payload.eq(self.words),
+            kept.i.valid.eq(self.keeps),
+            kept.i.payload.eq(self.used),
         ]
         return m
