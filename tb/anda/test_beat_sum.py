@@ -27,10 +27,10 @@ class Lane(Elaboratable):
     def elaborate(self, platform):
         m = Module()
         m.submodules.head, m.submodules.sum = self.head, self.sum
-        planes = Signal.like(self.head.planes)
-        m.d.sync += [planes.eq(self.head.planes), self.sum.first.eq(self.opening)]
-        for plane, selects in zip(planes, self.sum.selects, strict=True):
-            m.d.comb += selects.eq(decode_pairs(m, plane))
+        inverses = Signal.like(self.head.inverses)
+        m.d.sync += [inverses.eq(self.head.inverses), self.sum.first.eq(self.opening)]
+        for inverse, selects in zip(inverses, self.sum.selects, strict=True):
+            m.d.comb += selects.eq(decode_pairs(m, ~inverse))
         m.d.comb += self.sum.advance.eq(1)
         return m
 

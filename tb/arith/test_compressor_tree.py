@@ -7,7 +7,7 @@ from amaranth.hdl import Const, Module, Shape, Signal
 from amaranth.sim import Simulator
 
 from lamina.arith import compressor_tree
-from lamina.arith.compressor_tree import compress, compress_rows
+from lamina.arith.compressor_tree import Inverse, compress, compress_rows, reduce_inverse
 
 
 def simulate(m: Module, signals: list[Signal], vectors, result: Signal) -> list[int]:
@@ -54,6 +54,33 @@ def test_columns(heights):
     vectors = corners_and_random([bit.shape() for bit in bits], 100, seed=1)
     expected = [
         sum(w * v for w, v in zip(weights, vector, strict=True)) % (1 << len(heights))
+        for vector in vectors
+    ]
+    assert simulate(m, bits, vectors, result) == expected
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_inverted_columns(rows):
+    """Inverted bits among others, and in a tree of their own."""
+    heights = (4, 7, 0, 12, 1, 0, 0, 0)
+    m = Module()
+    columns = [[Signal(name=f"b{c}_{b}") for b in range(h)] for c, h in enumerate(heights)]
+    bits = [bit for column in columns for bit in column]
+    weights = [1 << c for c, column in enumerate(columns) for _ in column]
+    result = Signal(len(heights))
+    if rows == 1:
+        mixed = [[Inverse(bit) if b % 3 else bit for b, bit in enumerate(c)] for c in columns]
+        m.d.comb += result.eq(compress(m, None, mixed))
+        inverted = [b % 3 > 0 for h in heights for b in range(h)]
+    else:
+        most = [1, 2, 1, 2, 1, 2, 1, 2]
+        left = reduce_inverse(m, None, columns, most)
+        assert all(len(bits) <= rows for bits, rows in zip(left, most, strict=True))
+        m.d.comb += result.eq(sum(~bit << c for c, column in enumerate(left) for bit in column))
+        inverted = [True] * len(bits)
+    vectors = corners_and_random([bit.shape() for bit in bits], 100, seed=1)
+    expected = [
+        sum(w * (v ^ i) for w, v, i in zip(weights, vector, inverted, strict=True)) % 256
         for vector in vectors
     ]
     assert simulate(m, bits, vectors, result) == expected

@@ -1,16 +1,19 @@
-"""`lamina bench anda`: cycles of Anda's engine, area of its array, the paper's systems with it."""
+"""`lamina bench anda`: cycles of Anda's engine, area and energy of its array, the systems."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lamina_gen.bench.anda_energy import array_energies
 from lamina_gen.bench.contenders import CONTENDERS, FP_FP, MANTISSA_BITS
+from lamina_gen.bench.energy import run_netlists
 from lamina_gen.bench.flow import Flow
 from lamina_gen.gemm import Problem
 from lamina_gen.gemm.engine import EngineMachine, model_of
 from lamina_gen.registry import find, make_parameters
+from lamina_gen.synth import sta, tools
 from lamina_sim.perf import anda
 
 __all__ = ["SIZED", "measure", "random_product"]
@@ -23,17 +26,19 @@ _SIMULATED = {"rows": 2, "columns": 4, "block_columns": 2, "stages_per_rank": 5}
 _GROUPS, _GEMMS = (4, 12), 40
 #: m, n, groups of k: what utilization is given for.
 _PREFILL, _DECODE = (64, 64, 16), (1, 4096, 64)
+_SYSTEM = ("speedup", "area_efficiency", "energy_efficiency")
 _TOLERANCES = {"0.1%": "01pct", "1%": "1pct"}
 
 
 def measure(
     progress: Callable[[str, float], None] | None = None, *, liberty: Path | None = None
 ) -> dict[str, Any]:
-    """Measure the engine's cycles in Verilator, and with ``liberty`` the area of the array.
+    """Measure the engine's cycles in Verilator, and with ``liberty`` area and energy of the array.
 
-    Areas are of the whole array, of 256 elements, at the period of the FP-FP lane; ratios are the
-    lane's area per MAC a cycle over the array's, by mantissa length. Without a library there are
-    neither areas nor area efficiencies. ``rows``: the paper's models, at either loss.
+    Areas are of the whole array, of 256 elements, at the period of the FP-FP lane, the lane's at
+    that, too; ratios are the lane's area per MAC a cycle over the array's, by mantissa length.
+    Energies are `array_energies`. Without a library there are neither areas nor energies nor
+    efficiencies; ``notes`` say what is missing. ``rows``: the paper's models, at either loss.
     """
     report = progress or (lambda what, fraction: None)
     result = _in_verilator(report)
@@ -49,16 +54,21 @@ def measure(
     figures = None
     if liberty is not None:
         report("Area of the array", 0.4)
-        areas = _areas(Flow(liberty, progress))
-        result |= areas
-        if (area := areas.get("area_um2_per_element")) is not None:
-            figures = anda.Figures(area=area / (4 * areas["area_fp_fp_um2"]))
+        flow = Flow(liberty, progress)
+        result |= _areas(flow)
+        if (area := result.get("area_um2_per_element")) is not None:
+            energies, measured = _energies(flow, result["clock_ps"])
+            result |= measured
+            figures = anda.Figures(area=area / (4 * result["area_fp_fp_um2"]), energy=energies)
+        result |= {"tools": flow.tools, "notes": sorted(flow.notes)}
     result["rows"] = rows = []
     for tolerance, name in _TOLERANCES.items():
         report(f"The paper's models at {tolerance}", 0.8)
         found = anda.evaluate(engine, tolerance, figures)
         rows += [{"loss": tolerance, **row} for row in found]
-        for figure in found[0].keys() & {"speedup", "area_efficiency"}:
+        for figure in _SYSTEM:
+            if figure not in found[0]:
+                continue
             mean = anda.geomean([row[figure] for row in found])
             result[f"system_{figure}_geomean_{name}"] = mean
     return result
@@ -119,10 +129,15 @@ def random_product(rng: np.random.Generator, m: int, n: int, groups: int, bits: 
 def _areas(flow: Flow) -> dict[str, Any]:
     """Map the FP-FP lane, the array at its period, and plain FIGNA of each length at that."""
     lane = flow.cells([FP_FP.element("cells")])
-    clock, area = lane.choose("min_period_ps", max), lane.total("area_um2")
-    found: dict[str, Any] = {"clock_ps": clock, "area_fp_fp_um2": area}
-    if clock is None or area is None:
-        return found | {"notes": sorted(flow.notes)}
+    clock = lane.choose("min_period_ps", max)
+    found: dict[str, Any] = {"clock_ps": clock, "area_fp_fp_um2": lane.total("area_um2")}
+    if clock is None:
+        return found
+    # By all scripts, as the others: none may be larger than it must be at this clock.
+    lane = flow.cells([FP_FP.element("cells")], clock)
+    found["area_fp_fp_um2"] = area = lane.total("area_at_clock_um2")
+    if area is None:
+        return found
     own: dict[str, float] = {}
     for contender in CONTENDERS:
         bits = contender.mantissa_bits
@@ -146,4 +161,33 @@ def _areas(flow: Flow) -> dict[str, Any]:
             found.setdefault("figna", {})[str(bits)] = per_mac
     figna = found.pop("figna", {})
     found["area_ratio_figna"] = {bits: figna[bits] / per for bits, per in own.items()}
-    return found | {"notes": sorted(flow.notes)}
+    return found
+
+
+def _energies(flow: Flow, clock_ps: float) -> tuple[dict[int, float] | None, dict[str, Any]]:
+    """Energy of a MAC over the lane's by mantissa length, for all that models have; the figures."""
+    if tools.find_sta() is None:
+        flow.notes.add(sta.MISSING)
+        return None, {}
+    lane = flow.cells([FP_FP.element("cells")], clock_ps).complete
+    array = next(contender for contender in CONTENDERS if contender.whole)
+    settings = array.element("cells").settings
+    energies = array_energies(flow, settings, clock_ps, sorted(MANTISSA_BITS))
+    if lane is None or energies is None:
+        return None, {}
+    flow.progress("Energy of the FP-FP lane")
+    of_lane = run_netlists(FP_FP, lane, clock_ps).energy_pj
+    found = {
+        "energy_fp_fp_pj": of_lane,
+        "energy_pj_per_mac": {str(bits): energy for bits, energy in energies.items()},
+        "energy_ratio_fp_fp": {str(bits): of_lane / energy for bits, energy in energies.items()},
+    }
+    return _for_all_lengths(energies, of_lane), found
+
+
+def _for_all_lengths(energies: Mapping[int, float], of_lane: float) -> dict[int, float]:
+    """Return energies over the lane's: of a length between two measured ones that of the longer."""
+    return {
+        bits: energies[min(length for length in energies if length >= bits)] / of_lane
+        for bits in range(1, max(energies) + 1)
+    }

@@ -24,6 +24,7 @@ class Flow:
         self.tools: dict[str, str] = {}
         self.notes: set[str] = set()
         self._progress = progress or (lambda what, fraction: None)
+        self._done: dict[str, Report] = {}
 
     def progress(self, what: str) -> None:
         """Tell what is being done."""
@@ -39,6 +40,10 @@ class Flow:
         return Parts([(part, self._synthesize(part, "ecp5")) for part in parts])
 
     def _synthesize(self, part: Part, target: str, **options: Any) -> Report | None:
+        # Contenders that differ in the length of mantissas only may be one netlist.
+        key = repr((part.module, sorted(part.settings.items()), target, sorted(options.items())))
+        if key in self._done:
+            return self._done[key]
         try:
             result = synthesize(
                 part.module,
@@ -52,6 +57,7 @@ class Flow:
             return None
         self.tools |= result.tools
         self.notes.update(result.notes)
+        self._done[key] = result
         return result
 
 

@@ -32,7 +32,7 @@ _SHOWN = {
 @click.option(
     "--liberty",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Cell library of `pe` and `pacq`; else $LAMINA_LIBERTY, and for `pe` osu018 of Debian.",
+    help="For `pe`, `anda`, `pacq`: cell library; else $LAMINA_LIBERTY, for `pe` Debian's osu018.",
 )
 @click.option(
     "--target",
@@ -51,7 +51,7 @@ _SHOWN = {
 @click.option(
     "--docs",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Bring tables and plots of this folder up to date with `pe`, `pacq`, `runtime`.",
+    help="Bring tables and plots of this folder up to date with `pe`, `anda`, `pacq`, `runtime`.",
 )
 def command(
     name: str,
@@ -103,10 +103,11 @@ def command(
 
 def _record(results: dict[str, Any], docs: Path) -> None:
     """Bring the page of results up to date with what was measured of it."""
-    from lamina_gen.bench import pacq_results, runtime
+    from lamina_gen.bench import anda_results, pacq_results, runtime
     from lamina_gen.bench import results as pe_results
 
-    for name, module in (("pe", pe_results), ("pacq", pacq_results), ("runtime", runtime)):
+    recorders = {"pe": pe_results, "anda": anda_results, "pacq": pacq_results, "runtime": runtime}
+    for name, module in recorders.items():
         if name in results:
             module.record(results[name], docs)
 

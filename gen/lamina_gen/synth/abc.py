@@ -2,7 +2,18 @@
 
 __all__ = ["SCRIPTS", "script"]
 
-_MAP = "strash\ndch -f\n{map}\ntopo\nbuffer -c\ntopo\nupsize{delay}\ndnsize{delay}\nstime -p\n"
+#: Mapping, most loads of a gate (10 where nothing is said) and aim are the script's.
+_MAP = """\
+strash
+dch -f
+{map}
+topo
+buffer -c{loads}
+topo
+upsize{delay}
+dnsize{delay}
+stime -p
+"""
 
 #: By name: how it maps, and whether it aims at a period.
 SCRIPTS = {
@@ -10,9 +21,9 @@ SCRIPTS = {
     "lean": ("amap -m", True),  # as small as the gates allow, whatever the period
     "clock": ("map -a -B 0.9", True),  # small gates, sized up to meet a period
     "clock-lean": ("amap -m", True),
+    "clock-sparing": ("amap -m -Q 0.2", True),  # the same, not quite blind to delay; fewer buffers
     "clock-fast": ("map{delay}", True),  # fast gates, and small ones where there is time
 }
-
 #: Time that no path takes, in ps.
 _NO_HURRY = 1_000_000
 
@@ -21,4 +32,5 @@ def script(name: str, delay_ps: float | None = None) -> str:
     """Return the ABC script ``name``, which sizes gates for paths of ``delay_ps``."""
     mapping, aims = SCRIPTS[name]
     delay = f" -D {delay_ps or _NO_HURRY:.0f}" if aims else ""
-    return _MAP.format(map=mapping.format(delay=delay), delay=delay)
+    loads = " -N 24" if name == "clock-sparing" else ""
+    return _MAP.format(map=mapping.format(delay=delay), loads=loads, delay=delay)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamina_gen.synth import tools
+from lamina_gen.synth.cache import cached
 
 __all__ = ["MISSING", "Timing", "timing"]
 
@@ -14,6 +15,9 @@ MISSING = "OpenSTA is not installed (Debian: apt-get install opensta): no timing
 
 #: A period that every path meets, so that paths are not cut short; in ps.
 _LONG = 10_000_000
+
+#: What OpenSTA wrote, in the folder of a timing that is kept.
+_REPORT = "report.txt"
 
 # Ports count as registers outside: a path from or to one has the whole period, like any other.
 _SCRIPT = """\
@@ -45,7 +49,8 @@ class Timing:
 def timing(netlist: Path, top: str, liberty: Path, clocked: bool) -> Timing | None:
     """Return the slowest path of ``netlist``, or None without OpenSTA.
 
-    Raises ToolError if OpenSTA fails.
+    It is kept under the netlist's content: of a large one it takes minutes. Raises ToolError if
+    OpenSTA fails.
     """
     found = tools.find_sta()
     if found is None:
@@ -57,8 +62,16 @@ def timing(netlist: Path, top: str, liberty: Path, clocked: bool) -> Timing | No
         period=_LONG,
         clock="[get_ports clk]" if clocked else "",
     )
-    output = run_sta(script, f"Timing of {top}")
-    return _slowest(output)
+
+    def make(work: Path) -> None:
+        (work / _REPORT).write_text(run_sta(script, f"Timing of {top}"))
+
+    # The library is named by its content, the netlist is not.
+    same = _SCRIPT.format(
+        liberty=liberty.parent.name, netlist="", top=top, period=_LONG, clock=clocked
+    )
+    folder = cached(f"{top}-timing", (same, netlist.read_text(), found[1]), make)
+    return _slowest((folder / _REPORT).read_text())
 
 
 def run_sta(script: str, what: str, files: Mapping[str, str] | None = None) -> str:

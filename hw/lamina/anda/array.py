@@ -106,6 +106,7 @@ class ArrayParameters:
             columns=self.block_columns,
             correction_delay=self.block.correction_delay,
             scale_delay=self.block.scale_delay,
+            triples=self.block.triples,
         )
 
     @property

@@ -25,7 +25,7 @@ class ArrayColumn(wiring.Component):
         `BeatSum`'s ``first``; `SumUnit`'s ``steps``, of all units; ``add`` by step; ``begin``.
     selects : In
         Of each row's planes, as `BeatSum` takes them.
-    tables, correction, scale : In
+    tables, correction, scale, and triple, if `BlockParameters.triples` : In
         Of the weights.
     exponents, mask : In
         Of the rows whose sums are read, by unit; of `SumUnit`.
@@ -37,7 +37,8 @@ class ArrayColumn(wiring.Component):
         selects = data.ArrayLayout(data.ArrayLayout(unsigned(3), PAIRS), p.planes)
         unit = p.sum_unit(0)
         super().__init__(
-            {
+            ({"triple": In(unit.multiply.operands["triple"])} if p.triples else {})
+            | {
                 "advance_next": In(1),
                 "i_first": In(1),
                 "i_steps": In(p.sharing),
@@ -56,7 +57,7 @@ class ArrayColumn(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        advance, first, begin = Signal(), Signal(reset_less=True), Signal(reset_less=True)
+        advance, first = Signal(), Signal(reset_less=True)
         steps, adds = Signal(p.sharing), Signal(p.sharing)
         m.d.sync += advance.eq(self.advance_next)
         with m.If(advance):
@@ -64,7 +65,6 @@ class ArrayColumn(wiring.Component):
                 first.eq(self.i_first),
                 steps.eq(self.i_steps),
                 adds.eq(self.i_adds),
-                begin.eq(self.i_begin),
             ]
         sums = []
         for row in range(p.rows):
@@ -89,9 +89,11 @@ class ArrayColumn(wiring.Component):
                 end.exponent.eq(self.exponents[number]),
                 end.scale.eq(self.scale),
                 end.add.eq(adds[: len(turns)].any()),
-                end.anew.eq(begin),
+                end.i_anew.eq(self.i_begin),
                 self.values[number].eq(end.value),
             ]
+            if p.triples:
+                m.d.comb += end.triple.eq(self.triple)
             for step, turn in enumerate(turns):
                 m.d.comb += [end.high[step].eq(turn.high), end.low[step].eq(turn.low)]
         return m

@@ -188,7 +188,7 @@ class ArrayHead(wiring.Component):
                 head.take.eq(take),
                 head.first.eq(words.first),
                 head.closing.eq(state.closing),
-                self.o_planes.planes[row].eq(head.planes),
+                self.o_planes.inverses[row].eq(head.inverses),
             ]
         self._finish(m, group, state.beats, leaves & state.closing)
         return m

@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.pairs import PairTree, select_entries
-from lamina.arith.compressor_tree import reduce_columns
+from lamina.arith.compressor_tree import Inverse, reduce_columns
 from lamina.formats.anda import MANTISSA_BITS_MAX, PAIRS, pair_table_layout
 from lamina.parameters import check_choice, check_range
 
@@ -85,14 +85,19 @@ class BeatSumParameters:
         sums = self.running_bits + self.low_bits + self.planes * self.step + snapshot
         return sums + self.tree.storage_bits(self.columns())
 
-    def columns(self, selected: Sequence[Sequence[Value]] | None = None) -> list[list[Value]]:
-        """Sort the bits of the ``selected`` entries of each plane by weight."""
+    def columns(
+        self, selected: Sequence[Sequence[Value]] | None = None
+    ) -> list[list[Value | Inverse]]:
+        """Sort the bits of the ``selected`` entries of each plane by weight, but the top one's
+        inverted again.
+        """
         entry_bits = self.entry_bits + 1
         selected = selected or [[Signal(entry_bits) for _ in range(PAIRS)]] * self.planes
-        columns: list[list[Value]] = [[] for _ in range(self.running_bits)]
+        columns: list[list[Value | Inverse]] = [[] for _ in range(self.running_bits)]
         for place, entries in enumerate(selected):
-            for weight in range(entry_bits):
+            for weight in range(self.entry_bits):
                 columns[place + weight] += [entry[weight] for entry in entries]
+            columns[place + self.entry_bits] += [Inverse(entry[-1]) for entry in entries]
         return columns
 
 
@@ -117,9 +122,9 @@ class BeatSum(wiring.Component):
     Numerics
     --------
     With a plane's exact sum T_j, L planes, R = C * 2^L - 1 - sum_j 2^j T_j is ``high`` with ``low``
-    below it, of which the top planes * (beats - 1) bits count. The select cells invert, and
-    nothing is inverted back: with all but their top bit inverted, the 32 selected entries of a
-    plane add to N_j = C - T_j >= 0, so the tree needs no sign extension. The running sum
+    below it, of which the top planes * (beats - 1) bits count. The select cells invert, and but
+    their top bits, after some of them are added, nothing is inverted back: so the 32 selected
+    entries of a plane add to N_j = C - T_j >= 0, and the tree needs no sign extension. The sum
     G' = floor(G / 2^planes) + sum_p 2^p N_p is one more row of the tree; what it drops are final
     low bits. They shift on, and are read before the next group's push them out: for each cycle
     that they wait the shift register is ``planes`` bits longer, and they need no snapshot.

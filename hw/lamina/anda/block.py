@@ -13,7 +13,6 @@ from lamina.formats.anda import (
     PAIRS,
     array_finish_layout,
     array_planes_layout,
-    array_weights_layout,
 )
 
 __all__ = ["Block", "BlockParameters"]
@@ -33,7 +32,7 @@ class Block(wiring.Component):
     i_finish, o_finish : `array_finish_layout`
         The same for what follows the planes of a group; the first step of it comes 1 + `ranks`
         cycles after the group's last planes.
-    weights : In(array_weights_layout(columns, entry_bits))
+    weights : In(`BlockParameters.weights`)
     values : Out(ArrayLayout(ArrayLayout(unsigned(32), columns), units))
         Outputs of the rows of one step: finished where ``ends`` has it.
     ends : Out(sharing)
@@ -52,7 +51,7 @@ class Block(wiring.Component):
                 "o_planes": Out(planes),
                 "i_finish": In(finish),
                 "o_finish": Out(finish),
-                "weights": In(array_weights_layout(p.columns, p.entry_bits)),
+                "weights": In(p.weights),
                 "values": Out(values),
                 "ends": Out(p.sharing),
             }
@@ -87,6 +86,7 @@ class Block(wiring.Component):
                 column.tables.eq(weights.tables[number]),
                 column.correction.eq(weights.corrections[number]),
                 column.scale.eq(weights.scales[number]),
+                *([column.triple.eq(weights.triples[number])] if p.triples else []),
                 column.exponents.eq(self.o_finish.exponents),
                 column.mask.eq(mask),
             ]
@@ -111,9 +111,10 @@ class Block(wiring.Component):
     def _hold_weights(self, m, advance):
         """Take each part of the weights when the groups before need the old ones no more."""
         p = self.parameters
-        held = Signal(array_weights_layout(p.columns, p.entry_bits), reset_less=True)
+        held = Signal(p.weights, reset_less=True)
         load = self.i_planes.load
         delays = {"tables": 0, "corrections": p.correction_delay, "scales": p.scale_delay}
+        delays |= {"triples": p.scale_delay} if p.triples else {}
         spent = 0
         for field, delay in delays.items():
             load, spent = self._delayed(m, advance, load, delay - spent, f"load_{field}"), delay
@@ -129,8 +130,8 @@ class Block(wiring.Component):
         for row in range(p.rows):
             decoded = Signal(data.ArrayLayout(plane, p.planes), name=f"selects_{row}")
             selects.append(decoded)
-            for bits, pairs in zip(self.o_planes.planes[row], decoded, strict=True):
-                m.d.comb += pairs.eq(decode_pairs(m, bits))
+            for bits, pairs in zip(self.o_planes.inverses[row], decoded, strict=True):
+                m.d.comb += pairs.eq(decode_pairs(m, ~bits))
         return selects
 
     def _mask(self, m, advance):

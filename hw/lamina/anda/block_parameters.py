@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from amaranth.lib import data
+
 from lamina.anda.beat_sum import BeatSumParameters
 from lamina.anda.sum_unit import SumUnitParameters
 from lamina.formats.anda import (
@@ -53,6 +55,16 @@ class BlockParameters:
         return narrowed(SumUnitParameters, self, elements=elements)
 
     @property
+    def triples(self) -> bool:
+        """Whether the scales come with three times their significands."""
+        return self.sum_unit(0).multiply.multiples
+
+    @property
+    def weights(self) -> data.StructLayout:
+        """Weights as the block takes and holds them."""
+        return array_weights_layout(self.columns, self.entry_bits, triples=self.triples)
+
+    @property
     def ranks(self) -> int:
         """Ranks of registers in the trees."""
         return len(self.beat_sum(0).rank_rows)
@@ -82,7 +94,7 @@ class BlockParameters:
         """Planes and fields on their way, weights, and all sums and units."""
         passed = array_planes_layout(self.rows, self.planes).size
         passed += array_finish_layout(self.units, self.sharing).size
-        weights = array_weights_layout(self.columns, self.entry_bits).size
+        weights = self.weights.size
         waiting = self.ranks + self.scale_delay + self.sum_unit(0).latency * (self.sharing + 2)
         # Counted first: to know a tree's registers it is built, and many are the same.
         parts = Counter(self.beat_sum(row) for row in range(self.rows))

@@ -39,7 +39,7 @@ def decode_pairs(m: Module, plane: Value) -> Value:
 def select_entries(
     m: Module, platform, selects: Iterable[Value], tables: data.View, entry_bits: int
 ) -> list[Value]:
-    """Return the entry of each table that its select picks, all but their top bit inverted.
+    """Return NOT of the entry of each table that its select picks.
 
     ``selects``: as `decode_pair` has them; ``tables``: `pair_table_layout`. An entry has
     ``entry_bits`` + 1 bits; where nothing is selected it is 0.
@@ -49,8 +49,7 @@ def select_entries(
         entries = [Signal(signed(entry_bits + 1)) for _ in range(3)]
         for entry, value in zip(entries, (table.w0, table.w1, table.both), strict=True):
             m.d.comb += entry.eq(value)
-        inverted = and_or_select(m, platform, list(select), entries)
-        selected.append(Cat(inverted[:-1], ~inverted[-1]))
+        selected.append(and_or_select(m, platform, list(select), entries))
     return selected
 
 

@@ -66,10 +66,11 @@ class PlaneSumParameters:
         return sums + self.tree.storage_bits(self.columns())
 
     def columns(self, selected: Sequence[Value] | None = None) -> list[list[Value]]:
-        """Sort the bits of the ``selected`` entries by weight."""
+        """Sort the bits of the ``selected`` entries by weight, but the top one's inverted again."""
         entry_bits = self.entry_bits + 1
         selected = selected or [Signal(entry_bits) for _ in range(PAIRS)]
-        columns = [[entry[weight] for entry in selected] for weight in range(entry_bits)]
+        columns = [[entry[weight] for entry in selected] for weight in range(self.entry_bits)]
+        columns.append([~entry[-1] for entry in selected])
         return columns + [[] for _ in range(self.high_bits + 1 - entry_bits)]
 
 

@@ -1,4 +1,4 @@
-"""Row head: words of a group as they are stored become planes in offset binary, P a cycle."""
+"""Row head: words of a group as they are stored become offset-binary planes, P a cycle."""
 
 from dataclasses import dataclass
 
@@ -48,9 +48,9 @@ class RowHead(wiring.Component):
         The beat is taken at this clock edge; it is the first of its group.
     closing : In(1)
         The beat taken before was the last of its group: its planes are to come out.
-    planes : Out(ArrayLayout(unsigned(64), planes))
-        Of the beat taken before, the last of them with the help of ``words``, or if ``closing``,
-        of the signs.
+    inverses : Out(ArrayLayout(unsigned(64), planes))
+        NOT of the planes of the beat taken before, the last of them with the help of ``words``, or
+        if ``closing``, of the signs.
 
     Numerics: a lane with sign s puts out m XOR s from the bit after the lowest set one on; the top
     plane is inverted, which adds 2^M. Exact.
@@ -59,7 +59,7 @@ class RowHead(wiring.Component):
     def __init__(self, parameters: RowHeadParameters):
         self.parameters = p = parameters
         beat = data.ArrayLayout(unsigned(GROUP), p.planes)
-        ports = {"words": In(beat), "planes": Out(beat)}
+        ports = {"words": In(beat), "inverses": Out(beat)}
         super().__init__(ports | {name: In(1) for name in ("take", "first", "closing")})
 
     def elaborate(self, platform):
@@ -69,7 +69,7 @@ class RowHead(wiring.Component):
         carries = Signal(GROUP, reset_less=True)
         negative = Signal(GROUP)
         m.d.comb += negative.eq(signs & carries)
-        top = Mux(self.closing, ~negative, self.words[0] ^ negative)
+        top = Mux(self.closing, negative, ~(self.words[0] ^ negative))
         # Of this beat's words the first is the signs, or completes the planes of the one before.
         signs_now = Signal(GROUP)
         carries_now = Signal(GROUP)
@@ -80,10 +80,10 @@ class RowHead(wiring.Component):
         held = Signal(GROUP * (planes - 1), reset_less=True)
         coming = []
         for place in range(1, planes):
-            coming.append(self.words[place] ^ (signs_now & carries_now))
+            coming.append(~(self.words[place] ^ (signs_now & carries_now)))
             before, carries_now = carries_now, Signal(GROUP, name=f"carries_{place}")
             m.d.comb += carries_now.eq(before | self.words[place])
-        m.d.comb += self.planes.as_value().eq(Cat(held, top))
+        m.d.comb += self.inverses.as_value().eq(Cat(held, top))
         with m.If(self.take):
             m.d.sync += [carries.eq(carries_now), held.eq(Cat(coming))]
             with m.If(self.first):

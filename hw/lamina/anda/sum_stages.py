@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 
+from lamina.anda.multiples import multiply
 from lamina.arith import fp32_add, rounding
 from lamina.arith.booth import booth_columns
 from lamina.arith.compressor_tree import carry_save
@@ -88,10 +89,13 @@ class ScaleParameters(PipelineParameters):
     """A sum, rounded to FP32, times a `WIDE_SCALE`.
 
     ``bounded``: neither sums nor products are subnormal or Inf. That is so for FP16 activations,
-    whose products are multiples of 2^-53 and below 2^60.
+    whose products are multiples of 2^-53 and below 2^60. ``multiples``: rows of the product are
+    multiples of the scale, whose threefold comes as ``triple``: the smallest on cells. Else they
+    are Booth's.
     """
 
     bounded: bool = True
+    multiples: bool = False
 
     @property
     def stages(self):
@@ -102,14 +106,20 @@ class ScaleParameters(PipelineParameters):
         to_nearest = round_bounded if self.bounded else round_to_nearest_even
         normal = (_add_normalised, round_bounded)
         return (
-            _rounded_first(to_nearest),
+            _round_later if self.rounds_later else _rounded_first(to_nearest),
             self._rows(platform),
             *(normal if self.bounded else (_add_rows, *ROUND_STAGES)),
         )
 
     @property
+    def rounds_later(self) -> bool:
+        """Whether the sum is rounded by a row of the product: subnormals would need to be first."""
+        return self.bounded and self.multiples
+
+    @property
     def operands(self):
-        return NORMALISED | {"b": unsigned(WIDE_SCALE.width)}
+        triple = {"triple": unsigned(WIDE_SCALE.precision + 2)} if self.multiples else {}
+        return NORMALISED | {"b": unsigned(WIDE_SCALE.width)} | triple
 
     @property
     def results(self):
@@ -117,31 +127,57 @@ class ScaleParameters(PipelineParameters):
 
     def _rows(self, platform) -> Stage:
         def multiply_rows(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-            """Multiply the significands, up to two rows that are still to be added."""
-            a, b = unpack(FP32, x.a), unpack(WIDE_SCALE, x.b)
+            """Multiply the significands; of Booth's product two rows are still to be added."""
+            a, b = x if self.rounds_later else self._unpacked(x), unpack(WIDE_SCALE, x.b)
             significand, scale = Signal(FP32.precision), Signal(WIDE_SCALE.precision)
             m.d.comb += [significand.eq(a.significand), scale.eq(b.significand)]
-            rows = carry_save(m, platform, booth_columns(m, significand, scale))
-            return {
-                "rows_0": rows[0],
-                "rows_1": rows[1],
+            if self.multiples:
+                product = multiply(m, platform, significand, scale, x.triple, a.up)
+                rows = {"product": product}
+            else:
+                booth = carry_save(m, platform, booth_columns(m, significand, scale))
+                rows = {f"rows_{number}": row for number, row in enumerate(booth)}
+            return rows | {
                 "sign": a.sign ^ b.sign,
                 # The field of the product's top bit: both factors are below 2, it is below 4.
                 "exponent": a.exponent + b.exponent - (WIDE_SCALE.bias - 1),
-                "nan": _exponent(x.a).all() if self.bounded else a.nan | (a.inf & b.zero),
-                "inf": Const(0) if self.bounded else a.inf,
+                "nan": a.nan | (a.inf & b.zero),
+                "inf": a.inf,
             }
 
         return multiply_rows
+
+    def _unpacked(self, x: SimpleNamespace) -> SimpleNamespace:
+        """Return the parts of a rounded sum."""
+        a = unpack(FP32, x.a)
+        if self.bounded:
+            a.nan, a.inf = _exponent(x.a).all(), Const(0)
+        a.up = Const(0)
+        return a
 
 
 def _rounded_first(to_nearest: Stage) -> Stage:
     def round_sum(m: Module, x: SimpleNamespace) -> dict[str, Value]:
         """Round the sum, which is no infinity before that."""
-        x = SimpleNamespace(**vars(x) | {"exponent": x.exponent - x.zeros, "inf": Const(0)})
-        return {"a": to_nearest(m, x)["value"], "b": x.b}
+        ready = SimpleNamespace(**vars(x) | {"exponent": x.exponent - x.zeros, "inf": Const(0)})
+        return {"a": to_nearest(m, ready)["value"]} | _scale(x)
 
     return round_sum
+
+
+def _round_later(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Find whether the sum is rounded up: that is a row of the product."""
+    sticky, guard, lowest = x.significand[:3]
+    return keep(x, "sign", "nan") | _scale(x) | {
+        "exponent": (x.exponent - x.zeros)[: FP32.exponent_bits],
+        "significand": x.significand[2:],
+        "up": guard & (sticky | lowest),
+        "inf": Const(0),
+    }  # fmt: skip
+
+
+def _scale(x: SimpleNamespace) -> dict[str, Value]:
+    return {name: value for name, value in vars(x).items() if name in ("b", "triple")}
 
 
 def _exponent(pattern: Value) -> Value:
@@ -150,14 +186,19 @@ def _exponent(pattern: Value) -> Value:
 
 def _add_rows(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """Complete the product."""
-    product = (x.rows_0 + x.rows_1)[: len(x.rows_0)]
-    return keep(x, "sign", "exponent", "nan", "inf") | {"magnitude": product}
+    return keep(x, "sign", "exponent", "nan", "inf") | {"magnitude": _product(m, x)}
+
+
+def _product(m: Module, x: SimpleNamespace) -> Value:
+    """Return the product of the significands, complete."""
+    product = Signal(FP32.precision + WIDE_SCALE.precision)
+    m.d.comb += product.eq(x.product if hasattr(x, "product") else x.rows_0 + x.rows_1)
+    return product
 
 
 def _add_normalised(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """As that, with the leading one at the top: of two normal factors it is there or below."""
-    product = Signal(len(x.rows_0))
-    m.d.comb += product.eq(x.rows_0 + x.rows_1)
+    product = _product(m, x)
     high = product[-1]
     significand = Mux(high, product, Cat(Const(0, 1), product[:-1]))
     return keep(x, "sign", "nan", "inf") | {
@@ -168,7 +209,11 @@ def _add_normalised(m: Module, x: SimpleNamespace) -> dict[str, Value]:
 
 @dataclass(frozen=True, kw_only=True)
 class BoundedAddParameters(Fp32AddParameters):
-    """Without subnormals and Inf: see `ScaleParameters`; with NaN."""
+    """Without subnormals and Inf: see `ScaleParameters`; with NaN. ``anew``: ``a`` is +0."""
+
+    @property
+    def operands(self):
+        return super().operands | {"anew": unsigned(1)}
 
     @property
     def stages(self):
@@ -178,9 +223,17 @@ class BoundedAddParameters(Fp32AddParameters):
 
 
 def _compare_bounded(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
-    """As for any operands, but an exponent of all ones is NaN's."""
-    nan = _exponent(x.a).all() | _exponent(x.b).all()
-    return fp32_add.compare(m, x, fmt) | {"nan": nan, "inf": Const(0)}
+    """As for any operands, but an exponent of all ones is NaN's.
+
+    To make ``a`` zero takes as long as a part of the comparison, so neither waits for the other.
+    """
+    compared = fp32_add.compare(m, x, fmt)
+    return compared | {
+        "a": Mux(x.anew, 0, x.a),
+        "exchange": compared["exchange"] | x.anew,
+        "nan": (_exponent(x.a).all() & ~x.anew) | _exponent(x.b).all(),
+        "inf": Const(0),
+    }
 
 
 def _shift_all(m: Module, x: SimpleNamespace) -> dict[str, Value]:

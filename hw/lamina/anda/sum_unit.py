@@ -68,8 +68,10 @@ class SumUnitParameters:
     def multiply(self) -> ScaleParameters:
         """Parameters of the scaling."""
         # On cells the full adders stay as they are, so nothing makes up for them behind: a rank is.
-        ranks = min(self.stages_per_rank, 2)
-        return ScaleParameters(bounded=self.bounded, stages_per_rank=ranks)
+        cells = self.stages_per_rank > 1
+        return ScaleParameters(
+            bounded=self.bounded, multiples=cells, stages_per_rank=2 if cells else 1
+        )
 
     @property
     def add(self) -> Fp32AddParameters:
@@ -132,8 +134,12 @@ class SumUnit(wiring.Component):
         Of the group.
     scale : In(17)
         `WIDE_SCALE` of the group that was read ``convert.latency`` cycles before.
-    add, anew : In(1)
-        A product is added, ``multiply.latency`` cycles after that: ``anew``: to +0.
+    triple : In(13), if ``multiply.multiples``
+        Three times its significand.
+    add : In(1)
+        A product is added, ``multiply.latency`` cycles after that.
+    i_anew : In(1)
+        In the cycle before that: to +0.
     value : Out(32)
         ``add.latency`` cycles later: the sum.
 
@@ -153,8 +159,10 @@ class SumUnit(wiring.Component):
     def __init__(self, parameters: SumUnitParameters):
         self.parameters = p = parameters
         sums = p.beat_sum
+        multiply = p.multiply
         super().__init__(
-            {
+            ({"triple": In(multiply.operands["triple"])} if multiply.multiples else {})
+            | {
                 "advance": In(1),
                 "steps": In(p.elements),
                 "high": In(data.ArrayLayout(unsigned(sums.high_bits), p.elements)),
@@ -164,7 +172,7 @@ class SumUnit(wiring.Component):
                 "exponent": In(EXPONENT_BITS),
                 "scale": In(WIDE_SCALE.width),
                 "add": In(1),
-                "anew": In(1),
+                "i_anew": In(1),
                 "value": Out(FP32.width),
             }
         )
@@ -184,21 +192,23 @@ class SumUnit(wiring.Component):
         ]
         converted = self._pipeline(m, "convert", p.convert, operands)
         normalised = {name: converted.get(name, Const(0)) for name in NORMALISED}
+        factor = {"b": self.scale} | ({"triple": self.triple} if p.multiply.multiples else {})
         products = self._pipeline(
-            m, "multiply", p.multiply, normalised | {"b": self.scale},
-            stages=p.multiply.on(platform),
-        )  # fmt: skip
+            m, "multiply", p.multiply, normalised | factor, stages=p.multiply.on(platform)
+        )
         # Bit r: an addition began r cycles ago.
         adds = [self.add]
         for rank in range(p.add.latency):
             adds.append(Signal(name=f"added_{rank}"))
             with m.If(self.advance):
                 m.d.sync += adds[-1].eq(adds[-2])
-        augend = Signal(FP32.width)
-        total = self._pipeline(
-            m, "add", p.add,
-            {"a": Mux(self.anew, 0, augend), "b": products["value"]}, adds,
-        )["value"]  # fmt: skip
+        augend, anew = Signal(FP32.width), Signal(reset_less=True)
+        with m.If(self.advance):
+            m.d.sync += anew.eq(self.i_anew)
+        # What is not bounded is masked in front of the addition.
+        start = {"a": augend, "anew": anew} if p.bounded else {"a": Mux(anew, 0, augend)}
+        addends = start | {"b": products["value"]}
+        total = self._pipeline(m, "add", p.add, addends, adds)["value"]
         m.d.comb += self.value.eq(total)
         (self._ring if p.ring else self._queue)(m, augend, total, adds)
         return m
@@ -245,15 +255,20 @@ class SumUnit(wiring.Component):
             for place in range(self.parameters.words - 1)
         ]
         places = [*words, total]
-        if self.parameters.add.latency == 1:
-            landing, head = adds[0], places[0]
-        else:
-            # While the sum before is still in the adder, the ring is one place behind; that of a
-            # single sum never is, as its additions are further apart.
-            landing, head = adds[1], Mux(adds[1], places[min(1, len(words))], places[0])
-        m.d.comb += augend.eq(head)
+        following = places[1:]
+        landing = adds[self.parameters.add.latency - 1]
+        m.d.comb += augend.eq(places[0])
+        if self.parameters.add.latency > 1 and len(words) > 1:
+            # The first sum is the adder's in good time: its place moves as soon as it is taken,
+            # while the sum before is in the adder still and the others are one place behind.
+            head, ahead = words.pop(0), following.pop(0)
+            with m.If(self.advance & adds[0]):
+                m.d.sync += head.eq(Mux(landing, following[0], ahead))
+        elif self.parameters.add.latency > 1:
+            # Too short for that. A single sum is never waited for: its additions are far apart.
+            m.d.comb += augend.eq(Mux(landing, total, places[0]))
         with m.If(self.advance & landing):
-            m.d.sync += [word.eq(behind) for word, behind in zip(words, places[1:], strict=True)]
+            m.d.sync += [word.eq(behind) for word, behind in zip(words, following, strict=True)]
 
     def _queue(self, m: Module, augend: Signal, total: Value, adds: Sequence[Value]) -> None:
         """Keep the sums in a memory, and take them in turn."""

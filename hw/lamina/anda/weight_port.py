@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.arith.compressor_tree import compress
+from lamina.anda.multiples import triple_of
+from lamina.arith.compressor_tree import Inverse, compress
 from lamina.arith.leading_zeros import count_leading_zeros
 from lamina.arith.pipeline import delayed
 from lamina.arith.rounding import shift_left
@@ -22,7 +23,7 @@ __all__ = ["WeightPort", "WeightPortParameters"]
 class WeightPortParameters:
     """``columns`` of a block; ``weight_bits``, ``zero_points``: as in `ArrayParameters`.
 
-    ``correction_delay``, ``scale_delay``: as of `BlockParameters`.
+    ``correction_delay``, ``scale_delay``, ``triples``: as of `BlockParameters`.
     """
 
     columns: int
@@ -30,6 +31,7 @@ class WeightPortParameters:
     zero_points: bool
     correction_delay: int
     scale_delay: int
+    triples: bool = False
 
     def __post_init__(self):
         check_range("columns", self.columns, 1, 16)
@@ -37,11 +39,17 @@ class WeightPortParameters:
         check_flag("zero_points", self.zero_points)
         check_range("correction_delay", self.correction_delay, 1, 64)
         check_range("scale_delay", self.scale_delay, 1, 128)
+        check_flag("triples", self.triples)
 
     @property
     def entry_bits(self) -> int:
         """Bits of a weight B = code - zero point."""
         return self.weight_bits + self.zero_points
+
+    @property
+    def weights(self) -> data.StructLayout:
+        """Weights as blocks take them."""
+        return array_weights_layout(self.columns, self.entry_bits, triples=self.triples)
 
     @property
     def latency(self) -> int:
@@ -57,7 +65,7 @@ class WeightPortParameters:
     def storage_bits(self) -> int:
         """The tables on their way, and what follows them later."""
         corrections = (self.entry_bits + 6) * self.correction_delay
-        tables = array_weights_layout(self.columns, self.entry_bits)["tables"].width
+        tables = self.weights["tables"].width
         return tables + 1 + self.columns * (corrections + WIDE_SCALE.width * (1 + self.scale_delay))
 
 
@@ -86,7 +94,7 @@ class WeightPort(wiring.Component):
         In this cycle a block takes its tables; the array must not move unless ``valid``.
     valid, valid_next : Out(1)
         There are tables on ``weights``; there are in the next cycle.
-    weights : Out(array_weights_layout(columns, entry_bits))
+    weights : Out(`WeightPortParameters.weights`)
         Corrections and scales follow their tables by so many advances as the parameters say.
     """
 
@@ -99,7 +107,7 @@ class WeightPort(wiring.Component):
                 "need": In(1),
                 "valid": Out(1),
                 "valid_next": Out(1),
-                "weights": Out(array_weights_layout(p.columns, p.entry_bits)),
+                "weights": Out(p.weights),
             }
         )
 
@@ -126,6 +134,10 @@ class WeightPort(wiring.Component):
             ):
                 later = delayed(m, value, self.advance, delay, f"{field}_{column}")
                 m.d.comb += self.weights[field][column].eq(later)
+            if p.triples:
+                scale = unpack(WIDE_SCALE, self.weights.scales[column])
+                triple = triple_of(m, platform, scale.significand)
+                m.d.comb += self.weights.triples[column].eq(triple)
         return m
 
     def _pair(self, m, tables, column):
@@ -144,11 +156,11 @@ class WeightPort(wiring.Component):
         """Return 2 * c - sum(B): with all bits but the top one inverted, entries add to c - sum."""
         p = self.parameters
         width = p.entry_bits + 1
-        columns: list[list] = [[] for _ in range(p.entry_bits + 6)]
+        columns: list[list[Value | Inverse]] = [[] for _ in range(p.entry_bits + 6)]
         for table in tables:
             for weight in range(width):
                 bit = table.both[weight]
-                columns[weight].append(bit if weight == width - 1 else ~bit)
+                columns[weight].append(bit if weight == width - 1 else Inverse(bit))
         constant = PAIRS * ((1 << p.entry_bits) - 1)
         correction = Signal(len(columns))
         m.d.comb += correction.eq(compress(m, platform, columns) + constant)

@@ -6,6 +6,7 @@ adders are placed here by hand; only the cells decide what a full adder is.
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from itertools import count
 from operator import xor
@@ -15,11 +16,13 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 from lamina.cells import full_adder, half_adder
 
 __all__ = [
+    "Inverse",
     "as_rows",
     "carry_save",
     "compress",
     "compress_rows",
     "reduce_columns",
+    "reduce_inverse",
     "reduce_levels",
     "reduce_rows",
 ]
@@ -27,6 +30,18 @@ __all__ = [
 #: Delays of a full or half adder in arbitrary units; only their order steers the tree.
 SUM_DELAY = 3
 CARRY_DELAY = 2
+
+
+@dataclass(frozen=True)
+class Inverse:
+    """NOT of ``bit``, among the bits that `reduce_columns` takes.
+
+    Where they are added down to one row of bits, no bit gets an inverter of its own: a full adder
+    of three inverted bits has the inverted sum and carry, and only what these trees leave is
+    inverted.
+    """
+
+    bit: Value
 
 
 class _Column:
@@ -42,6 +57,9 @@ class _Column:
     def __len__(self):
         return len(self._heap)
 
+    def __iter__(self):
+        return ((time, bit) for time, _, bit in self._heap)
+
     def push(self, time: int, bit: Value) -> None:
         heapq.heappush(self._heap, (time, next(self._number), bit))
 
@@ -51,10 +69,11 @@ class _Column:
         return max((time for time, _, _ in entries), default=0), [bit for _, _, bit in entries]
 
 
-def compress(m: Module, platform, columns: Sequence[Sequence[Value]]) -> Value:
+def compress(m: Module, platform, columns: Sequence[Sequence[Value | Inverse]]) -> Value:
     """Add bits column by column: return the sum over c and b of ``columns[c][b] * 2^c``.
 
-    ``columns[c]`` lists the one-bit values of weight 2^c, in any number. The result has one bit per
+    ``columns[c]`` lists the one-bit values of weight 2^c, in any number, and `Inverse` of such. The
+    result has one bit per
     column and is taken modulo 2^len(columns); for two's complement operands extend their signs, or
     fold the correction into constant bits. Combinational; the adders go into ``m``.
     """
@@ -81,7 +100,7 @@ def as_rows(columns: Sequence[Sequence[Value]], rows: int) -> list[Value]:
 
 
 def reduce_columns(
-    m: Module, platform, columns: Sequence[Sequence[Value]], rows: int
+    m: Module, platform, columns: Sequence[Sequence[Value | Inverse]], rows: int
 ) -> list[list[Value]]:
     """As `compress`, but stop at columns of at most ``rows`` bits, and at least one each.
 
@@ -89,11 +108,18 @@ def reduce_columns(
     """
     result = []
     carries: list[tuple[int, Value]] = []
+    inverse_carries: list[tuple[int, Value]] = []
     for weight, bits in enumerate(columns):
-        column = _Column(bits)
-        for time, carry in carries:
-            column.push(time, carry)
-        carries = []
+        inverse = _Column(bit.bit for bit in bits if isinstance(bit, Inverse))
+        column = _Column(bit for bit in bits if not isinstance(bit, Inverse))
+        for here, there in ((column, carries), (inverse, inverse_carries)):
+            for time, carry in there:
+                here.push(time, carry)
+        carries, inverse_carries = [], []
+        if rows == 1 and weight < len(columns) - 1:
+            inverse_carries = _inverse_adders(m, platform, inverse, 2)
+        for time, bit in inverse:
+            column.push(time, ~bit)
         if weight == len(columns) - 1:
             # Nothing is above the last column, so its adders would waste their carries.
             result.append([_named(m, reduce(xor, column.pop(len(column))[1], 0))])
@@ -109,6 +135,40 @@ def reduce_columns(
             carries.append((time + CARRY_DELAY, carry))
         result.append(column.pop(len(column))[1] or [_named(m, 0)])
     return result
+
+
+def reduce_inverse(
+    m: Module, platform, columns: Sequence[Sequence[Value]], rows: Sequence[int]
+) -> list[list[Value]]:
+    """As `reduce_columns` of NOT of all bits: return NOT of what is left, ``rows[c]`` in column c.
+
+    One or two each, or less where there are none. The carries of the last column are lost.
+    """
+    result = []
+    carries: list[tuple[int, Value]] = []
+    for bits, left in zip(columns, rows, strict=True):
+        column = _Column(bits)
+        for time, carry in carries:
+            column.push(time, carry)
+        carries = _inverse_adders(m, platform, column, left)
+        result.append([bit for _, bit in column])
+    return result
+
+
+def _inverse_adders(m: Module, platform, column: _Column, left: int) -> list[tuple[int, Value]]:
+    """Bring a column of inverted bits to ``left``, 1 or 2; return the carries as they arrive."""
+    carries = []
+    while len(column) > left:
+        halve = left == 1 and len(column) % 2 == 0
+        time, operands = column.pop(2 if halve else 3)
+        if halve:
+            a, b = operands
+            total, carry = _named(m, ~(a ^ b)), _named(m, a | b)
+        else:
+            total, carry = full_adder(m, platform, *operands)
+        column.push(time + SUM_DELAY, total)
+        carries.append((time + CARRY_DELAY, carry))
+    return carries
 
 
 def reduce_levels(

@@ -260,12 +260,13 @@ def array_words_layout(rows: int, planes: int) -> data.StructLayout:
 def array_planes_layout(rows: int, planes: int) -> data.StructLayout:
     """Return planes on their way through an array, in offset binary, least significant first.
 
-    ``planes[r][p]`` of row r, the plane of the least weight first; the top plane of a group is the
-    inverted sign plane. ``first``: the group's first beat; ``load``: and it takes new weights.
+    ``inverses[r][p]``: NOT of a plane of row r, from which fewer cells decode its pairs; the plane
+    of the least weight first; the top plane of a group is the inverted sign plane. ``first``: the
+    group's first beat; ``load``: and it takes new weights.
     """
     return data.StructLayout(
         {
-            "planes": data.ArrayLayout(data.ArrayLayout(unsigned(GROUP), planes), rows),
+            "inverses": data.ArrayLayout(data.ArrayLayout(unsigned(GROUP), planes), rows),
             "first": unsigned(1),
             "load": unsigned(1),
         }
@@ -290,13 +291,16 @@ def array_finish_layout(units: int, sharing: int) -> data.StructLayout:
     )
 
 
-def array_weights_layout(columns: int, entry_bits: int) -> data.StructLayout:
+def array_weights_layout(
+    columns: int, entry_bits: int, *, triples: bool = False
+) -> data.StructLayout:
     """Return weights as the blocks of an array take them, for each of ``columns``.
 
     ``tables`` of the pairs. ``corrections``: 2 * c - sum(B), c = 32 * (2^entry_bits - 1): what
     turns a sum of inverted offset-binary planes into the sum of the group. ``scales``:
-    `WIDE_SCALE`.
+    `WIDE_SCALE`. ``triples``, if wanted: three times their significands.
     """
+    triple = {"triples": data.ArrayLayout(unsigned(WIDE_SCALE.precision + 2), columns)}
     tables = data.ArrayLayout(pair_table_layout(entry_bits), PAIRS)
     return data.StructLayout(
         {
@@ -304,6 +308,7 @@ def array_weights_layout(columns: int, entry_bits: int) -> data.StructLayout:
             "corrections": data.ArrayLayout(unsigned(entry_bits + 6), columns),
             "scales": data.ArrayLayout(unsigned(WIDE_SCALE.width), columns),
         }
+        | (triple if triples else {})
     )
 
 
