@@ -41,7 +41,7 @@ class ArrayHeadParameters:
         check_range("rows", self.rows, 1, 64)
         check_range("sharing", self.sharing, 1, 16)
         check_range("blocks", self.blocks, 1, 256)
-        check_range("finish_delay", self.finish_delay, 0, 2)
+        check_range("finish_delay", self.finish_delay, 0, 3)
 
     @property
     def units(self) -> int:
@@ -68,7 +68,7 @@ class ArrayHeadParameters:
         """Of the rows, the fields of the groups that come and go, and the counters."""
         finish = array_finish_layout(self.units, self.sharing).size
         fields = 2 * (self.rows * EXPONENT_BITS + 2) + MANTISSA_BITS_MAX.bit_length()
-        words = array_words_layout(self.rows, self.planes).size + 1
+        words = array_words_layout(self.rows, self.planes).size + 3
         return (
             words
             + self.state.size
@@ -114,8 +114,8 @@ class ArrayHead(wiring.Component):
         Everything moves: what is on ``o_planes`` and ``o_finish`` is taken.
     starved_next : Out(1)
         In the next cycle a group that has begun lacks words: nothing must move.
-    loading, loading_next : Out(1)
-        Some block takes its tables in this cycle, in the next one if it moves.
+    loading_next : Out(1)
+        Some block takes its tables in the next cycle, if it moves.
     o_planes : Out(array_planes_layout(rows, planes))
     o_finish : Out(array_finish_layout(units, sharing))
         From ``1 + finish_delay`` advances after the last planes on: ``sharing`` steps.
@@ -128,7 +128,6 @@ class ArrayHead(wiring.Component):
                 "i": In(stream.Signature(array_words_layout(p.rows, p.planes))),
                 "advance": In(1),
                 "starved_next": Out(1),
-                "loading": Out(1),
                 "loading_next": Out(1),
                 "o_planes": Out(array_planes_layout(p.rows, p.planes)),
                 "o_finish": Out(array_finish_layout(p.units, p.sharing)),
@@ -142,25 +141,31 @@ class ArrayHead(wiring.Component):
         there, there_next = Signal(), Signal()
         state, after = Signal(p.state), Signal(p.state)
         group = Signal(_group_layout(p.rows), reset_less=True)
-        emits, blocked, leaves, take = Signal(), Signal(), Signal(), Signal()
+        # Known a cycle before, as much waits for them: a group that opens cannot load, because
+        # blocks have still to; and that block 0 loads.
+        blocked, load = Signal(), Signal()
+        emits, leaves, take, opens, sweeps = (Signal() for _ in range(5))
         m.d.comb += [
             emits.eq(state.closing | (there & ~words.first)),
-            blocked.eq(state.opening & state.load & (state.sweep != 0) & emits),
             leaves.eq(emits & ~blocked),
             take.eq(there & self.advance & ~blocked),
             self.i.ready.eq(~there | take),
             there_next.eq(Mux(self.i.ready, self.i.valid, there)),
             self.o_planes.first.eq(state.opening),
-            self.o_planes.load.eq(leaves & state.opening & state.load),
-            self.loading.eq(self.o_planes.load | (state.sweep != 0)),
+            self.o_planes.load.eq(load),
             after.eq(state),
             self.starved_next.eq(after.begun & ~after.closing & ~there_next),
             # A group that opens has its other beats next, if it has any.
-            self.loading_next.eq(
-                (after.opening & after.load & (after.closing | there_next)) | (after.sweep != 0)
-            ),
+            opens.eq(after.opening & after.load & (after.closing | there_next)),
+            sweeps.eq(after.sweep != 0),
+            self.loading_next.eq(opens | sweeps),
         ]
-        m.d.sync += [there.eq(there_next), state.eq(after)]
+        m.d.sync += [
+            there.eq(there_next),
+            state.eq(after),
+            blocked.eq(after.opening & after.load & sweeps),
+            load.eq(opens & ~sweeps),
+        ]
         with m.If(self.i.ready):
             m.d.sync += words.eq(self.i.payload)
         with m.If(self.advance):

@@ -1,5 +1,6 @@
 """The arithmetic of a sum unit: from what beat sums hold to FP32, times the scale, added up."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -7,7 +8,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigne
 
 from lamina.arith import fp32_add, rounding
 from lamina.arith.booth import booth_columns
-from lamina.arith.compressor_tree import carry_save
+from lamina.arith.compressor_tree import carry_save, reduce_columns, reduce_levels
 from lamina.arith.fp32_add import Fp32AddParameters
 from lamina.arith.int_to_fp32 import IntToFp32Parameters
 from lamina.arith.pipeline import PipelineParameters, Stage
@@ -16,6 +17,7 @@ from lamina.arith.rounding import (
     jam,
     keep,
     round_bounded,
+    round_chained,
     round_to_nearest_even,
     rounded_bits,
 )
@@ -49,7 +51,8 @@ class ConvertParameters(IntToFp32Parameters):
     @property
     def stages(self):
         *stages, normalise, _ = super().stages
-        return (_correct, *stages, _normalise if normalise is rounding.normalise else normalise)
+        late = self.stages_per_rank > 1 and normalise is rounding.normalise
+        return (_correct, *stages, _normalise if late else normalise)
 
     @property
     def results(self):
@@ -99,8 +102,9 @@ class ScaleParameters(PipelineParameters):
 
     def on(self, platform) -> tuple[Stage, ...]:
         """Return the stages with the full adders of ``platform``."""
-        to_nearest = round_bounded if self.bounded else round_to_nearest_even
-        normal = (_add_normalised, round_bounded)
+        bounded = _bounded(self)
+        to_nearest = bounded if self.bounded else round_to_nearest_even
+        normal = (_add_normalised, bounded)
         return (
             _rounded_first(to_nearest),
             self._rows(platform),
@@ -121,7 +125,8 @@ class ScaleParameters(PipelineParameters):
             a, b = unpack(FP32, x.a), unpack(WIDE_SCALE, x.b)
             significand, scale = Signal(FP32.precision), Signal(WIDE_SCALE.precision)
             m.d.comb += [significand.eq(a.significand), scale.eq(b.significand)]
-            rows = carry_save(m, platform, booth_columns(m, significand, scale))
+            reduce = reduce_levels if self.stages_per_rank == 1 else reduce_columns
+            rows = carry_save(m, platform, booth_columns(m, significand, scale), reduce)
             return {
                 "rows_0": rows[0],
                 "rows_1": rows[1],
@@ -133,6 +138,11 @@ class ScaleParameters(PipelineParameters):
             }
 
         return multiply_rows
+
+
+def _bounded(parameters: PipelineParameters) -> Callable:
+    """Return what rounds values that are known to be neither subnormal nor too large."""
+    return round_chained if parameters.stages_per_rank == 1 else round_bounded
 
 
 def _rounded_first(to_nearest: Stage) -> Stage:
@@ -173,7 +183,7 @@ class BoundedAddParameters(Fp32AddParameters):
     @property
     def stages(self):
         return fp32_add.add_stages(
-            self.format, comparison=_compare_bounded, limit=_shift_all, to_nearest=round_bounded
+            self.format, comparison=_compare_bounded, limit=_shift_all, to_nearest=_bounded(self)
         )
 
 
