@@ -95,8 +95,8 @@ class ArrayParameters:
 
     @property
     def copies(self) -> int:
-        """Registers of what moves everything: with ranks one for each column, and each block."""
-        return min(1 + self.blocks * (1 + self.block_columns), COPIES_MAX) if self.ranked else 1
+        """Registers of what moves everything: with ranks of each column and block, and more."""
+        return min(3 + self.blocks * (1 + self.block_columns), COPIES_MAX) if self.ranked else 1
 
     @property
     def ranked(self) -> bool:
@@ -107,7 +107,13 @@ class ArrayParameters:
     def head(self) -> ArrayHeadParameters:
         """Parameters of the head."""
         delay = self.block.ranks
-        return narrowed(ArrayHeadParameters, self, blocks=self.blocks, finish_delay=delay)
+        return narrowed(
+            ArrayHeadParameters,
+            self,
+            blocks=self.blocks,
+            finish_delay=delay,
+            copies=min(self.rows, 2) if self.ranked else 1,
+        )
 
     @property
     def weight_port(self) -> WeightPortParameters:
@@ -214,7 +220,7 @@ class Array(wiring.Component):
             drain.clear_next & ~head.starved_next & (weights.valid_next | ~head.loading_next)
         )
         advances = copies(m, "advance", [advance_next], Const(1), p.copies)
-        advance, others = advances[0], cycle(advances[1:])
+        advance, others = advances[0], cycle(advances[1:] or advances)
         planes, finish = head.o_planes, head.o_finish
         for number in range(p.blocks):
             m.submodules[f"block_{number}"] = block = Cell(Block, p.block)
@@ -233,7 +239,9 @@ class Array(wiring.Component):
         m.d.comb += [
             drain.advance.eq(advance),
             head.advance.eq(advance),
-            weights.advance.eq(advance),
+            head.moves.eq(next(others)),
+            head.advance_next.eq(advance_next),
+            weights.advance.eq(next(others)),
             weights.taken_next.eq(advance_next & head.loading_next),
         ]
         return m

@@ -1,6 +1,6 @@
 """The arithmetic of a sum unit: from what beat sums hold to FP32, times the scale, added up."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -8,7 +8,11 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigne
 
 from lamina.arith import fp32_add, rounding
 from lamina.arith.booth import booth_columns
-from lamina.arith.compressor_tree import carry_save, reduce_columns, reduce_levels
+from lamina.arith.compressor_tree import (
+    carry_save,
+    compress_rows,
+    reduce_levels,
+)
 from lamina.arith.fp32_add import Fp32AddParameters
 from lamina.arith.int_to_fp32 import IntToFp32Parameters
 from lamina.arith.pipeline import PipelineParameters, Stage
@@ -107,7 +111,7 @@ class ScaleParameters(PipelineParameters):
         normal = (_add_normalised, bounded)
         return (
             _rounded_first(to_nearest),
-            self._rows(platform),
+            *self._rows(platform),
             *(normal if self.bounded else (_add_rows, *ROUND_STAGES)),
         )
 
@@ -119,17 +123,20 @@ class ScaleParameters(PipelineParameters):
     def results(self):
         return {"value": unsigned(FP32.width)}
 
-    def _rows(self, platform) -> Stage:
+    def _rows(self, platform) -> tuple[Stage, ...]:
+        split = self.stages_per_rank == 1
+
         def multiply_rows(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-            """Multiply the significands, up to two rows that are still to be added."""
+            """Multiply the significands, up to rows that are still to be added."""
             a, b = unpack(FP32, x.a), unpack(WIDE_SCALE, x.b)
             significand, scale = Signal(FP32.precision), Signal(WIDE_SCALE.precision)
             m.d.comb += [significand.eq(a.significand), scale.eq(b.significand)]
-            reduce = reduce_levels if self.stages_per_rank == 1 else reduce_columns
-            rows = carry_save(m, platform, booth_columns(m, significand, scale), reduce)
-            return {
-                "rows_0": rows[0],
-                "rows_1": rows[1],
+            columns = booth_columns(m, significand, scale)
+            if split:
+                product = {f"column_{place}": Cat(bits) for place, bits in enumerate(columns)}
+            else:
+                product = _numbered(carry_save(m, platform, columns))
+            return product | {
                 "sign": a.sign ^ b.sign,
                 # The field of the product's top bit: both factors are below 2, it is below 4.
                 "exponent": a.exponent + b.exponent - (WIDE_SCALE.bias - 1),
@@ -137,7 +144,18 @@ class ScaleParameters(PipelineParameters):
                 "inf": Const(0) if self.bounded else a.inf,
             }
 
-        return multiply_rows
+        return (multiply_rows, _reduce_rows) if split else (multiply_rows,)
+
+
+def _numbered(rows: Sequence[Value]) -> dict[str, Value]:
+    return {f"rows_{number}": row for number, row in enumerate(rows)}
+
+
+def _reduce_rows(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Add what there is of each weight, up to three rows."""
+    columns = [list(bits) for name, bits in vars(x).items() if name.startswith("column_")]
+    rows = carry_save(m, None, columns, reduce_levels, 3)
+    return _numbered(rows) | keep(x, "sign", "exponent", "nan", "inf")
 
 
 def _bounded(parameters: PipelineParameters) -> Callable:
@@ -158,16 +176,19 @@ def _exponent(pattern: Value) -> Value:
     return pattern[FP32.fraction_bits : -1]
 
 
+def _product(m: Module, x: SimpleNamespace) -> Value:
+    rows = [value for name, value in vars(x).items() if name.startswith("rows_")]
+    return compress_rows(m, None, rows, len(rows[0]))
+
+
 def _add_rows(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """Complete the product."""
-    product = (x.rows_0 + x.rows_1)[: len(x.rows_0)]
-    return keep(x, "sign", "exponent", "nan", "inf") | {"magnitude": product}
+    return keep(x, "sign", "exponent", "nan", "inf") | {"magnitude": _product(m, x)}
 
 
 def _add_normalised(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """As that, with the leading one at the top: of two normal factors it is there or below."""
-    product = Signal(len(x.rows_0))
-    m.d.comb += product.eq(x.rows_0 + x.rows_1)
+    product = _product(m, x)
     high = product[-1]
     significand = Mux(high, product, Cat(Const(0, 1), product[:-1]))
     return keep(x, "sign", "nan", "inf") | {

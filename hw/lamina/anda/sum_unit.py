@@ -197,7 +197,7 @@ class SumUnit(wiring.Component):
         augend = Signal(FP32.width)
         total = self._pipeline(
             m, "add", p.add,
-            {"a": Mux(self.anew, 0, augend), "b": products["value"]}, adds,
+            {"a": Mux(self.anew, 0, augend), "b": products["value"]}, adds if p.ring else (),
         )["value"]  # fmt: skip
         m.d.comb += self.value.eq(total)
         (self._ring if p.ring else self._queue)(m, augend, total, adds)
