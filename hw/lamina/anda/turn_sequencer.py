@@ -15,18 +15,22 @@ _SPAN = data.StructLayout(
 )
 
 
+_ADDRESSES = ("address", "round_address", "tile_address")
+
+
 def _loops_layout(parameters) -> data.StructLayout:
     """Return where all loops are.
 
     ``rows``, ``columns``: the tiles of the turn; ``tile_rows``, ``round_columns``: those that the
     pass, the round began with, and so for the addresses of groups. ``idle``: the turn has no work.
-    ``group`` of k, and whether it is the first or the last one.
+    ``group`` of k, and whether it is the first or the last one. ``new``: it is worked on for the
+    first time; ``end``: for the last time.
     """
     names = ("rows", "tile_rows", "columns", "round_columns")
     spans: dict = dict.fromkeys(names, _SPAN)
-    addresses = dict.fromkeys(("address", "round_address", "tile_address"), parameters.address_bits)
+    addresses = dict.fromkeys(_ADDRESSES, parameters.address_bits)
     turns = dict.fromkeys(("slot", "row_turn"), range(parameters.slots))
-    flags = dict.fromkeys(("idle", "first_group", "last_group"), 1)
+    flags = dict.fromkeys(("idle", "first_group", "last_group", "new", "end"), 1)
     return data.StructLayout(spans | addresses | turns | flags | {"group": unsigned(GROUPS_BITS)})
 
 
@@ -89,23 +93,21 @@ class TurnSequencer(wiring.Component):
         active, held, over = Signal(), Signal(job_layout()), Signal()
         loops = Signal(_loops_layout(p))
         self._loop(m, loops, active, held, over)
-        new = Signal()
         fresh = Signal(p.address_bits + 1)  # groups in the memory that were not used yet
         left, there = Signal.like(fresh), Signal()
-        m.d.comb += left.eq(fresh + self.loaded - (over & new))
+        m.d.comb += left.eq(fresh + self.loaded - (over & loops.new))
         m.d.sync += [fresh.eq(left), there.eq(left != 0)]
         turn = self.turn.payload
         m.d.comb += [
             over.eq(self.turn.valid & self.turn.ready),
-            new.eq(~loops.idle & loops.columns.first),
-            self.starved.eq(active & new & ~there),
+            self.starved.eq(active & loops.new & ~there),
             turn.address.eq(loops.address),
             turn.beats.eq(held.beats),
             turn.cycles.eq(held.cycles),
             turn.real.eq(~loops.idle),
             turn.load.eq(~loops.idle & (loops.row_turn == 0)),
             turn.begin.eq(loops.first_group),
-            turn.end.eq(~loops.idle & loops.last_group),
+            turn.end.eq(loops.end),
             self.turn.valid.eq(active & ~self.starved & ~(turn.end & self.crowded)),
             self.enter.eq(over & turn.end),
             self.release.eq(over & ~loops.idle & loops.columns.last),
@@ -123,32 +125,33 @@ class TurnSequencer(wiring.Component):
         """Go on with the loops when a turn is over, or begin a job.
 
         Where to is a register, because much waits for the end of a turn; it is written in the
-        turn's first cycle, and a turn has two at least. Behind a job's last turn, and where there
-        is no job, that is the start of the one that waits.
+        turn's first cycle, and a turn has two at least. So is whether a job begins there.
         """
-        after, following = Signal.like(loops), Signal.like(loops)
-        gemm, coming, begins = self.job.payload.gemm, Signal(), Signal()
-        done, ends = Signal(), Signal()
+        after, following, start = (Signal.like(loops) for _ in range(3))
+        done, ended, job = Signal(), Signal(init=1), self.job.payload
+        rows, columns = self._rows_of(job.gemm), self._columns_of(job.gemm)
+        # Its groups lie behind those of the job before.
+        address = Mux(active, following.tile_address, loops.tile_address)
         m.d.comb += [
             after.eq(loops),
-            ends.eq(done | ~active),
-            begins.eq(coming & ends & (over | ~active)),
-            self.job.ready.eq(begins),
+            after.end.eq(after.last_group & ~after.idle),
+            after.new.eq(after.columns.first & ~after.idle),
+            *(start[name].eq(address) for name in _ADDRESSES),
+            *(start[name].eq(rows) for name in ("rows", "tile_rows")),
+            *(start[name].eq(columns) for name in ("columns", "round_columns")),
+            *(start[name].eq(1) for name in ("first_group", "new")),
+            *(start[name].eq(job.gemm.groups == 1) for name in ("last_group", "end")),
         ]
-        with m.If(active):
-            self._go_on(m, loops, after, held, done)
-        with m.If(ends):
-            rows, columns = self._rows_of(gemm), self._columns_of(gemm)
-            m.d.comb += [after.rows.eq(rows), after.tile_rows.eq(rows)]
-            m.d.comb += [after.columns.eq(columns), after.round_columns.eq(columns)]
-            m.d.comb += [after.first_group.eq(1), after.last_group.eq(gemm.groups == 1)]
-        m.d.sync += [following.eq(after), coming.eq(ends & self.job.valid & ~begins)]
-        with m.If(over | ~active):
-            m.d.sync += loops.eq(following)
-        with m.If(over & done):
-            m.d.sync += active.eq(0)
-        with m.If(begins):
-            m.d.sync += [active.eq(1), held.eq(self.job.payload)]
+        self._go_on(m, loops, after, held, done)
+        m.d.sync += [following.eq(after), ended.eq(done | ~active)]
+        moves = over | ~active
+        m.d.comb += self.job.ready.eq(ended & moves)
+        with m.If(moves):
+            m.d.sync += [
+                active.eq(Mux(ended, self.job.valid, 1)),
+                held.eq(Mux(ended, job, held)),
+                loops.eq(Mux(ended, start, following)),
+            ]
 
     def _go_on(self, m, loops, after, held, done):
         """Find out where the loops are ``after`` this turn; ``done``: it is the job's last."""
@@ -157,7 +160,7 @@ class TurnSequencer(wiring.Component):
         run_end, room, round_end = Signal(), Signal(), Signal()
         m.d.comb += [
             behind.eq(Mux(loops.idle, loops.address, loops.address + held.beats)),
-            run_end.eq(loops.rows.last | (loops.row_turn == held.gemm.row_turns - 1)),
+            run_end.eq(loops.rows.last | (loops.row_turn + 1 == held.gemm.row_turns)),
             room.eq(~loops.columns.last & (loops.slot + loops.row_turn + 1 < p.slots)),
             round_end.eq((loops.slot == p.slots - 1) | (loops.last_group & run_end & ~room)),
             after.address.eq(behind),
