@@ -19,7 +19,8 @@ class ArrayColumn(wiring.Component):
     Members
     -------
     advance_next : In(1)
-        In the next cycle all registers take what is before them; else nothing happens.
+        In the next cycle all registers take what is before them; else nothing happens. If the
+        trees have ranks, ``advance``, a register, in its place: they do so in this cycle.
     i_first, i_steps, i_adds, i_begin : In
         What goes to every gate of a column comes a cycle early, to a register of the column:
         `BeatSum`'s ``first``; `SumUnit`'s ``steps``, of all units; ``add`` by step; ``begin``.
@@ -39,7 +40,7 @@ class ArrayColumn(wiring.Component):
         super().__init__(
             ({"triple": In(unit.multiply.operands["triple"])} if p.triples else {})
             | {
-                "advance_next": In(1),
+                "advance" if p.ranked else "advance_next": In(1),
                 "i_first": In(1),
                 "i_steps": In(p.sharing),
                 "i_adds": In(p.sharing),
@@ -59,7 +60,10 @@ class ArrayColumn(wiring.Component):
         p = self.parameters
         advance, first = Signal(), Signal(reset_less=True)
         steps, adds = Signal(p.sharing), Signal(p.sharing)
-        m.d.sync += advance.eq(self.advance_next)
+        if p.ranked:
+            m.d.comb += advance.eq(self.advance)
+        else:
+            m.d.sync += advance.eq(self.advance_next)
         with m.If(advance):
             m.d.sync += [
                 first.eq(self.i_first),

@@ -24,7 +24,9 @@ class Block(wiring.Component):
     Members
     -------
     advance_next : In(1)
-        In the next cycle all registers take what is before them; else nothing happens.
+        In the next cycle all registers take what is before them; else nothing happens. If the
+        trees have ranks, ``advances``, registers, in its place: they do so in this cycle; the
+        first is the block's own, the others are its columns'.
     i_planes, o_planes : `array_planes_layout`
         Planes come in, and leave one cycle later for the next block. With ``i_planes.load`` the
         weights' tables are taken; the corrections and scales follow later by `correction_delay`
@@ -46,7 +48,7 @@ class Block(wiring.Component):
         values = data.ArrayLayout(data.ArrayLayout(unsigned(32), p.columns), p.units)
         super().__init__(
             {
-                "advance_next": In(1),
+                **({"advances": In(1 + p.columns)} if p.ranked else {"advance_next": In(1)}),
                 "i_planes": In(planes),
                 "o_planes": Out(planes),
                 "i_finish": In(finish),
@@ -61,7 +63,10 @@ class Block(wiring.Component):
         m = Module()
         p = self.parameters
         advance = Signal()
-        m.d.sync += advance.eq(self.advance_next)
+        if p.ranked:
+            m.d.comb += advance.eq(self.advances[0])
+        else:
+            m.d.sync += advance.eq(self.advance_next)
         self._pass_on(m, advance)
         weights = self._hold_weights(m, advance)
         selects = self._selects(m)
@@ -77,8 +82,11 @@ class Block(wiring.Component):
         steps = self.i_finish.steps
         for number in range(p.columns):
             m.submodules[f"column_{number}"] = column = Cell(ArrayColumn, p)
+            if p.ranked:
+                m.d.comb += column.advance.eq(self.advances[1 + number])
+            else:
+                m.d.comb += column.advance_next.eq(self.advance_next)
             m.d.comb += [
-                column.advance_next.eq(self.advance_next),
                 column.i_first.eq(first),
                 column.i_steps.eq(steps),
                 column.i_adds.eq(coming[: p.sharing]),

@@ -70,6 +70,11 @@ class BlockParameters:
         return len(self.beat_sum(0).rank_rows)
 
     @property
+    def ranked(self) -> bool:
+        """Whether there are any: then what is wide or far has registers of its own."""
+        return self.ranks > 0
+
+    @property
     def correction_delay(self) -> int:
         """Cycles that the corrections come after their tables: the group before still needs its."""
         return self.sharing + self.ranks

@@ -1,5 +1,6 @@
 """The arithmetic of a sum unit: from what beat sums hold to FP32, times the scale, added up."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -8,7 +9,11 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigne
 from lamina.anda.multiples import multiply
 from lamina.arith import fp32_add, rounding
 from lamina.arith.booth import booth_columns
-from lamina.arith.compressor_tree import carry_save
+from lamina.arith.compressor_tree import (
+    carry_save,
+    compress_rows,
+    reduce_levels,
+)
 from lamina.arith.fp32_add import Fp32AddParameters
 from lamina.arith.int_to_fp32 import IntToFp32Parameters
 from lamina.arith.pipeline import PipelineParameters, Stage
@@ -17,6 +22,7 @@ from lamina.arith.rounding import (
     jam,
     keep,
     round_bounded,
+    round_chained,
     round_to_nearest_even,
     rounded_bits,
 )
@@ -50,7 +56,8 @@ class ConvertParameters(IntToFp32Parameters):
     @property
     def stages(self):
         *stages, normalise, _ = super().stages
-        return (_correct, *stages, _normalise if normalise is rounding.normalise else normalise)
+        late = self.stages_per_rank > 1 and normalise is rounding.normalise
+        return (_correct, *stages, _normalise if late else normalise)
 
     @property
     def results(self):
@@ -103,11 +110,12 @@ class ScaleParameters(PipelineParameters):
 
     def on(self, platform) -> tuple[Stage, ...]:
         """Return the stages with the full adders of ``platform``."""
-        to_nearest = round_bounded if self.bounded else round_to_nearest_even
-        normal = (_add_normalised, round_bounded)
+        bounded = _bounded(self)
+        to_nearest = bounded if self.bounded else round_to_nearest_even
+        normal = (_add_normalised, bounded)
         return (
             _round_later if self.rounds_later else _rounded_first(to_nearest),
-            self._rows(platform),
+            *self._rows(platform),
             *(normal if self.bounded else (_add_rows, *ROUND_STAGES)),
         )
 
@@ -125,18 +133,18 @@ class ScaleParameters(PipelineParameters):
     def results(self):
         return {"value": unsigned(FP32.width)}
 
-    def _rows(self, platform) -> Stage:
+    def _rows(self, platform) -> tuple[Stage, ...]:
         def multiply_rows(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-            """Multiply the significands; of Booth's product two rows are still to be added."""
+            """Multiply the significands; of Booth's product rows are still to be added."""
             a, b = x if self.rounds_later else self._unpacked(x), unpack(WIDE_SCALE, x.b)
             significand, scale = Signal(FP32.precision), Signal(WIDE_SCALE.precision)
             m.d.comb += [significand.eq(a.significand), scale.eq(b.significand)]
             if self.multiples:
                 product = multiply(m, platform, significand, scale, x.triple, a.up)
-                rows = {"product": product}
+                rows = {"rows_0": product}
             else:
-                booth = carry_save(m, platform, booth_columns(m, significand, scale))
-                rows = {f"rows_{number}": row for number, row in enumerate(booth)}
+                columns = booth_columns(m, significand, scale)
+                rows = {f"column_{place}": Cat(bits) for place, bits in enumerate(columns)}
             return rows | {
                 "sign": a.sign ^ b.sign,
                 # The field of the product's top bit: both factors are below 2, it is below 4.
@@ -145,7 +153,7 @@ class ScaleParameters(PipelineParameters):
                 "inf": a.inf,
             }
 
-        return multiply_rows
+        return (multiply_rows,) if self.multiples else (multiply_rows, _reduce_rows)
 
     def _unpacked(self, x: SimpleNamespace) -> SimpleNamespace:
         """Return the parts of a rounded sum."""
@@ -154,6 +162,19 @@ class ScaleParameters(PipelineParameters):
             a.nan, a.inf = _exponent(x.a).all(), Const(0)
         a.up = Const(0)
         return a
+
+
+def _reduce_rows(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Add what there is of each weight, up to three rows."""
+    columns = [list(bits) for name, bits in vars(x).items() if name.startswith("column_")]
+    rows = carry_save(m, None, columns, reduce_levels, 3)
+    numbered = {f"rows_{number}": row for number, row in enumerate(rows)}
+    return numbered | keep(x, "sign", "exponent", "nan", "inf")
+
+
+def _bounded(parameters: PipelineParameters) -> Callable:
+    """Return what rounds values that are known to be neither subnormal nor too large."""
+    return round_chained if parameters.stages_per_rank == 1 else round_bounded
 
 
 def _rounded_first(to_nearest: Stage) -> Stage:
@@ -184,16 +205,15 @@ def _exponent(pattern: Value) -> Value:
     return pattern[FP32.fraction_bits : -1]
 
 
+def _product(m: Module, x: SimpleNamespace) -> Value:
+    """Return the product of the significands, complete."""
+    rows = [value for name, value in vars(x).items() if name.startswith("rows_")]
+    return compress_rows(m, None, rows, len(rows[0]))
+
+
 def _add_rows(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """Complete the product."""
     return keep(x, "sign", "exponent", "nan", "inf") | {"magnitude": _product(m, x)}
-
-
-def _product(m: Module, x: SimpleNamespace) -> Value:
-    """Return the product of the significands, complete."""
-    product = Signal(FP32.precision + WIDE_SCALE.precision)
-    m.d.comb += product.eq(x.product if hasattr(x, "product") else x.rows_0 + x.rows_1)
-    return product
 
 
 def _add_normalised(m: Module, x: SimpleNamespace) -> dict[str, Value]:
@@ -218,7 +238,7 @@ class BoundedAddParameters(Fp32AddParameters):
     @property
     def stages(self):
         return fp32_add.add_stages(
-            self.format, comparison=_compare_bounded, limit=_shift_all, to_nearest=round_bounded
+            self.format, comparison=_compare_bounded, limit=_shift_all, to_nearest=_bounded(self)
         )
 
 

@@ -208,7 +208,8 @@ class SumUnit(wiring.Component):
         # What is not bounded is masked in front of the addition.
         start = {"a": augend, "anew": anew} if p.bounded else {"a": Mux(anew, 0, augend)}
         addends = start | {"b": products["value"]}
-        total = self._pipeline(m, "add", p.add, addends, adds)["value"]
+        enables = adds if p.ring else ()
+        total = self._pipeline(m, "add", p.add, addends, enables)["value"]
         m.d.comb += self.value.eq(total)
         (self._ring if p.ring else self._queue)(m, augend, total, adds)
         return m

@@ -80,15 +80,19 @@ def compress(m: Module, platform, columns: Sequence[Sequence[Value | Inverse]]) 
 
 
 def carry_save(
-    m: Module, platform, columns: Sequence[Sequence[Value]], reduce: Callable | None = None
-) -> tuple[Value, Value]:
-    """As `compress`, but stop at two rows whose sum that is: no carry runs along them.
+    m: Module,
+    platform,
+    columns: Sequence[Sequence[Value]],
+    reduce: Callable | None = None,
+    rows: int = 2,
+) -> tuple[Value, ...]:
+    """As `compress`, but stop at ``rows`` whose sum that is, two or more: no carry runs along them.
 
     ``reduce``: `reduce_columns`, the default, or `reduce_levels`.
     """
-    reduced = (reduce or reduce_columns)(m, platform, columns, 2)
-    padded = [[*bits, Const(0, 1)] for bits in reduced]
-    return Cat(bits[0] for bits in padded), Cat(bits[1] for bits in padded)
+    reduced = (reduce or reduce_columns)(m, platform, columns, rows)
+    padded = [[*bits, *[Const(0, 1)] * (rows - 1)] for bits in reduced]
+    return tuple(Cat(bits[row] for bits in padded) for row in range(rows))
 
 
 def reduce_columns(

@@ -24,6 +24,7 @@ __all__ = [
     "keep",
     "of_format",
     "round_bounded",
+    "round_chained",
     "round_stages",
     "round_to_nearest_even",
     "rounded_bits",
@@ -166,6 +167,11 @@ def round_to_nearest_even(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> 
 def round_bounded(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[str, Value]:
     """As `round_to_nearest_even`, for what is never infinite and never becomes so; for cells."""
     return _round(m, x, fmt, Const(0), _incremented)
+
+
+def round_chained(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[str, Value]:
+    """As `round_bounded`, in a carry chain; for FPGAs."""
+    return _round(m, x, fmt, Const(0), lambda base, carry: base + carry)
 
 
 def _incremented(base: Value, carry: Value) -> Value:
