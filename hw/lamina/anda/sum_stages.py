@@ -15,7 +15,7 @@ from lamina.arith.compressor_tree import (
     reduce_levels,
 )
 from lamina.arith.fp32_add import Fp32AddParameters
-from lamina.arith.int_to_fp32 import IntToFp32Parameters
+from lamina.arith.int_to_fp32 import IntToFp32Parameters, take_magnitude
 from lamina.arith.pipeline import PipelineParameters, Stage
 from lamina.arith.rounding import (
     ROUND_STAGES,
@@ -25,6 +25,7 @@ from lamina.arith.rounding import (
     round_chained,
     round_to_nearest_even,
     rounded_bits,
+    shift_left,
 )
 from lamina.arith.unpack import unpack
 from lamina.formats.anda import MANTISSA_BITS_MAX, WIDE_SCALE
@@ -55,9 +56,15 @@ class ConvertParameters(IntToFp32Parameters):
 
     @property
     def stages(self):
-        *stages, normalise, _ = super().stages
-        late = self.stages_per_rank > 1 and normalise is rounding.normalise
-        return (_correct, *stages, _normalise if late else normalise)
+        magnitude, *stages, normalise, _ = super().stages
+        if self.carryless:
+            magnitude, normalise = _invert_negative, _normalise
+        return (_correct, magnitude, *stages, normalise)
+
+    @property
+    def carryless(self) -> bool:
+        """Whether negative sums are inverted only, and so one too small: see `_round_later`."""
+        return self.stages_per_rank > 1 and rounding.normalise in super().stages
 
     @property
     def results(self):
@@ -86,9 +93,29 @@ def _correct(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     return {"value": value.as_signed(), "exponent": x.exponent, "nan": x.nan}
 
 
+def _invert_negative(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """As `take_magnitude`, but for one: the magnitude of a negative sum is that much larger.
+
+    So no carry runs. What is shifted out of nothing is as if there were ones below.
+    """
+    sign = x.value[-1]
+    magnitude = x.value.as_unsigned() ^ sign.replicate(len(x.value))
+    return take_magnitude(m, x) | {"magnitude": magnitude}
+
+
 def _normalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """Move the leading one of ``magnitude`` to the top, and leave the exponent as it is."""
-    return rounding.normalise(m, x) | {"exponent": x.exponent, "zeros": x.zeros}
+    """Move the leading one of ``magnitude`` to the top, and leave the exponent as it is.
+
+    The last bit says whether any below the guard bit differs from what is shifted in.
+    """
+    width = rounded_bits()
+    magnitude = Cat(x.sign.replicate(max(width - len(x.magnitude), 0)), x.magnitude)
+    shifted = shift_left(m, magnitude, x.zeros, x.sign)
+    lost = len(shifted) - width + 1
+    sticky = (shifted[:lost] ^ x.sign.replicate(lost)).any()
+    return keep(x, "sign", "exponent", "zeros", "nan") | {
+        "significand": Cat(sticky, shifted[lost:])
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,12 +214,16 @@ def _rounded_first(to_nearest: Stage) -> Stage:
 
 
 def _round_later(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """Find whether the sum is rounded up: that is a row of the product."""
+    """Find whether the sum is rounded up: that is a row of the product.
+
+    What a negative sum lacks is a carry that ends below the guard bit, but if all is ones there.
+    """
     sticky, guard, lowest = x.significand[:3]
+    up = Mux(x.sign, guard | (~sticky & lowest), guard & (sticky | lowest))
     return keep(x, "sign", "nan") | _scale(x) | {
         "exponent": (x.exponent - x.zeros)[: FP32.exponent_bits],
         "significand": x.significand[2:],
-        "up": guard & (sticky | lowest),
+        "up": up,
         "inf": Const(0),
     }  # fmt: skip
 
@@ -237,8 +268,13 @@ class BoundedAddParameters(Fp32AddParameters):
 
     @property
     def stages(self):
+        cells = self.stages_per_rank > 1
         return fp32_add.add_stages(
-            self.format, comparison=_compare_bounded, limit=_shift_all, to_nearest=_bounded(self)
+            self.format,
+            comparison=_compare_and_measure if cells else _compare_bounded,
+            exchange=_exchange_measured if cells else fp32_add.swap,
+            limit=_shift_all,
+            to_nearest=_bounded(self),
         )
 
 
@@ -254,6 +290,25 @@ def _compare_bounded(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Va
         "nan": (_exponent(x.a).all() & ~x.anew) | _exponent(x.b).all(),
         "inf": Const(0),
     }
+
+
+def _compare_and_measure(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
+    """As that; at the same time find the distance, for which the exponents are enough."""
+    a, b = Signal(fmt.exponent_bits), Signal(fmt.exponent_bits)
+    below, distance = Signal(), Signal(fmt.exponent_bits)
+    m.d.comb += [
+        # Of a zero, also one by `anew`, any distance will do: it is 0 wherever it is shifted.
+        a.eq(_exponent(x.a)),
+        b.eq(_exponent(x.b)),
+        below.eq(a < b),
+        distance.eq((a + ~b + ~below)[: len(a)] ^ below.replicate(len(a))),
+    ]
+    return _compare_bounded(m, x, fmt) | {"distance": distance}
+
+
+def _exchange_measured(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
+    """Put the larger magnitude first, at the distance that is known."""
+    return fp32_add.swap(m, x, fmt) | {"distance": x.distance}
 
 
 def _shift_all(m: Module, x: SimpleNamespace) -> dict[str, Value]:

@@ -35,6 +35,8 @@ __all__ = [
 #: Low bits of a wide shift to normal form, left to its second half.
 _FINE_BITS = 4
 
+_ZERO = Const(0, 1)
+
 #: Bits of an incremented number that a carry skips at a time.
 _SKIPPED = 4
 
@@ -89,11 +91,14 @@ def shift_right(m: Module, value: Value, amount: Value, unit: int = 1) -> Value:
     return value
 
 
-def shift_left(m: Module, value: Value, amount: Value) -> Value:
-    """Return ``value << amount``, no longer than ``value``; the longest step first, as there."""
+def shift_left(m: Module, value: Value, amount: Value, fill: Value = _ZERO) -> Value:
+    """Return ``value << amount``, no longer than ``value``; the longest step first, as there.
+
+    ``fill``, a bit, comes in from below.
+    """
     for number, selected in reversed(list(enumerate(amount))):
         shifted = Signal(len(value))
-        m.d.comb += shifted.eq(Mux(selected, value << (1 << number), value))
+        m.d.comb += shifted.eq(Mux(selected, Cat(fill.replicate(1 << number), value), value))
         value = shifted
     return value
 
