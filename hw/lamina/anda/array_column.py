@@ -8,7 +8,7 @@ from lamina.anda.beat_sum import BeatSum
 from lamina.anda.block_parameters import BlockParameters
 from lamina.anda.sum_unit import SumUnit
 from lamina.cell import Cell
-from lamina.formats.anda import EXPONENT_BITS, PAIRS, WIDE_SCALE, pair_table_layout
+from lamina.formats.anda import PAIRS, WIDE_SCALE, pair_table_layout
 
 __all__ = ["ArrayColumn"]
 
@@ -28,7 +28,7 @@ class ArrayColumn(wiring.Component):
         Of each row's planes, as `BeatSum` takes them.
     tables, correction, scale, and triple, if `BlockParameters.triples` : In
         Of the weights.
-    exponents, mask : In
+    groups, mask : In
         Of the rows whose sums are read, by unit; of `SumUnit`.
     values : Out(ArrayLayout(unsigned(32), units))
     """
@@ -49,7 +49,7 @@ class ArrayColumn(wiring.Component):
                 "tables": In(data.ArrayLayout(pair_table_layout(p.entry_bits), PAIRS)),
                 "correction": In(unit.convert.operands["correction"]),
                 "scale": In(WIDE_SCALE.width),
-                "exponents": In(data.ArrayLayout(EXPONENT_BITS, p.units)),
+                "groups": In(p.groups),
                 "mask": In(unit.convert.operands["mask"]),
                 "values": Out(data.ArrayLayout(32, p.units)),
             }
@@ -90,7 +90,7 @@ class ArrayColumn(wiring.Component):
                 end.steps.eq(steps),
                 end.mask.eq(self.mask),
                 end.correction.eq(self.correction),
-                end.exponent.eq(self.exponents[number]),
+                end.group.eq(self.groups[number]),
                 end.scale.eq(self.scale),
                 end.add.eq(adds[: len(turns)].any()),
                 end.i_anew.eq(self.i_begin),

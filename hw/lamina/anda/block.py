@@ -71,6 +71,7 @@ class Block(wiring.Component):
         weights = self._hold_weights(m, advance)
         selects = self._selects(m)
         mask = self._mask(m, advance)
+        groups = self._groups(m, advance)
         unit = p.sum_unit(0)
         # The columns have the last register of what starts their additions, and of `first`.
         fields = Cat(self.o_finish.steps, self.o_finish.begin, self.o_finish.end)
@@ -95,7 +96,7 @@ class Block(wiring.Component):
                 column.correction.eq(weights.corrections[number]),
                 column.scale.eq(weights.scales[number]),
                 *([column.triple.eq(weights.triples[number])] if p.triples else []),
-                column.exponents.eq(self.o_finish.exponents),
+                column.groups.eq(groups),
                 column.mask.eq(mask),
             ]
             for row, decoded in enumerate(selects):
@@ -151,6 +152,14 @@ class Block(wiring.Component):
                 beats = -(-(len(mask) - place) // p.planes)
                 m.d.sync += mask[place].eq(self.i_finish.beats >= beats)
         return mask
+
+    def _groups(self, m, advance):
+        """Return what the units of each row take of its group, when they do."""
+        unit = self.parameters.sum_unit(0)
+        groups = Signal(self.parameters.groups)
+        for group, exponent in zip(groups, self.o_finish.exponents, strict=True):
+            m.d.comb += [group[name].eq(value) for name, value in unit.group_of(exponent).items()]
+        return delayed(m, groups, advance, unit.group_delay, "groups")
 
     def _delayed(self, m, advance, value, cycles, name):
         """Return ``value``, which makes something happen, so many advances later."""

@@ -65,6 +65,11 @@ class BlockParameters:
         return array_weights_layout(self.columns, self.entry_bits, triples=self.triples)
 
     @property
+    def groups(self) -> data.ArrayLayout:
+        """What units take of the groups whose sums are read."""
+        return data.ArrayLayout(self.sum_unit(0).group, self.units)
+
+    @property
     def ranks(self) -> int:
         """Ranks of registers in the trees."""
         return len(self.beat_sum(0).rank_rows)
@@ -105,4 +110,5 @@ class BlockParameters:
         parts = Counter(self.beat_sum(row) for row in range(self.rows))
         parts += Counter(self.sum_unit(unit) for unit in range(self.units))
         sums = sum(count * part.storage_bits for part, count in parts.items())
-        return passed + weights + waiting + self.columns * sums
+        groups = self.groups.size * self.sum_unit(0).group_delay
+        return passed + weights + waiting + groups + self.columns * sums

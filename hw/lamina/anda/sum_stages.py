@@ -15,7 +15,8 @@ from lamina.arith.compressor_tree import (
     reduce_levels,
 )
 from lamina.arith.fp32_add import Fp32AddParameters
-from lamina.arith.int_to_fp32 import IntToFp32Parameters, take_magnitude
+from lamina.arith.int_to_fp32 import IntToFp32Parameters
+from lamina.arith.leading_zeros import count_leading_zeros
 from lamina.arith.pipeline import PipelineParameters, Stage
 from lamina.arith.rounding import (
     ROUND_STAGES,
@@ -49,17 +50,16 @@ NORMALISED = {
 class ConvertParameters(IntToFp32Parameters):
     """`IntToFp32Parameters` of the sums of ``planes`` a beat, corrected, and not rounded yet.
 
-    `ScaleParameters` begin with that.
+    `ScaleParameters` begin with that, and if `carryless`, with the exponents, which are not here.
     """
 
     planes: int = 1
 
     @property
     def stages(self):
-        magnitude, *stages, normalise, _ = super().stages
         if self.carryless:
-            magnitude, normalise = _invert_negative, _normalise
-        return (_correct, magnitude, *stages, normalise)
+            return (_correct, _invert_negative, _count_zeros, _normalise)
+        return (_correct_and_keep, *super().stages[:-1])
 
     @property
     def carryless(self) -> bool:
@@ -68,7 +68,13 @@ class ConvertParameters(IntToFp32Parameters):
 
     @property
     def results(self):
-        return NORMALISED
+        return {name: shape for name, shape in NORMALISED.items() if name not in self.late}
+
+    @property
+    def late(self) -> dict:
+        """What is no operand, but comes with the results."""
+        exponent = {"exponent": unsigned(FP32.exponent_bits), "nan": unsigned(1)}
+        return exponent if self.carryless else {}
 
     @property
     def operands(self):
@@ -79,8 +85,7 @@ class ConvertParameters(IntToFp32Parameters):
             "low": unsigned(MANTISSA_BITS_MAX - fraction),
             "mask": unsigned(MANTISSA_BITS_MAX - fraction),
             "correction": unsigned(high),
-            "exponent": signed(self.exponent_bits),
-            "nan": unsigned(1),
+            **({} if self.late else {"exponent": signed(self.exponent_bits), "nan": unsigned(1)}),
         }
 
 
@@ -90,21 +95,30 @@ def _correct(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     high = Signal(len(x.correction))
     m.d.comb += high.eq(x.correction + ~x.high[fraction:])
     value = Cat(~x.low & x.mask, ~x.high[:fraction], high)
-    return {"value": value.as_signed(), "exponent": x.exponent, "nan": x.nan}
+    return {"value": value.as_signed()}
+
+
+def _correct_and_keep(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    return _correct(m, x) | keep(x, "exponent", "nan")
 
 
 def _invert_negative(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """As `take_magnitude`, but for one: the magnitude of a negative sum is that much larger.
+    """Split sign from magnitude, but for one: that of a negative sum is so much larger.
 
-    So no carry runs. What is shifted out of nothing is as if there were ones below.
+    So no carry runs. What is shifted in from below belongs to it: ones.
     """
     sign = x.value[-1]
     magnitude = x.value.as_unsigned() ^ sign.replicate(len(x.value))
-    return take_magnitude(m, x) | {"magnitude": magnitude}
+    return {"sign": sign, "magnitude": magnitude}
+
+
+def _count_zeros(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    zeros = count_leading_zeros(m, x.magnitude)
+    return keep(x, "sign", "magnitude") | {"zeros": zeros}
 
 
 def _normalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """Move the leading one of ``magnitude`` to the top, and leave the exponent as it is.
+    """Move the leading one of ``magnitude`` to the top.
 
     The last bit says whether any below the guard bit differs from what is shifted in.
     """
@@ -113,9 +127,7 @@ def _normalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     shifted = shift_left(m, magnitude, x.zeros, x.sign)
     lost = len(shifted) - width + 1
     sticky = (shifted[:lost] ^ x.sign.replicate(lost)).any()
-    return keep(x, "sign", "exponent", "zeros", "nan") | {
-        "significand": Cat(sticky, shifted[lost:])
-    }
+    return keep(x, "sign", "zeros") | {"significand": Cat(sticky, shifted[lost:])}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +180,8 @@ class ScaleParameters(PipelineParameters):
             m.d.comb += [significand.eq(a.significand), scale.eq(b.significand)]
             if self.multiples:
                 product = multiply(m, platform, significand, scale, x.triple, a.up)
-                rows = {"rows_0": product}
+                # Normal factors leave one bit more than what is rounded; the rest is but sticky.
+                rows = {"rows_0": jam(product, rounded_bits() + 1) if self.bounded else product}
             else:
                 columns = booth_columns(m, significand, scale)
                 rows = {f"column_{place}": Cat(bits) for place, bits in enumerate(columns)}
