@@ -13,6 +13,7 @@ from lamina.formats.anda import (
     PAIRS,
     array_finish_layout,
     array_planes_layout,
+    pair_table_layout,
 )
 
 __all__ = ["Block", "BlockParameters"]
@@ -92,7 +93,7 @@ class Block(wiring.Component):
                 column.i_steps.eq(steps),
                 column.i_adds.eq(coming[: p.sharing]),
                 column.i_begin.eq(coming[p.sharing]),
-                column.tables.eq(weights.tables[number]),
+                column.tables.eq(self._tables(m, weights.tables[number], number)),
                 column.correction.eq(weights.corrections[number]),
                 column.scale.eq(weights.scales[number]),
                 *([column.triple.eq(weights.triples[number])] if p.triples else []),
@@ -130,6 +131,18 @@ class Block(wiring.Component):
             with m.If(advance & load):
                 m.d.sync += held[field].eq(self.weights[field])
         return held
+
+    def _tables(self, m, stored, number):
+        """Return the tables of a column, of which the lowest bits of ``both`` are not stored."""
+        layout = data.ArrayLayout(pair_table_layout(self.parameters.entry_bits), PAIRS)
+        tables = Signal(layout, name=f"tables_{number}")
+        for table, pair in zip(tables, stored, strict=True):
+            m.d.comb += [
+                table.w0.eq(pair.w0),
+                table.w1.eq(pair.w1),
+                table.both.eq(Cat(pair.w0[0] ^ pair.w1[0], pair.high)),
+            ]
+        return tables
 
     def _selects(self, m):
         """Decode the planes of each row: only the even, only the odd, both bits of a pair."""

@@ -22,6 +22,7 @@ from lamina.arith.rounding import (
     ROUND_STAGES,
     jam,
     keep,
+    round_between,
     round_bounded,
     round_chained,
     round_to_nearest_even,
@@ -151,7 +152,8 @@ class ScaleParameters(PipelineParameters):
         """Return the stages with the full adders of ``platform``."""
         bounded = _bounded(self)
         to_nearest = bounded if self.bounded else round_to_nearest_even
-        normal = (_add_normalised, bounded)
+        # What is rounded here is only added: of a NaN the exponent is enough.
+        normal = (_add_normalised, round_between if self.multiples else bounded)
         return (
             _round_later if self.rounds_later else _rounded_first(to_nearest),
             *self._rows(platform),
@@ -308,20 +310,35 @@ def _compare_bounded(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Va
 def _compare_and_measure(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
     """As that; at the same time find the distance, for which the exponents are enough."""
     a, b = Signal(fmt.exponent_bits), Signal(fmt.exponent_bits)
-    below, distance = Signal(), Signal(fmt.exponent_bits)
+    below, equal, distance = Signal(), Signal(), Signal(fmt.exponent_bits)
+    fraction = slice(0, fmt.fraction_bits)
     m.d.comb += [
-        # Of a zero, also one by `anew`, any distance will do: it is 0 wherever it is shifted.
         a.eq(_exponent(x.a)),
         b.eq(_exponent(x.b)),
         below.eq(a < b),
+        equal.eq((a ^ ~b).all()),
+        # Of a zero, also one by `anew`, any distance will do: it is 0 wherever it is shifted.
         distance.eq((a + ~b + ~below)[: len(a)] ^ below.replicate(len(a))),
     ]
-    return _compare_bounded(m, x, fmt) | {"distance": distance}
+    return _compare_bounded(m, x, fmt) | {
+        "exchange": below | (equal & (x.a[fraction] < x.b[fraction])) | x.anew,
+        "distance": distance,
+    }
 
 
 def _exchange_measured(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
-    """Put the larger magnitude first, at the distance that is known."""
-    return fp32_add.swap(m, x, fmt) | {"distance": x.distance}
+    """Put the larger magnitude first; of the smaller one the exponent is needed no more."""
+    a, b = unpack(fmt, x.a), unpack(fmt, x.b)
+    parts = [Cat(part.significand, part.sign) for part in (a, b)]
+    large, small = Signal(fmt.precision + 1), Signal(fmt.precision + 1)
+    m.d.comb += Cat(large, small).eq(Mux(x.exchange, Cat(*reversed(parts)), Cat(*parts)))
+    return keep(x, "distance", "nan", "inf") | {
+        "sign": large[-1],
+        "subtract": large[-1] ^ small[-1],
+        "exponent": Mux(x.exchange, _exponent(x.b), _exponent(x.a)),
+        "large": large[:-1],
+        "small": small[:-1],
+    }
 
 
 def _shift_all(m: Module, x: SimpleNamespace) -> dict[str, Value]:

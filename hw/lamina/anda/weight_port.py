@@ -26,7 +26,7 @@ class WeightPortParameters:
     """``columns`` of a block; ``weight_bits``, ``zero_points``: as in `ArrayParameters`.
 
     ``correction_delay``, ``scale_delay``, ``triples``: as of `BlockParameters`. ``rank_rows``: as
-    of `BeatSumParameters`; if there are any, weights wait in registers, and not the sums of pairs.
+    of `BeatSumParameters`.
     """
 
     columns: int
@@ -70,12 +70,10 @@ class WeightPortParameters:
         """The tables on their way, and what follows them later."""
         columns = self.correction_columns([Signal(self.entry_bits + 1)] * PAIRS)
         corrections = len(columns) * (self.correction_delay - len(self.rank_rows))
-        tables = self.weights["tables"].width // self.columns
-        if self.rank_rows:
-            corrections += self.tree.storage_bits(columns)
-            tables = 2 * PAIRS * self.entry_bits
+        corrections += self.tree.storage_bits(columns)
+        weights = 2 * PAIRS * self.entry_bits
         scales = 2 * FP16.width + 4 + WIDE_SCALE.width * (self.scale_delay - 1)
-        return 1 + self.columns * (tables + corrections + scales)
+        return 1 + self.columns * (weights + corrections + scales)
 
     @property
     def tree(self) -> PairTree:
@@ -143,10 +141,9 @@ class WeightPort(wiring.Component):
         ]
         m.d.sync += free.eq(~self.valid_next | self.taken_next)
         for column in range(p.columns):
-            tables = self._tables(m, column)
-            correction = self._correction(m, platform, tables, column)
+            sums = self._pairs(m, column)
+            correction = self._correction(m, platform, sums, column)
             m.d.comb += [
-                self.weights.tables[column].eq(tables),
                 self.weights.corrections[column].eq(correction),
                 self.weights.scales[column].eq(self._scale(m, column)),
             ]
@@ -156,18 +153,25 @@ class WeightPort(wiring.Component):
                 m.d.comb += self.weights.triples[column].eq(triple)
         return m
 
-    def _tables(self, m, column):
-        """Subtract the zero point, and add the weights of each pair."""
+    def _pairs(self, m, column):
+        """Subtract the zero point; add the weights of each pair, and return the sums."""
         p, payload = self.parameters, self.i.payload
-        tables = Signal(self.weights.tables[column].shape(), name=f"pairs_{column}")
         weights = []
         for number, code in enumerate(payload.codes[column]):
             weight = Signal(signed(p.entry_bits), name=f"weight_{column}_{number}")
             m.d.comb += weight.eq(code - payload.zeros[column] if p.zero_points else code)
-            weights.append(self._held(m, weight, weight.name) if p.rank_rows else weight)
-        for table, w0, w1 in zip(tables, weights[::2], weights[1::2], strict=True):
-            m.d.comb += [table.w0.eq(w0), table.w1.eq(w1), table.both.eq(w0 + w1)]
-        return tables if p.rank_rows else self._held(m, tables, f"tables_{column}")
+            weights.append(self._held(m, weight, weight.name))
+        sums = [Signal(signed(p.entry_bits + 1), name=f"both_{column}_{n}") for n in range(PAIRS)]
+        tables = self.weights.tables[column]
+        pairs = zip(tables, sums, weights[::2], weights[1::2], strict=True)
+        for table, both, w0, w1 in pairs:
+            m.d.comb += [
+                both.eq(w0 + w1),
+                table.w0.eq(w0),
+                table.w1.eq(w1),
+                table.high.eq(both[1:]),
+            ]
+        return sums
 
     def _held(self, m, value, name):
         """Return the register that takes ``value`` with a beat."""
@@ -187,13 +191,13 @@ class WeightPort(wiring.Component):
         rest = self.parameters.scale_delay - 1
         return delayed(m, _widened(m, scale, zeros), self.advance, rest, f"scales_{column}")
 
-    def _correction(self, m, platform, tables, column):
+    def _correction(self, m, platform, sums, column):
         """Return 2 * c - sum(B), so many advances after its tables.
 
         With all bits but the top one inverted, the sums of pairs add to c - sum(B).
         """
         p = self.parameters
-        columns = p.correction_columns([table.both for table in tables])
+        columns = p.correction_columns(sums)
         constant = PAIRS * ((1 << p.entry_bits) - 1)
         correction = Signal(len(columns))
         if p.rank_rows:

@@ -23,6 +23,7 @@ __all__ = [
     "jam",
     "keep",
     "of_format",
+    "round_between",
     "round_bounded",
     "round_chained",
     "round_stages",
@@ -174,6 +175,11 @@ def round_bounded(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[str
     return _round(m, x, fmt, Const(0), _incremented)
 
 
+def round_between(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[str, Value]:
+    """As `round_bounded`, where NaN is told by the exponent: sign and fraction have no meaning."""
+    return _round(m, x, fmt, Const(0), _incremented, fraction_of_nan=False)
+
+
 def round_chained(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[str, Value]:
     """As `round_bounded`, in a carry chain; for FPGAs."""
     return _round(m, x, fmt, Const(0), lambda base, carry: base + carry)
@@ -193,7 +199,12 @@ def _incremented(base: Value, carry: Value) -> Value:
 
 
 def _round(
-    m: Module, x: SimpleNamespace, fmt: Format, too_large: Value, incremented: Callable
+    m: Module,
+    x: SimpleNamespace,
+    fmt: Format,
+    too_large: Value,
+    incremented: Callable,
+    fraction_of_nan: bool = True,
 ) -> dict[str, Value]:
     sticky, guard, leading = x.significand[0], x.significand[1], x.significand[-1]
     fraction, field = x.significand[2:-1], x.exponent[: fmt.exponent_bits]
@@ -204,12 +215,14 @@ def _round(
         increment.eq(guard & (sticky | fraction[0]) & ~infinite & ~x.nan),
     ]
     with m.If(x.nan):
-        m.d.comb += base.eq(fmt.nan)
+        m.d.comb += (base if fraction_of_nan else base[fmt.fraction_bits :]).eq(
+            fmt.nan if fraction_of_nan else fmt.exponent_ones
+        )
     with m.Elif(infinite):
         m.d.comb += base.eq(fmt.exponent_ones << fmt.fraction_bits)
     magnitude = Signal(fmt.width - 1)
     m.d.comb += magnitude.eq(incremented(base, increment))
-    return {"value": Cat(magnitude, x.sign & ~x.nan)}
+    return {"value": Cat(magnitude, x.sign & ~x.nan if fraction_of_nan else x.sign)}
 
 
 #: From {sign, magnitude, exponent, nan, inf} to {value}; ``exponent`` is signed.
