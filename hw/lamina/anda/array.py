@@ -113,6 +113,7 @@ class ArrayParameters:
             self,
             blocks=self.blocks,
             finish_delay=delay,
+            exponent_delay=self.block.sum_unit(0).group_delay,
             copies=min(self.rows, 2) if self.ranked else 1,
         )
 
@@ -134,7 +135,12 @@ class ArrayParameters:
         """Parameters of the drain."""
         units, columns = self.block.units, self.block_columns
         return narrowed(
-            ArrayDrainParameters, self, blocks=self.blocks, units=units, columns=columns
+            ArrayDrainParameters,
+            self,
+            blocks=self.blocks,
+            units=units,
+            columns=columns,
+            marked=self.block.sum_unit(0).marked,
         )
 
     @property

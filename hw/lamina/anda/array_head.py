@@ -30,7 +30,8 @@ _FIELDS = ("exponents", "begin", "end")
 class ArrayHeadParameters:
     """``rows``, ``planes``, ``sharing``: as in `ArrayParameters`. ``blocks`` of the chain.
 
-    ``finish_delay``: ranks of registers in the blocks' trees. ``copies`` of what moves the rows.
+    ``finish_delay``: ranks of registers in the blocks' trees. ``exponent_delay``: cycles that
+    exponents follow the steps by. ``copies`` of what moves the rows.
     """
 
     rows: int
@@ -38,6 +39,7 @@ class ArrayHeadParameters:
     sharing: int
     blocks: int
     finish_delay: int = 0
+    exponent_delay: int = 0
     copies: int = 1
 
     def __post_init__(self):
@@ -45,6 +47,7 @@ class ArrayHeadParameters:
         check_range("sharing", self.sharing, 1, 16)
         check_range("blocks", self.blocks, 1, 256)
         check_range("finish_delay", self.finish_delay, 0, 3)
+        check_range("exponent_delay", self.exponent_delay, 0, 16)
 
     @property
     def units(self) -> int:
@@ -79,6 +82,7 @@ class ArrayHeadParameters:
             + fields
             + self.sharing
             + self.finish_delay * finish
+            + self.exponent_delay * self.units * EXPONENT_BITS
         )
 
     @property
@@ -234,6 +238,9 @@ class ArrayHead(wiring.Component):
             chosen = 0
             for step, row in enumerate(range(unit, p.rows, p.units)):
                 chosen |= Mux(steps[step], leaving.exponents[row], 0)
-            m.d.comb += finish.exponents[unit].eq(chosen)
+            exponent = Signal(EXPONENT_BITS, name=f"exponent_{unit}")
+            m.d.comb += exponent.eq(chosen)
+            later = delayed(m, exponent, self.moves, p.exponent_delay, f"exponent_{unit}")
+            m.d.comb += finish.exponents[unit].eq(later)
         later = delayed(m, finish, self.moves, p.finish_delay, "finish", reset_less=False)
         m.d.comb += self.o_finish.eq(later)

@@ -34,7 +34,8 @@ class Block(wiring.Component):
         and `scale_delay`.
     i_finish, o_finish : `array_finish_layout`
         The same for what follows the planes of a group; the first step of it comes 1 + `ranks`
-        cycles after the group's last planes.
+        cycles after the group's last planes, and its exponents `SumUnitParameters.group_delay`
+        after that.
     weights : In(`BlockParameters.weights`)
     values : Out(ArrayLayout(ArrayLayout(unsigned(32), columns), units))
         Outputs of the rows of one step: finished where ``ends`` has it.
@@ -72,7 +73,7 @@ class Block(wiring.Component):
         weights = self._hold_weights(m, advance)
         selects = self._selects(m)
         mask = self._mask(m, advance)
-        groups = self._groups(m, advance)
+        groups = self._groups(m)
         unit = p.sum_unit(0)
         # The columns have the last register of what starts their additions, and of `first`.
         fields = Cat(self.o_finish.steps, self.o_finish.begin, self.o_finish.end)
@@ -96,10 +97,12 @@ class Block(wiring.Component):
                 column.tables.eq(self._tables(m, weights.tables[number], number)),
                 column.correction.eq(weights.corrections[number]),
                 column.scale.eq(weights.scales[number]),
-                *([column.triple.eq(weights.triples[number])] if p.triples else []),
                 column.groups.eq(groups),
                 column.mask.eq(mask),
             ]
+            if p.triples:
+                lowest = weights.scales[number][0]
+                m.d.comb += column.triple.eq(Cat(lowest, weights.triples[number]))
             for row, decoded in enumerate(selects):
                 m.d.comb += column.selects[row].eq(decoded)
             for place, value in enumerate(column.values):
@@ -166,13 +169,13 @@ class Block(wiring.Component):
                 m.d.sync += mask[place].eq(self.i_finish.beats >= beats)
         return mask
 
-    def _groups(self, m, advance):
+    def _groups(self, m):
         """Return what the units of each row take of its group, when they do."""
         unit = self.parameters.sum_unit(0)
         groups = Signal(self.parameters.groups)
         for group, exponent in zip(groups, self.o_finish.exponents, strict=True):
             m.d.comb += [group[name].eq(value) for name, value in unit.group_of(exponent).items()]
-        return delayed(m, groups, advance, unit.group_delay, "groups")
+        return groups
 
     def _delayed(self, m, advance, value, cycles, name):
         """Return ``value``, which makes something happen, so many advances later."""

@@ -110,5 +110,4 @@ class BlockParameters:
         parts = Counter(self.beat_sum(row) for row in range(self.rows))
         parts += Counter(self.sum_unit(unit) for unit in range(self.units))
         sums = sum(count * part.storage_bits for part, count in parts.items())
-        groups = self.groups.size * self.sum_unit(0).group_delay
-        return passed + weights + waiting + groups + self.columns * sums
+        return passed + weights + waiting + self.columns * sums

@@ -22,7 +22,6 @@ from lamina.arith.rounding import (
     ROUND_STAGES,
     jam,
     keep,
-    round_between,
     round_bounded,
     round_chained,
     round_to_nearest_even,
@@ -152,8 +151,7 @@ class ScaleParameters(PipelineParameters):
         """Return the stages with the full adders of ``platform``."""
         bounded = _bounded(self)
         to_nearest = bounded if self.bounded else round_to_nearest_even
-        # What is rounded here is only added: of a NaN the exponent is enough.
-        normal = (_add_normalised, round_between if self.multiples else bounded)
+        normal = (_add_normalised, bounded)
         return (
             _round_later if self.rounds_later else _rounded_first(to_nearest),
             *self._rows(platform),
@@ -275,7 +273,10 @@ def _add_normalised(m: Module, x: SimpleNamespace) -> dict[str, Value]:
 
 @dataclass(frozen=True, kw_only=True)
 class BoundedAddParameters(Fp32AddParameters):
-    """Without subnormals and Inf: see `ScaleParameters`; with NaN. ``anew``: ``a`` is +0."""
+    """Without subnormals and Inf: see `ScaleParameters`; with NaN. ``anew``: ``a`` is +0.
+
+    NaN is told by the exponent, which is enough for sums that go on; cells leave it at that.
+    """
 
     @property
     def operands(self):
@@ -288,6 +289,7 @@ class BoundedAddParameters(Fp32AddParameters):
             self.format,
             comparison=_compare_and_measure if cells else _compare_bounded,
             exchange=_exchange_measured if cells else fp32_add.swap,
+            align=_align_measured if cells else fp32_add.align_coarse,
             limit=_shift_all,
             to_nearest=_bounded(self),
         )
@@ -308,7 +310,10 @@ def _compare_bounded(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Va
 
 
 def _compare_and_measure(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
-    """As that; at the same time find the distance, for which the exponents are enough."""
+    """As that; at the same time find the distance, for which the exponents are enough.
+
+    What is zero by ``anew`` is not made so: it is the smaller, and shifted out of sight.
+    """
     a, b = Signal(fmt.exponent_bits), Signal(fmt.exponent_bits)
     below, equal, distance = Signal(), Signal(), Signal(fmt.exponent_bits)
     fraction = slice(0, fmt.fraction_bits)
@@ -317,12 +322,14 @@ def _compare_and_measure(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str
         b.eq(_exponent(x.b)),
         below.eq(a < b),
         equal.eq((a ^ ~b).all()),
-        # Of a zero, also one by `anew`, any distance will do: it is 0 wherever it is shifted.
+        # Of a zero any distance will do: it is 0 wherever it is shifted.
         distance.eq((a + ~b + ~below)[: len(a)] ^ below.replicate(len(a))),
     ]
-    return _compare_bounded(m, x, fmt) | {
+    return keep(x, "a", "b", "anew") | {
         "exchange": below | (equal & (x.a[fraction] < x.b[fraction])) | x.anew,
-        "distance": distance,
+        "distance": Cat(distance[:-1], distance[-1] | x.anew),
+        "nan": (a.all() & ~x.anew) | b.all(),
+        "inf": Const(0),
     }
 
 
@@ -332,13 +339,20 @@ def _exchange_measured(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, 
     parts = [Cat(part.significand, part.sign) for part in (a, b)]
     large, small = Signal(fmt.precision + 1), Signal(fmt.precision + 1)
     m.d.comb += Cat(large, small).eq(Mux(x.exchange, Cat(*reversed(parts)), Cat(*parts)))
-    return keep(x, "distance", "nan", "inf") | {
+    return keep(x, "anew", "distance", "nan", "inf") | {
         "sign": large[-1],
         "subtract": large[-1] ^ small[-1],
         "exponent": Mux(x.exchange, _exponent(x.b), _exponent(x.a)),
         "large": large[:-1],
         "small": small[:-1],
     }
+
+
+def _align_measured(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
+    """Shift the smaller significand by whole bytes; of what is out of sight leave a sticky bit."""
+    aligned = fp32_add.align_coarse(m, x, fmt)
+    small = aligned["small"]
+    return aligned | {"small": Cat(small[0] & ~x.anew, small[1:])}
 
 
 def _shift_all(m: Module, x: SimpleNamespace) -> dict[str, Value]:

@@ -106,6 +106,11 @@ class SumUnitParameters:
         return self.format == "fp16"
 
     @property
+    def marked(self) -> bool:
+        """Whether only the exponent of a NaN is right: see `BoundedAddParameters`."""
+        return self.bounded and self.stages_per_rank > 1
+
+    @property
     def ring(self) -> bool:
         """Whether the sums are kept in a ring of registers, and not in a memory."""
         return self.add.latency <= _RING_LATENCY
@@ -162,7 +167,7 @@ class SumUnit(wiring.Component):
     i_anew : In(1)
         In the cycle before that: to +0.
     value : Out(32)
-        ``add.latency`` cycles later: the sum.
+        ``add.latency`` cycles later: the sum; if `SumUnitParameters.marked`, NaN in any form.
 
     Timing
     ------

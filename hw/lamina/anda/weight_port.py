@@ -150,7 +150,7 @@ class WeightPort(wiring.Component):
             if p.triples:
                 scale = unpack(WIDE_SCALE, self.weights.scales[column])
                 triple = triple_of(m, platform, scale.significand)
-                m.d.comb += self.weights.triples[column].eq(triple)
+                m.d.comb += self.weights.triples[column].eq(triple[1:])
         return m
 
     def _pairs(self, m, column):

@@ -23,7 +23,6 @@ __all__ = [
     "jam",
     "keep",
     "of_format",
-    "round_between",
     "round_bounded",
     "round_chained",
     "round_stages",
@@ -171,17 +170,15 @@ def round_to_nearest_even(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> 
 
 
 def round_bounded(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[str, Value]:
-    """As `round_to_nearest_even`, for what is never infinite and never becomes so; for cells."""
-    return _round(m, x, fmt, Const(0), _incremented)
+    """As `round_to_nearest_even`, for what is never infinite and never becomes so; for cells.
 
-
-def round_between(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[str, Value]:
-    """As `round_bounded`, where NaN is told by the exponent: sign and fraction have no meaning."""
-    return _round(m, x, fmt, Const(0), _incremented, fraction_of_nan=False)
+    NaN is told by its exponent: sign and fraction of it have no meaning.
+    """
+    return _round(m, x, fmt, Const(0), _incremented, marked=True)
 
 
 def round_chained(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[str, Value]:
-    """As `round_bounded`, in a carry chain; for FPGAs."""
+    """As `round_bounded` with all of a NaN, in a carry chain; for FPGAs."""
     return _round(m, x, fmt, Const(0), lambda base, carry: base + carry)
 
 
@@ -204,7 +201,7 @@ def _round(
     fmt: Format,
     too_large: Value,
     incremented: Callable,
-    fraction_of_nan: bool = True,
+    marked: bool = False,
 ) -> dict[str, Value]:
     sticky, guard, leading = x.significand[0], x.significand[1], x.significand[-1]
     fraction, field = x.significand[2:-1], x.exponent[: fmt.exponent_bits]
@@ -215,14 +212,15 @@ def _round(
         increment.eq(guard & (sticky | fraction[0]) & ~infinite & ~x.nan),
     ]
     with m.If(x.nan):
-        m.d.comb += (base if fraction_of_nan else base[fmt.fraction_bits :]).eq(
-            fmt.nan if fraction_of_nan else fmt.exponent_ones
-        )
+        if marked:
+            m.d.comb += base[fmt.fraction_bits :].eq(fmt.exponent_ones)
+        else:
+            m.d.comb += base.eq(fmt.nan)
     with m.Elif(infinite):
         m.d.comb += base.eq(fmt.exponent_ones << fmt.fraction_bits)
     magnitude = Signal(fmt.width - 1)
     m.d.comb += magnitude.eq(incremented(base, increment))
-    return {"value": Cat(magnitude, x.sign & ~x.nan if fraction_of_nan else x.sign)}
+    return {"value": Cat(magnitude, x.sign if marked else x.sign & ~x.nan)}
 
 
 #: From {sign, magnitude, exponent, nan, inf} to {value}; ``exponent`` is signed.

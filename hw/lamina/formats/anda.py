@@ -307,9 +307,10 @@ def array_weights_layout(
 
     ``tables`` of the pairs, as `stored_pair_layout`. ``corrections``: 2 * c - sum(B), c = 32 *
     (2^entry_bits - 1): what turns a sum of inverted offset-binary planes into the sum of the group.
-    ``scales``: `WIDE_SCALE`. ``triples``, if wanted: three times their significands.
+    ``scales``: `WIDE_SCALE`. ``triples``, if wanted: three times their significands,
+    but for the lowest bits, which are the same.
     """
-    triple = {"triples": data.ArrayLayout(unsigned(WIDE_SCALE.precision + 2), columns)}
+    triple = {"triples": data.ArrayLayout(unsigned(WIDE_SCALE.precision + 1), columns)}
     tables = data.ArrayLayout(stored_pair_layout(entry_bits), PAIRS)
     return data.StructLayout(
         {
