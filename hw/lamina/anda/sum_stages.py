@@ -1,4 +1,4 @@
-"""The arithmetic of a sum unit: from what beat sums hold to FP32, times the scale, added up."""
+"""The arithmetic of a sum unit: from what beat sums hold to FP32, times the scale."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,14 +7,13 @@ from types import SimpleNamespace
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 
 from lamina.anda.multiples import multiply
-from lamina.arith import fp32_add, rounding
+from lamina.arith import rounding
 from lamina.arith.booth import booth_columns
 from lamina.arith.compressor_tree import (
     carry_save,
     compress_rows,
     reduce_levels,
 )
-from lamina.arith.fp32_add import Fp32AddParameters
 from lamina.arith.int_to_fp32 import IntToFp32Parameters
 from lamina.arith.leading_zeros import count_leading_zeros
 from lamina.arith.pipeline import PipelineParameters, Stage
@@ -30,9 +29,9 @@ from lamina.arith.rounding import (
 )
 from lamina.arith.unpack import unpack
 from lamina.formats.anda import MANTISSA_BITS_MAX, WIDE_SCALE
-from lamina.formats.ieee import FP32, Format
+from lamina.formats.ieee import FP32
 
-__all__ = ["NORMALISED", "BoundedAddParameters", "ConvertParameters", "ScaleParameters"]
+__all__ = ["NORMALISED", "ConvertParameters", "ScaleParameters", "exponent_of", "rounding_of"]
 
 
 #: What `round_to_nearest_even` takes, with the exponent as wide as sums may make it, and ``zeros``
@@ -149,7 +148,7 @@ class ScaleParameters(PipelineParameters):
 
     def on(self, platform) -> tuple[Stage, ...]:
         """Return the stages with the full adders of ``platform``."""
-        bounded = _bounded(self)
+        bounded = rounding_of(self)
         to_nearest = bounded if self.bounded else round_to_nearest_even
         normal = (_add_normalised, bounded)
         return (
@@ -199,7 +198,7 @@ class ScaleParameters(PipelineParameters):
         """Return the parts of a rounded sum."""
         a = unpack(FP32, x.a)
         if self.bounded:
-            a.nan, a.inf = _exponent(x.a).all(), Const(0)
+            a.nan, a.inf = exponent_of(x.a).all(), Const(0)
         a.up = Const(0)
         return a
 
@@ -212,7 +211,7 @@ def _reduce_rows(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     return numbered | keep(x, "sign", "exponent", "nan", "inf")
 
 
-def _bounded(parameters: PipelineParameters) -> Callable:
+def rounding_of(parameters: PipelineParameters) -> Callable:
     """Return what rounds values that are known to be neither subnormal nor too large."""
     return round_chained if parameters.stages_per_rank == 1 else round_bounded
 
@@ -245,7 +244,8 @@ def _scale(x: SimpleNamespace) -> dict[str, Value]:
     return {name: value for name, value in vars(x).items() if name in ("b", "triple")}
 
 
-def _exponent(pattern: Value) -> Value:
+def exponent_of(pattern: Value) -> Value:
+    """Return the exponent field of an FP32 pattern."""
     return pattern[FP32.fraction_bits : -1]
 
 
@@ -268,97 +268,4 @@ def _add_normalised(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     return keep(x, "sign", "nan", "inf") | {
         "exponent": x.exponent - 1 + high,
         "significand": jam(significand, rounded_bits()),
-    }
-
-
-@dataclass(frozen=True, kw_only=True)
-class BoundedAddParameters(Fp32AddParameters):
-    """Without subnormals and Inf: see `ScaleParameters`; with NaN. ``anew``: ``a`` is +0.
-
-    NaN is told by the exponent, which is enough for sums that go on; cells leave it at that.
-    """
-
-    @property
-    def operands(self):
-        return super().operands | {"anew": unsigned(1)}
-
-    @property
-    def stages(self):
-        cells = self.stages_per_rank > 1
-        return fp32_add.add_stages(
-            self.format,
-            comparison=_compare_and_measure if cells else _compare_bounded,
-            exchange=_exchange_measured if cells else fp32_add.swap,
-            align=_align_measured if cells else fp32_add.align_coarse,
-            limit=_shift_all,
-            to_nearest=_bounded(self),
-        )
-
-
-def _compare_bounded(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
-    """As for any operands, but an exponent of all ones is NaN's.
-
-    To make ``a`` zero takes as long as a part of the comparison, so neither waits for the other.
-    """
-    compared = fp32_add.compare(m, x, fmt)
-    return compared | {
-        "a": Mux(x.anew, 0, x.a),
-        "exchange": compared["exchange"] | x.anew,
-        "nan": (_exponent(x.a).all() & ~x.anew) | _exponent(x.b).all(),
-        "inf": Const(0),
-    }
-
-
-def _compare_and_measure(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
-    """As that; at the same time find the distance, for which the exponents are enough.
-
-    What is zero by ``anew`` is not made so: it is the smaller, and shifted out of sight.
-    """
-    a, b = Signal(fmt.exponent_bits), Signal(fmt.exponent_bits)
-    below, equal, distance = Signal(), Signal(), Signal(fmt.exponent_bits)
-    fraction = slice(0, fmt.fraction_bits)
-    m.d.comb += [
-        a.eq(_exponent(x.a)),
-        b.eq(_exponent(x.b)),
-        below.eq(a < b),
-        equal.eq((a ^ ~b).all()),
-        # Of a zero any distance will do: it is 0 wherever it is shifted.
-        distance.eq((a + ~b + ~below)[: len(a)] ^ below.replicate(len(a))),
-    ]
-    return keep(x, "a", "b", "anew") | {
-        "exchange": below | (equal & (x.a[fraction] < x.b[fraction])) | x.anew,
-        "distance": Cat(distance[:-1], distance[-1] | x.anew),
-        "nan": (a.all() & ~x.anew) | b.all(),
-        "inf": Const(0),
-    }
-
-
-def _exchange_measured(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
-    """Put the larger magnitude first; of the smaller one the exponent is needed no more."""
-    a, b = unpack(fmt, x.a), unpack(fmt, x.b)
-    parts = [Cat(part.significand, part.sign) for part in (a, b)]
-    large, small = Signal(fmt.precision + 1), Signal(fmt.precision + 1)
-    m.d.comb += Cat(large, small).eq(Mux(x.exchange, Cat(*reversed(parts)), Cat(*parts)))
-    return keep(x, "anew", "distance", "nan", "inf") | {
-        "sign": large[-1],
-        "subtract": large[-1] ^ small[-1],
-        "exponent": Mux(x.exchange, _exponent(x.b), _exponent(x.a)),
-        "large": large[:-1],
-        "small": small[:-1],
-    }
-
-
-def _align_measured(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
-    """Shift the smaller significand by whole bytes; of what is out of sight leave a sticky bit."""
-    aligned = fp32_add.align_coarse(m, x, fmt)
-    small = aligned["small"]
-    return aligned | {"small": Cat(small[0] & ~x.anew, small[1:])}
-
-
-def _shift_all(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """Shift a sum to its normal form, wherever that is."""
-    # The top bit is the carry, one place above the larger operand's leading one.
-    return keep(x, "sign", "magnitude", "nan", "inf") | {
-        "shift": x.zeros,
-        "exponent": x.exponent + 1 - x.zeros,
     }

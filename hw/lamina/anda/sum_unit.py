@@ -8,9 +8,9 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.beat_sum import BeatSumParameters
+from lamina.anda.bounded_add import BoundedAddParameters
 from lamina.anda.sum_stages import (
     NORMALISED,
-    BoundedAddParameters,
     ConvertParameters,
     ScaleParameters,
 )
