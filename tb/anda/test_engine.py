@@ -278,11 +278,17 @@ def test_latency(rng, small, engine):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
-    [{"planes": 1}, {"planes": 4, "slots": 2}, {"rows": 3}, {"columns": 2}],
+    [
+        {"planes": 1},
+        {"planes": 4, "slots": 2},
+        {"rows": 3},
+        {"columns": 2},
+        {"stages_per_rank": 1, "slots": 5},
+    ],
     ids=lambda more: "-".join(more),
 )
 def test_other_engines(rng, more):
-    """Also one of 2 x 2, whose weights come in one beat a turn."""
+    """Also one of 2 x 2, whose weights come in one beat a turn, and one with all ranks."""
     settings = STREAMS | {"stages_per_rank": 16} | more
     engine, own = model(settings), model_of(parameters("anda.engine", **settings))
     compare(rng, engine, own, GEMMS)

@@ -1,17 +1,20 @@
 """Array: rows of activations times columns of weights, several bit-planes a cycle, to FP32."""
 
 from dataclasses import dataclass
+from itertools import cycle
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.array_drain import ArrayDrain, ArrayDrainParameters
 from lamina.anda.array_head import ArrayHead, ArrayHeadParameters
+from lamina.anda.beat_sum import BeatSumParameters
 from lamina.anda.block import Block
 from lamina.anda.block_parameters import BlockParameters
 from lamina.anda.weight_port import WeightPort, WeightPortParameters
 from lamina.cell import Cell
+from lamina.copies import COPIES_MAX, copies
 from lamina.formats.anda import (
     FORMATS,
     GROUP,
@@ -92,10 +95,27 @@ class ArrayParameters:
         return narrowed(BlockParameters, self, columns=self.block_columns, entry_bits=entry_bits)
 
     @property
+    def copies(self) -> int:
+        """Registers of what moves everything: with ranks of each column and block, and more."""
+        return min(3 + self.blocks * (1 + self.block_columns), COPIES_MAX) if self.ranked else 1
+
+    @property
+    def ranked(self) -> bool:
+        """Whether what is wide or far has registers of its own: see `BlockParameters`."""
+        return self.block.ranked
+
+    @property
     def head(self) -> ArrayHeadParameters:
         """Parameters of the head."""
         delay = self.block.ranks
-        return narrowed(ArrayHeadParameters, self, blocks=self.blocks, finish_delay=delay)
+        return narrowed(
+            ArrayHeadParameters,
+            self,
+            blocks=self.blocks,
+            finish_delay=delay,
+            exponent_delay=self.block.sum_unit(0).group_delay,
+            copies=min(self.rows, 2) if self.ranked else 1,
+        )
 
     @property
     def weight_port(self) -> WeightPortParameters:
@@ -104,6 +124,7 @@ class ArrayParameters:
             WeightPortParameters,
             self,
             columns=self.block_columns,
+            rank_rows=narrowed(BeatSumParameters, self.block, planes=1).rank_rows,
             correction_delay=self.block.correction_delay,
             scale_delay=self.block.scale_delay,
             triples=self.block.triples,
@@ -114,7 +135,12 @@ class ArrayParameters:
         """Parameters of the drain."""
         units, columns = self.block.units, self.block_columns
         return narrowed(
-            ArrayDrainParameters, self, blocks=self.blocks, units=units, columns=columns
+            ArrayDrainParameters,
+            self,
+            blocks=self.blocks,
+            units=units,
+            columns=columns,
+            marked=self.block.sum_unit(0).marked,
         )
 
     @property
@@ -133,7 +159,11 @@ class ArrayParameters:
     def storage_bits(self) -> int:
         """Of all parts."""
         parts = (self.head, self.weight_port, self.drain)
-        return sum(part.storage_bits for part in parts) + self.blocks * self.block.storage_bits + 1
+        return (
+            sum(part.storage_bits for part in parts)
+            + self.blocks * self.block.storage_bits
+            + self.copies
+        )
 
 
 class Array(wiring.Component):
@@ -193,16 +223,20 @@ class Array(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i_weights), weights.i)
         wiring.connect(m, drain.o, wiring.flipped(self.o))
         # What moves everything is known a cycle before, so that each column has a register of it.
-        advance, advance_next = Signal(), Signal()
+        advance_next = Signal()
         m.d.comb += advance_next.eq(
             drain.clear_next & ~head.starved_next & (weights.valid_next | ~head.loading_next)
         )
-        m.d.sync += advance.eq(advance_next)
+        advances = copies(m, "advance", [advance_next], Const(1), p.copies)
+        advance, others = advances[0], cycle(advances[1:] or advances)
         planes, finish = head.o_planes, head.o_finish
         for number in range(p.blocks):
             m.submodules[f"block_{number}"] = block = Cell(Block, p.block)
+            if p.ranked:
+                m.d.comb += block.advances.eq(Cat(next(others) for _ in block.advances))
+            else:
+                m.d.comb += block.advance_next.eq(advance_next)
             m.d.comb += [
-                block.advance_next.eq(advance_next),
                 block.i_planes.eq(planes),
                 block.i_finish.eq(finish),
                 block.weights.eq(weights.weights),
@@ -213,7 +247,9 @@ class Array(wiring.Component):
         m.d.comb += [
             drain.advance.eq(advance),
             head.advance.eq(advance),
-            weights.advance.eq(advance),
-            weights.need.eq(head.loading),
+            head.moves.eq(next(others)),
+            head.advance_next.eq(advance_next),
+            weights.advance.eq(next(others)),
+            weights.taken_next.eq(advance_next & head.loading_next),
         ]
         return m

@@ -8,7 +8,7 @@ from lamina.anda.beat_sum import BeatSum
 from lamina.anda.block_parameters import BlockParameters
 from lamina.anda.sum_unit import SumUnit
 from lamina.cell import Cell
-from lamina.formats.anda import EXPONENT_BITS, PAIRS, WIDE_SCALE, pair_table_layout
+from lamina.formats.anda import PAIRS, WIDE_SCALE, pair_table_layout
 
 __all__ = ["ArrayColumn"]
 
@@ -19,7 +19,8 @@ class ArrayColumn(wiring.Component):
     Members
     -------
     advance_next : In(1)
-        In the next cycle all registers take what is before them; else nothing happens.
+        In the next cycle all registers take what is before them; else nothing happens. If the
+        trees have ranks, ``advance``, a register, in its place: they do so in this cycle.
     i_first, i_steps, i_adds, i_begin : In
         What goes to every gate of a column comes a cycle early, to a register of the column:
         `BeatSum`'s ``first``; `SumUnit`'s ``steps``, of all units; ``add`` by step; ``begin``.
@@ -27,7 +28,7 @@ class ArrayColumn(wiring.Component):
         Of each row's planes, as `BeatSum` takes them.
     tables, correction, scale, and triple, if `BlockParameters.triples` : In
         Of the weights.
-    exponents, mask : In
+    groups, mask : In
         Of the rows whose sums are read, by unit; of `SumUnit`.
     values : Out(ArrayLayout(unsigned(32), units))
     """
@@ -39,7 +40,7 @@ class ArrayColumn(wiring.Component):
         super().__init__(
             ({"triple": In(unit.multiply.operands["triple"])} if p.triples else {})
             | {
-                "advance_next": In(1),
+                "advance" if p.ranked else "advance_next": In(1),
                 "i_first": In(1),
                 "i_steps": In(p.sharing),
                 "i_adds": In(p.sharing),
@@ -48,7 +49,7 @@ class ArrayColumn(wiring.Component):
                 "tables": In(data.ArrayLayout(pair_table_layout(p.entry_bits), PAIRS)),
                 "correction": In(unit.convert.operands["correction"]),
                 "scale": In(WIDE_SCALE.width),
-                "exponents": In(data.ArrayLayout(EXPONENT_BITS, p.units)),
+                "groups": In(p.groups),
                 "mask": In(unit.convert.operands["mask"]),
                 "values": Out(data.ArrayLayout(32, p.units)),
             }
@@ -59,7 +60,10 @@ class ArrayColumn(wiring.Component):
         p = self.parameters
         advance, first = Signal(), Signal(reset_less=True)
         steps, adds = Signal(p.sharing), Signal(p.sharing)
-        m.d.sync += advance.eq(self.advance_next)
+        if p.ranked:
+            m.d.comb += advance.eq(self.advance)
+        else:
+            m.d.sync += advance.eq(self.advance_next)
         with m.If(advance):
             m.d.sync += [
                 first.eq(self.i_first),
@@ -86,7 +90,7 @@ class ArrayColumn(wiring.Component):
                 end.steps.eq(steps),
                 end.mask.eq(self.mask),
                 end.correction.eq(self.correction),
-                end.exponent.eq(self.exponents[number]),
+                end.group.eq(self.groups[number]),
                 end.scale.eq(self.scale),
                 end.add.eq(adds[: len(turns)].any()),
                 end.i_anew.eq(self.i_begin),

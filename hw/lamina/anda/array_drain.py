@@ -1,13 +1,15 @@
 """Array drain: what the blocks of an array have finished leaves it, one block a cycle."""
 
 from dataclasses import dataclass
+from itertools import chain
 
 from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.formats.anda import array_output_layout
-from lamina.parameters import check_range
+from lamina.formats.ieee import FP32
+from lamina.parameters import check_flag, check_range
 from lamina.stream.buffer import Queue, QueueParameters
 
 __all__ = ["ArrayDrain", "ArrayDrainParameters"]
@@ -20,7 +22,7 @@ _UNDER_WAY = 3
 class ArrayDrainParameters:
     """``blocks`` of the array; ``units``, ``columns`` of a block; ``sharing``: steps of a unit.
 
-    ``slots``: as of the array.
+    ``slots``: as of the array. ``marked``: any exponent of all ones is a NaN.
     """
 
     blocks: int
@@ -28,6 +30,7 @@ class ArrayDrainParameters:
     columns: int
     sharing: int
     slots: int
+    marked: bool = False
 
     def __post_init__(self):
         check_range("blocks", self.blocks, 1, 256)
@@ -35,6 +38,7 @@ class ArrayDrainParameters:
         check_range("columns", self.columns, 1, 16)
         check_range("sharing", self.sharing, 1, 16)
         check_range("slots", self.slots, 1, 64)
+        check_flag("marked", self.marked)
 
     @property
     def layout(self) -> data.StructLayout:
@@ -90,6 +94,7 @@ class ArrayDrain(wiring.Component):
     clear_next : Out(1)
         In the next cycle the blocks may move on: there is room for what they finish.
     o : Out(stream of `array_output_layout`)
+        With the one NaN 0x7FC00000.
     """
 
     def __init__(self, parameters: ArrayDrainParameters):
@@ -126,8 +131,12 @@ class ArrayDrain(wiring.Component):
             values |= Mux(mine, queue.o.p["values"].as_value(), 0)
             step |= Mux(mine, queue.o.p.step, 0)
             valid |= mine & queue.o.valid
+        for number, value in enumerate(chain.from_iterable(self.o.p["values"])):
+            word = Signal(FP32.width, name=f"word_{number}")
+            m.d.comb += word.eq(values.word_select(number, FP32.width))
+            nan = p.marked & word[FP32.fraction_bits : -1].all()
+            m.d.comb += value.eq(Mux(nan, FP32.nan, word))
         m.d.comb += [
-            self.o.p["values"].as_value().eq(values),
             self.o.p.step.eq(step),
             self.o.valid.eq(valid),
         ]

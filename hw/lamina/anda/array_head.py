@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.row_head import RowHead, RowHeadParameters
 from lamina.arith.pipeline import delayed
 from lamina.cell import Cell
+from lamina.copies import copies
 from lamina.formats.anda import (
     EXPONENT_BITS,
     MANTISSA_BITS_MAX,
@@ -29,7 +30,8 @@ _FIELDS = ("exponents", "begin", "end")
 class ArrayHeadParameters:
     """``rows``, ``planes``, ``sharing``: as in `ArrayParameters`. ``blocks`` of the chain.
 
-    ``finish_delay``: ranks of registers in the blocks' trees.
+    ``finish_delay``: ranks of registers in the blocks' trees. ``exponent_delay``: cycles that
+    exponents follow the steps by. ``copies`` of what moves the rows.
     """
 
     rows: int
@@ -37,12 +39,15 @@ class ArrayHeadParameters:
     sharing: int
     blocks: int
     finish_delay: int = 0
+    exponent_delay: int = 0
+    copies: int = 1
 
     def __post_init__(self):
         check_range("rows", self.rows, 1, 64)
         check_range("sharing", self.sharing, 1, 16)
         check_range("blocks", self.blocks, 1, 256)
-        check_range("finish_delay", self.finish_delay, 0, 2)
+        check_range("finish_delay", self.finish_delay, 0, 3)
+        check_range("exponent_delay", self.exponent_delay, 0, 16)
 
     @property
     def units(self) -> int:
@@ -69,7 +74,7 @@ class ArrayHeadParameters:
         """Of the rows, the fields of the groups that come and go, and the counters."""
         finish = array_finish_layout(self.units, self.sharing).size
         fields = 2 * (self.rows * EXPONENT_BITS + 2) + MANTISSA_BITS_MAX.bit_length()
-        words = array_words_layout(self.rows, self.planes).size + 1
+        words = array_words_layout(self.rows, self.planes).size + 5 + 3 * self.copies
         return (
             words
             + self.state.size
@@ -77,6 +82,7 @@ class ArrayHeadParameters:
             + fields
             + self.sharing
             + self.finish_delay * finish
+            + self.exponent_delay * self.units * EXPONENT_BITS
         )
 
     @property
@@ -111,12 +117,14 @@ class ArrayHead(wiring.Component):
     Members
     -------
     i : In(stream of `array_words_layout`)
-    advance : In(1)
-        Everything moves: what is on ``o_planes`` and ``o_finish`` is taken.
+    advance, moves, advance_next : In(1)
+        Everything moves: what is on ``o_planes`` and ``o_finish`` is taken. Two registers of the
+        same, or one: the state waits for the first, all that is wide for the second. And what it
+        is in the next cycle.
     starved_next : Out(1)
         In the next cycle a group that has begun lacks words: nothing must move.
-    loading, loading_next : Out(1)
-        Some block takes its tables in this cycle, in the next one if it moves.
+    loading_next : Out(1)
+        Some block takes its tables in the next cycle, if it moves.
     o_planes : Out(array_planes_layout(rows, planes))
     o_finish : Out(array_finish_layout(units, sharing))
         From ``1 + finish_delay`` advances after the last planes on: ``sharing`` steps.
@@ -128,8 +136,9 @@ class ArrayHead(wiring.Component):
             {
                 "i": In(stream.Signature(array_words_layout(p.rows, p.planes))),
                 "advance": In(1),
+                "moves": In(1),
+                "advance_next": In(1),
                 "starved_next": Out(1),
-                "loading": Out(1),
                 "loading_next": Out(1),
                 "o_planes": Out(array_planes_layout(p.rows, p.planes)),
                 "o_finish": Out(array_finish_layout(p.units, p.sharing)),
@@ -143,25 +152,39 @@ class ArrayHead(wiring.Component):
         there, there_next = Signal(), Signal()
         state, after = Signal(p.state), Signal(p.state)
         group = Signal(_group_layout(p.rows), reset_less=True)
-        emits, blocked, leaves, take = Signal(), Signal(), Signal(), Signal()
+        # Known a cycle before, as much waits for them: a group that opens cannot load, because
+        # blocks have still to; and that block 0 loads.
+        blocked, load = Signal(), Signal()
+        # So are words taken: there, everything moves, and they are not blocked.
+        take, take_next, ready = Signal(), Signal(), Signal(init=1)
+        takes = copies(m, "take", [take_next], Const(1), p.copies)
+        first, *firsts = copies(m, "first", [self.i.payload.first], ready, 1 + p.copies)
+        closings = copies(m, "closing", [after.closing], Const(1), p.copies)
+        emits, leaves, opens, sweeps = (Signal() for _ in range(4))
+        goes_next = self.advance_next & ~(after.opening & after.load & sweeps)
         m.d.comb += [
-            emits.eq(state.closing | (there & ~words.first)),
-            blocked.eq(state.opening & state.load & (state.sweep != 0) & emits),
+            emits.eq(state.closing | (there & ~first)),
             leaves.eq(emits & ~blocked),
-            take.eq(there & self.advance & ~blocked),
-            self.i.ready.eq(~there | take),
-            there_next.eq(Mux(self.i.ready, self.i.valid, there)),
+            self.i.ready.eq(ready),
+            there_next.eq(self.i.valid | (there & ~take)),
+            take_next.eq(there_next & goes_next),
             self.o_planes.first.eq(state.opening),
-            self.o_planes.load.eq(leaves & state.opening & state.load),
-            self.loading.eq(self.o_planes.load | (state.sweep != 0)),
+            self.o_planes.load.eq(load),
             after.eq(state),
             self.starved_next.eq(after.begun & ~after.closing & ~there_next),
             # A group that opens has its other beats next, if it has any.
-            self.loading_next.eq(
-                (after.opening & after.load & (after.closing | there_next)) | (after.sweep != 0)
-            ),
+            opens.eq(after.opening & after.load & (after.closing | there_next)),
+            sweeps.eq(after.sweep != 0),
+            self.loading_next.eq(opens | sweeps),
         ]
-        m.d.sync += [there.eq(there_next), state.eq(after)]
+        m.d.sync += [
+            there.eq(there_next),
+            state.eq(after),
+            blocked.eq(after.opening & after.load & sweeps),
+            load.eq(opens & ~sweeps),
+            take.eq(take_next),
+            ready.eq(~there_next | goes_next),
+        ]
         with m.If(self.i.ready):
             m.d.sync += words.eq(self.i.payload)
         with m.If(self.advance):
@@ -177,17 +200,18 @@ class ArrayHead(wiring.Component):
                 ]
             with m.If(take):
                 m.d.comb += after.closing.eq(words.last)
-                with m.If(words.first):
+                with m.If(first):
                     m.d.comb += [after.opening.eq(1), after.beats.eq(0), after.load.eq(words.load)]
-                    for name in _FIELDS:
-                        m.d.sync += group[name].eq(words[name])
+        with m.If(takes[0] & firsts[0]):
+            for name in _FIELDS:
+                m.d.sync += group[name].eq(words[name])
         for row in range(p.rows):
             m.submodules[f"row_{row}"] = head = Cell(RowHead, p.row)
             m.d.comb += [
                 head.words.eq(words.words[row]),
-                head.take.eq(take),
-                head.first.eq(words.first),
-                head.closing.eq(state.closing),
+                head.take.eq(takes[row % p.copies]),
+                head.first.eq(firsts[row % p.copies]),
+                head.closing.eq(closings[row % p.copies]),
                 self.o_planes.inverses[row].eq(head.inverses),
             ]
         self._finish(m, group, state.beats, leaves & state.closing)
@@ -199,7 +223,7 @@ class ArrayHead(wiring.Component):
         leaving = Signal.like(group, reset_less=True)
         steps = Signal(p.sharing)
         pushed = Signal.like(beats, reset_less=True)
-        with m.If(self.advance):
+        with m.If(self.moves):
             m.d.sync += steps.eq(Mux(done, 1, steps << 1))
             with m.If(done):
                 m.d.sync += [leaving.eq(group), pushed.eq(beats)]
@@ -214,6 +238,9 @@ class ArrayHead(wiring.Component):
             chosen = 0
             for step, row in enumerate(range(unit, p.rows, p.units)):
                 chosen |= Mux(steps[step], leaving.exponents[row], 0)
-            m.d.comb += finish.exponents[unit].eq(chosen)
-        later = delayed(m, finish, self.advance, p.finish_delay, "finish", reset_less=False)
+            exponent = Signal(EXPONENT_BITS, name=f"exponent_{unit}")
+            m.d.comb += exponent.eq(chosen)
+            later = delayed(m, exponent, self.moves, p.exponent_delay, f"exponent_{unit}")
+            m.d.comb += finish.exponents[unit].eq(later)
+        later = delayed(m, finish, self.moves, p.finish_delay, "finish", reset_less=False)
         m.d.comb += self.o_finish.eq(later)

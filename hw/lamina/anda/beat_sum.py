@@ -8,14 +8,15 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.pairs import PairTree, select_entries
-from lamina.arith.compressor_tree import Inverse, reduce_columns
+from lamina.arith.compressor_tree import Inverse, reduce_columns, reduce_levels
 from lamina.formats.anda import MANTISSA_BITS_MAX, PAIRS, pair_table_layout
 from lamina.parameters import check_choice, check_range
 
 __all__ = ["BeatSum", "BeatSumParameters"]
 
-#: Bits of each weight that the first and the second stage of a tree leave, as in `PlaneSum`.
-_STAGE_ROWS = (11, 3)
+#: Bits of each weight that the stages of a tree leave, but for the last, by planes a cycle. So a
+#: stage is no deeper than three or four full adders.
+_STAGE_ROWS = {1: (11, 3), 2: (28, 9, 3), 4: (42, 13, 3)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +42,12 @@ class BeatSumParameters:
     @property
     def rank_rows(self) -> tuple[int, ...]:
         """Bits of each weight in the ranks of registers, first to last."""
-        return _STAGE_ROWS[self.stages_per_rank - 1 :: self.stages_per_rank]
+        return _STAGE_ROWS[self.planes][self.stages_per_rank - 1 :: self.stages_per_rank]
 
     @property
     def tree(self) -> PairTree:
         """What adds the entries up."""
-        return PairTree(self.rank_rows, reduce_columns)
+        return PairTree(self.rank_rows, reduce_levels if self.rank_rows else reduce_columns)
 
     @property
     def constant(self) -> int:
@@ -97,7 +98,8 @@ class BeatSumParameters:
         for place, entries in enumerate(selected):
             for weight in range(self.entry_bits):
                 columns[place + weight] += [entry[weight] for entry in entries]
-            columns[place + self.entry_bits] += [Inverse(entry[-1]) for entry in entries]
+            top = [self.tree.inverted(entry[-1]) for entry in entries]
+            columns[place + self.entry_bits] += top
         return columns
 
 

@@ -13,6 +13,7 @@ from lamina.formats.anda import (
     PAIRS,
     array_finish_layout,
     array_planes_layout,
+    pair_table_layout,
 )
 
 __all__ = ["Block", "BlockParameters"]
@@ -24,14 +25,17 @@ class Block(wiring.Component):
     Members
     -------
     advance_next : In(1)
-        In the next cycle all registers take what is before them; else nothing happens.
+        In the next cycle all registers take what is before them; else nothing happens. If the
+        trees have ranks, ``advances``, registers, in its place: they do so in this cycle; the
+        first is the block's own, the others are its columns'.
     i_planes, o_planes : `array_planes_layout`
         Planes come in, and leave one cycle later for the next block. With ``i_planes.load`` the
         weights' tables are taken; the corrections and scales follow later by `correction_delay`
         and `scale_delay`.
     i_finish, o_finish : `array_finish_layout`
         The same for what follows the planes of a group; the first step of it comes 1 + `ranks`
-        cycles after the group's last planes.
+        cycles after the group's last planes, and its exponents `SumUnitParameters.group_delay`
+        after that.
     weights : In(`BlockParameters.weights`)
     values : Out(ArrayLayout(ArrayLayout(unsigned(32), columns), units))
         Outputs of the rows of one step: finished where ``ends`` has it.
@@ -46,7 +50,7 @@ class Block(wiring.Component):
         values = data.ArrayLayout(data.ArrayLayout(unsigned(32), p.columns), p.units)
         super().__init__(
             {
-                "advance_next": In(1),
+                **({"advances": In(1 + p.columns)} if p.ranked else {"advance_next": In(1)}),
                 "i_planes": In(planes),
                 "o_planes": Out(planes),
                 "i_finish": In(finish),
@@ -61,11 +65,15 @@ class Block(wiring.Component):
         m = Module()
         p = self.parameters
         advance = Signal()
-        m.d.sync += advance.eq(self.advance_next)
+        if p.ranked:
+            m.d.comb += advance.eq(self.advances[0])
+        else:
+            m.d.sync += advance.eq(self.advance_next)
         self._pass_on(m, advance)
         weights = self._hold_weights(m, advance)
         selects = self._selects(m)
         mask = self._mask(m, advance)
+        groups = self._groups(m)
         unit = p.sum_unit(0)
         # The columns have the last register of what starts their additions, and of `first`.
         fields = Cat(self.o_finish.steps, self.o_finish.begin, self.o_finish.end)
@@ -77,19 +85,24 @@ class Block(wiring.Component):
         steps = self.i_finish.steps
         for number in range(p.columns):
             m.submodules[f"column_{number}"] = column = Cell(ArrayColumn, p)
+            if p.ranked:
+                m.d.comb += column.advance.eq(self.advances[1 + number])
+            else:
+                m.d.comb += column.advance_next.eq(self.advance_next)
             m.d.comb += [
-                column.advance_next.eq(self.advance_next),
                 column.i_first.eq(first),
                 column.i_steps.eq(steps),
                 column.i_adds.eq(coming[: p.sharing]),
                 column.i_begin.eq(coming[p.sharing]),
-                column.tables.eq(weights.tables[number]),
+                column.tables.eq(self._tables(m, weights.tables[number], number)),
                 column.correction.eq(weights.corrections[number]),
                 column.scale.eq(weights.scales[number]),
-                *([column.triple.eq(weights.triples[number])] if p.triples else []),
-                column.exponents.eq(self.o_finish.exponents),
+                column.groups.eq(groups),
                 column.mask.eq(mask),
             ]
+            if p.triples:
+                lowest = weights.scales[number][0]
+                m.d.comb += column.triple.eq(Cat(lowest, weights.triples[number]))
             for row, decoded in enumerate(selects):
                 m.d.comb += column.selects[row].eq(decoded)
             for place, value in enumerate(column.values):
@@ -122,6 +135,18 @@ class Block(wiring.Component):
                 m.d.sync += held[field].eq(self.weights[field])
         return held
 
+    def _tables(self, m, stored, number):
+        """Return the tables of a column, of which the lowest bits of ``both`` are not stored."""
+        layout = data.ArrayLayout(pair_table_layout(self.parameters.entry_bits), PAIRS)
+        tables = Signal(layout, name=f"tables_{number}")
+        for table, pair in zip(tables, stored, strict=True):
+            m.d.comb += [
+                table.w0.eq(pair.w0),
+                table.w1.eq(pair.w1),
+                table.both.eq(Cat(pair.w0[0] ^ pair.w1[0], pair.high)),
+            ]
+        return tables
+
     def _selects(self, m):
         """Decode the planes of each row: only the even, only the odd, both bits of a pair."""
         p = self.parameters
@@ -143,6 +168,14 @@ class Block(wiring.Component):
                 beats = -(-(len(mask) - place) // p.planes)
                 m.d.sync += mask[place].eq(self.i_finish.beats >= beats)
         return mask
+
+    def _groups(self, m):
+        """Return what the units of each row take of its group, when they do."""
+        unit = self.parameters.sum_unit(0)
+        groups = Signal(self.parameters.groups)
+        for group, exponent in zip(groups, self.o_finish.exponents, strict=True):
+            m.d.comb += [group[name].eq(value) for name, value in unit.group_of(exponent).items()]
+        return groups
 
     def _delayed(self, m, advance, value, cycles, name):
         """Return ``value``, which makes something happen, so many advances later."""

@@ -65,9 +65,19 @@ class BlockParameters:
         return array_weights_layout(self.columns, self.entry_bits, triples=self.triples)
 
     @property
+    def groups(self) -> data.ArrayLayout:
+        """What units take of the groups whose sums are read."""
+        return data.ArrayLayout(self.sum_unit(0).group, self.units)
+
+    @property
     def ranks(self) -> int:
         """Ranks of registers in the trees."""
         return len(self.beat_sum(0).rank_rows)
+
+    @property
+    def ranked(self) -> bool:
+        """Whether there are any: then what is wide or far has registers of its own."""
+        return self.ranks > 0
 
     @property
     def correction_delay(self) -> int:

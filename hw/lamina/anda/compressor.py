@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -76,7 +76,7 @@ class CompressorParameters:
         beside = _BESIDE.size * (1 + self.aligner.ranks) + 1 + self.aligner.ranks
         started = GROUP + EXPONENT_BITS + 5 + 1 + 1 + 1 + 1
         aligners = GROUP * self.aligner.storage_bits + self.aligner.half_place_shape.width
-        return self.maximum.storage_bits + aligners + beside + started
+        return self.maximum.storage_bits + aligners + beside + started + 1
 
 
 class Compressor(wiring.Component):
@@ -116,13 +116,15 @@ class Compressor(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.maximum = maximum = MaxExponent(self.parameters.maximum)
+        advance, going, full = Signal(init=1), Signal(), Signal()
+        # Groups come where all moves. Registers of whoever sends them wait for that: so it starts
+        # at one of its own, and not at that of the aligners, nor where the search has a gap.
         m.d.comb += [
             maximum.i.payload.group.eq(self.i.payload),
-            maximum.i.valid.eq(self.i.valid),
-            self.i.ready.eq(maximum.i.ready),
+            maximum.i.valid.eq(self.i.valid & ~full),
+            self.i.ready.eq(~full),
         ]
         found = maximum.o.payload
-        advance = Signal(init=1)
         remaining = Signal(5)
         load, shift = Signal(), Signal()
         first, ready, coming, valid = self._delayed(m, maximum.o, advance)
@@ -134,10 +136,8 @@ class Compressor(wiring.Component):
         ]
         # What moves the ranks of 64 aligners has far to go, so it starts at a register: they move
         # once the last is seen to be empty.
-        with m.If(advance):
-            m.d.sync += advance.eq(~coming)
-        with m.Else():
-            m.d.sync += advance.eq(~valid | load)
+        m.d.comb += going.eq(Mux(advance, ~coming, ~valid | load))
+        m.d.sync += [advance.eq(going), full.eq(~going)]
         with m.If(load):
             m.d.sync += [
                 valid.eq(0),

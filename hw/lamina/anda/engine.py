@@ -75,6 +75,11 @@ class EngineParameters(ArrayParameters):
         return 1 << (way // self.sharing + 1 + self.slots).bit_length()
 
     @property
+    def places(self) -> QueueParameters:
+        """Of the queue in which the places of tiles wait."""
+        return QueueParameters(shape=tile_layout(self.rows, self.columns), depth=self.tiles)
+
+    @property
     def latency(self) -> int:
         """Cycles from the first beat of activations to the first result, with one group of the
         fewest cycles: it is loaded whole, and read while it is multiplied.
@@ -92,7 +97,7 @@ class EngineParameters(ArrayParameters):
         words = plane_words_layout(self.rows, self.planes).size - 1  # an error is not kept there
         memory = words * (self.depth + 1) + self.rows * GROUP
         results = result_layout(self.array.block.units, self.block_columns).size
-        tiles = self.tiles * tile_layout(self.rows, self.columns).size
+        tiles = self.places.storage_bits
         queue = QueueParameters(shape=gemm_layout(), depth=self.queue).storage_bits
         # Jobs: checked, loaded and worked on, and the loops about as many bits as two more.
         control = 5 * job_layout().size + counters_layout().size + done_layout().size

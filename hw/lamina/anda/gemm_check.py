@@ -1,11 +1,11 @@
 """Descriptor check: what the engine can do becomes a job, what it cannot is refused."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.formats.anda import MANTISSA_BITS_MAX
-from lamina.formats.engine import GROUPS_BITS, Cause, done_layout, gemm_layout, job_layout
+from lamina.formats.engine import Cause, done_layout, gemm_layout, job_layout
 
 __all__ = ["GemmCheck"]
 
@@ -43,7 +43,8 @@ class GemmCheck(wiring.Component):
         p = self.parameters
         job = Signal(job_layout())
         gemm, cause = job.gemm, self.refused.payload.cause
-        size = Signal(GROUPS_BITS + 5)
+        fits, found = Signal(range(p.depth + 1)), Signal(Cause)
+        size, many = Signal(len(fits) + 5), Signal()  # rows of memory; more groups than rows
         m.d.comb += [self.loads.payload.eq(job), self.turns.payload.eq(job)]
         m.d.comb += self.refused.payload.tag.eq(gemm.tag)
         for out in (self.loads, self.turns):
@@ -60,20 +61,17 @@ class GemmCheck(wiring.Component):
                 few = job.beats < p.sharing
                 m.d.sync += [
                     job.cycles.eq(Mux(few, p.sharing, job.beats)),
-                    size.eq(gemm.groups * job.beats),
+                    size.eq(gemm.groups[: len(fits)] * job.beats),
+                    many.eq(gemm.groups[len(fits) :].any()),
+                    fits.eq(self._fitting(gemm.row_turns)),
+                    found.eq(self._found(gemm)),
                 ]
                 m.next = "JUDGE"
             with m.State("JUDGE"):
-                bits, turns = gemm.mantissa_bits, gemm.row_turns
-                m.next = "REFUSE"
-                with m.If((gemm.m == 0) | (gemm.n == 0) | (gemm.groups == 0)):
-                    m.d.sync += cause.eq(Cause.SHAPE)
-                with m.Elif((bits == 0) | (bits > MANTISSA_BITS_MAX)):
-                    m.d.sync += cause.eq(Cause.MANTISSA)
-                with m.Elif((turns == 0) | (turns > p.slots)):
-                    m.d.sync += cause.eq(Cause.ROW_TURNS)
-                with m.Elif(size * turns > p.depth):
-                    m.d.sync += cause.eq(Cause.MEMORY)
+                large = many | (size > fits)
+                m.d.sync += cause.eq(Mux(large & (found == Cause.NONE), Cause.MEMORY, found))
+                with m.If(large | (found != Cause.NONE)):
+                    m.next = "REFUSE"
                 with m.Else():
                     m.d.sync += [self.loads.valid.eq(1), self.turns.valid.eq(1)]
                     m.next = "TAKE"
@@ -82,3 +80,20 @@ class GemmCheck(wiring.Component):
                 with m.If(self.refused.valid & self.refused.ready):
                     m.next = "TAKE"
         return m
+
+    def _fitting(self, row_turns):
+        """Return how many rows of memory each tile of rows may take; any number, if none may be."""
+        p = self.parameters
+        fits = Const(0, p.depth.bit_length())
+        for turns in range(1, p.slots + 1):
+            fits |= Mux(row_turns == turns, p.depth // turns, 0)
+        return fits
+
+    def _found(self, gemm):
+        """Return the first cause that a descriptor gives of itself."""
+        bits, turns = gemm.mantissa_bits, gemm.row_turns
+        shape = (gemm.m == 0) | (gemm.n == 0) | (gemm.groups == 0)
+        mantissa = (bits == 0) | (bits > MANTISSA_BITS_MAX)
+        row_turns = (turns == 0) | (turns > self.parameters.slots)
+        found = Mux(row_turns, Cause.ROW_TURNS, Cause.NONE)
+        return Mux(shape, Cause.SHAPE, Mux(mantissa, Cause.MANTISSA, found))

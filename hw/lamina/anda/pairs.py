@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from amaranth.hdl import Cat, Fragment, Module, Signal, Value, signed
 from amaranth.lib import data
 
-from lamina.arith.compressor_tree import carry_save, compress
+from lamina.arith.compressor_tree import Inverse, carry_save, compress
 from lamina.cells import and_or_select
 
 __all__ = ["PairTree", "decode_pair", "decode_pairs", "select_entries"]
@@ -64,7 +64,11 @@ class PairTree:
     rank_rows: tuple[int, ...]
     reduce: Callable
 
-    def storage_bits(self, columns: list[list[Value]]) -> int:
+    def inverted(self, bit: Value) -> Value | Inverse:
+        """Return NOT of ``bit``, to be added: without ranks that takes no inverter."""
+        return ~bit if self.rank_rows else Inverse(bit)
+
+    def storage_bits(self, columns: list[list[Value | Inverse]]) -> int:
         """Flip-flops of the ranks: found by building the tree, so that it cannot go stale."""
         m, bits = Module(), 0
         for rows in self.rank_rows:
@@ -74,7 +78,12 @@ class PairTree:
         return bits
 
     def add(
-        self, m: Module, platform, columns: list[list[Value]], addend: Value, advance: Value
+        self,
+        m: Module,
+        platform,
+        columns: list[list[Value | Inverse]],
+        addend: Value,
+        advance: Value,
     ) -> Value:
         """Return the sum of the bits in ``columns`` and, behind all ranks, ``addend``.
 

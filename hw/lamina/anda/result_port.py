@@ -1,11 +1,12 @@
 """Result port: outputs of the array with their places; what lies beyond m or n is left out."""
 
-from amaranth.hdl import Array, Module, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.formats.anda import array_output_layout
 from lamina.formats.engine import TAG_BITS, result_layout, tile_layout
+from lamina.stream.buffer import Queue
 
 __all__ = ["ResultPort"]
 
@@ -13,8 +14,8 @@ __all__ = ["ResultPort"]
 class ResultPort(wiring.Component):
     """Give each beat of outputs its place, and say when all results of a GEMM are out.
 
-    The blocks of the array finish the same tile one after the other, and the next tile begins
-    before the last block is through: places wait in a queue from which each block reads its own.
+    The blocks of the array put out the same step of a tile one after the other, then the next one:
+    places wait in a queue, and the first of them is that of the beat that comes.
 
     Parameters: `EngineParameters`.
 
@@ -92,26 +93,19 @@ class ResultPort(wiring.Component):
         return m
 
     def _tiles(self, m, tile, final):
-        """Keep tiles until all blocks are through with them."""
+        """Keep tiles until all blocks are through with them: the last one's beat is a tile's last.
+
+        Their queue begins with a register, and a tile is there long before its outputs are.
+        """
         p = self.parameters
-        blocks = p.array.blocks
-        tiles = Array(
-            Signal(tile.shape(), name=f"tile_{n}", reset_less=True) for n in range(p.tiles)
-        )
-        entered = Signal(range(p.tiles))
-        places = Array(Signal(range(p.tiles), name=f"place_{n}") for n in range(blocks))
-        level = Signal(range(p.tiles + 1))
-        through, leave = Signal(), Signal()
+        m.submodules.tiles = tiles = Queue(p.places)
         coming = self.i.payload
+        ends = (coming.step == p.steps - 1) & (coming.block == p.array.blocks - 1)
         m.d.comb += [
-            self.crowded.eq(level == p.tiles),
-            tile.eq(tiles[places[coming.block]]),
-            through.eq(coming.step == p.steps - 1),
-            leave.eq(self.i.valid & self.i.ready & through & (coming.block == blocks - 1)),
-            final.eq(through & (coming.block == blocks - 1) & tile.last),
+            tiles.i.valid.eq(self.enter),
+            tiles.i.payload.eq(self.tile),
+            self.crowded.eq(~tiles.i.ready),
+            tile.eq(tiles.o.payload),
+            tiles.o.ready.eq(self.i.valid & self.i.ready & ends),
+            final.eq(ends & tile.last),
         ]
-        m.d.sync += level.eq(level + self.enter - leave)
-        with m.If(self.enter):
-            m.d.sync += [tiles[entered].eq(self.tile), entered.eq(entered + 1)]
-        with m.If(self.i.valid & self.i.ready & through):
-            m.d.sync += places[coming.block].eq(places[coming.block] + 1)

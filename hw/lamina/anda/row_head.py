@@ -80,7 +80,9 @@ class RowHead(wiring.Component):
         held = Signal(GROUP * (planes - 1), reset_less=True)
         coming = []
         for place in range(1, planes):
-            coming.append(~(self.words[place] ^ (signs_now & carries_now)))
+            # Where carries begin, the signs that come with them are not asked for yet.
+            negates = (signs if place == 1 else signs_now) & carries_now
+            coming.append(~(self.words[place] ^ negates))
             before, carries_now = carries_now, Signal(GROUP, name=f"carries_{place}")
             m.d.comb += carries_now.eq(before | self.words[place])
         m.d.comb += self.inverses.as_value().eq(Cat(held, top))

@@ -1,30 +1,37 @@
-"""The arithmetic of a sum unit: from what beat sums hold to FP32, times the scale, added up."""
+"""The arithmetic of a sum unit: from what beat sums hold to FP32, times the scale."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 
 from lamina.anda.multiples import multiply
-from lamina.arith import fp32_add, rounding
+from lamina.arith import rounding
 from lamina.arith.booth import booth_columns
-from lamina.arith.compressor_tree import carry_save
-from lamina.arith.fp32_add import Fp32AddParameters
+from lamina.arith.compressor_tree import (
+    carry_save,
+    compress_rows,
+    reduce_levels,
+)
 from lamina.arith.int_to_fp32 import IntToFp32Parameters
+from lamina.arith.leading_zeros import count_leading_zeros
 from lamina.arith.pipeline import PipelineParameters, Stage
 from lamina.arith.rounding import (
     ROUND_STAGES,
     jam,
     keep,
     round_bounded,
+    round_chained,
     round_to_nearest_even,
     rounded_bits,
+    shift_left,
 )
 from lamina.arith.unpack import unpack
 from lamina.formats.anda import MANTISSA_BITS_MAX, WIDE_SCALE
-from lamina.formats.ieee import FP32, Format
+from lamina.formats.ieee import FP32
 
-__all__ = ["NORMALISED", "BoundedAddParameters", "ConvertParameters", "ScaleParameters"]
+__all__ = ["NORMALISED", "ConvertParameters", "ScaleParameters", "exponent_of", "rounding_of"]
 
 
 #: What `round_to_nearest_even` takes, with the exponent as wide as sums may make it, and ``zeros``
@@ -42,19 +49,31 @@ NORMALISED = {
 class ConvertParameters(IntToFp32Parameters):
     """`IntToFp32Parameters` of the sums of ``planes`` a beat, corrected, and not rounded yet.
 
-    `ScaleParameters` begin with that.
+    `ScaleParameters` begin with that, and if `carryless`, with the exponents, which are not here.
     """
 
     planes: int = 1
 
     @property
     def stages(self):
-        *stages, normalise, _ = super().stages
-        return (_correct, *stages, _normalise if normalise is rounding.normalise else normalise)
+        if self.carryless:
+            return (_correct, _invert_negative, _count_zeros, _normalise)
+        return (_correct_and_keep, *super().stages[:-1])
+
+    @property
+    def carryless(self) -> bool:
+        """Whether negative sums are inverted only, and so one too small: see `_round_later`."""
+        return self.stages_per_rank > 1 and rounding.normalise in super().stages
 
     @property
     def results(self):
-        return NORMALISED
+        return {name: shape for name, shape in NORMALISED.items() if name not in self.late}
+
+    @property
+    def late(self) -> dict:
+        """What is no operand, but comes with the results."""
+        exponent = {"exponent": unsigned(FP32.exponent_bits), "nan": unsigned(1)}
+        return exponent if self.carryless else {}
 
     @property
     def operands(self):
@@ -65,8 +84,7 @@ class ConvertParameters(IntToFp32Parameters):
             "low": unsigned(MANTISSA_BITS_MAX - fraction),
             "mask": unsigned(MANTISSA_BITS_MAX - fraction),
             "correction": unsigned(high),
-            "exponent": signed(self.exponent_bits),
-            "nan": unsigned(1),
+            **({} if self.late else {"exponent": signed(self.exponent_bits), "nan": unsigned(1)}),
         }
 
 
@@ -76,12 +94,39 @@ def _correct(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     high = Signal(len(x.correction))
     m.d.comb += high.eq(x.correction + ~x.high[fraction:])
     value = Cat(~x.low & x.mask, ~x.high[:fraction], high)
-    return {"value": value.as_signed(), "exponent": x.exponent, "nan": x.nan}
+    return {"value": value.as_signed()}
+
+
+def _correct_and_keep(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    return _correct(m, x) | keep(x, "exponent", "nan")
+
+
+def _invert_negative(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Split sign from magnitude, but for one: that of a negative sum is so much larger.
+
+    So no carry runs. What is shifted in from below belongs to it: ones.
+    """
+    sign = x.value[-1]
+    magnitude = x.value.as_unsigned() ^ sign.replicate(len(x.value))
+    return {"sign": sign, "magnitude": magnitude}
+
+
+def _count_zeros(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    zeros = count_leading_zeros(m, x.magnitude)
+    return keep(x, "sign", "magnitude") | {"zeros": zeros}
 
 
 def _normalise(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """Move the leading one of ``magnitude`` to the top, and leave the exponent as it is."""
-    return rounding.normalise(m, x) | {"exponent": x.exponent, "zeros": x.zeros}
+    """Move the leading one of ``magnitude`` to the top.
+
+    The last bit says whether any below the guard bit differs from what is shifted in.
+    """
+    width = rounded_bits()
+    magnitude = Cat(x.sign.replicate(max(width - len(x.magnitude), 0)), x.magnitude)
+    shifted = shift_left(m, magnitude, x.zeros, x.sign)
+    lost = len(shifted) - width + 1
+    sticky = (shifted[:lost] ^ x.sign.replicate(lost)).any()
+    return keep(x, "sign", "zeros") | {"significand": Cat(sticky, shifted[lost:])}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,11 +148,12 @@ class ScaleParameters(PipelineParameters):
 
     def on(self, platform) -> tuple[Stage, ...]:
         """Return the stages with the full adders of ``platform``."""
-        to_nearest = round_bounded if self.bounded else round_to_nearest_even
-        normal = (_add_normalised, round_bounded)
+        bounded = rounding_of(self)
+        to_nearest = bounded if self.bounded else round_to_nearest_even
+        normal = (_add_normalised, bounded)
         return (
             _round_later if self.rounds_later else _rounded_first(to_nearest),
-            self._rows(platform),
+            *self._rows(platform),
             *(normal if self.bounded else (_add_rows, *ROUND_STAGES)),
         )
 
@@ -125,18 +171,19 @@ class ScaleParameters(PipelineParameters):
     def results(self):
         return {"value": unsigned(FP32.width)}
 
-    def _rows(self, platform) -> Stage:
+    def _rows(self, platform) -> tuple[Stage, ...]:
         def multiply_rows(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-            """Multiply the significands; of Booth's product two rows are still to be added."""
+            """Multiply the significands; of Booth's product rows are still to be added."""
             a, b = x if self.rounds_later else self._unpacked(x), unpack(WIDE_SCALE, x.b)
             significand, scale = Signal(FP32.precision), Signal(WIDE_SCALE.precision)
             m.d.comb += [significand.eq(a.significand), scale.eq(b.significand)]
             if self.multiples:
                 product = multiply(m, platform, significand, scale, x.triple, a.up)
-                rows = {"product": product}
+                # Normal factors leave one bit more than what is rounded; the rest is but sticky.
+                rows = {"rows_0": jam(product, rounded_bits() + 1) if self.bounded else product}
             else:
-                booth = carry_save(m, platform, booth_columns(m, significand, scale))
-                rows = {f"rows_{number}": row for number, row in enumerate(booth)}
+                columns = booth_columns(m, significand, scale)
+                rows = {f"column_{place}": Cat(bits) for place, bits in enumerate(columns)}
             return rows | {
                 "sign": a.sign ^ b.sign,
                 # The field of the product's top bit: both factors are below 2, it is below 4.
@@ -145,15 +192,28 @@ class ScaleParameters(PipelineParameters):
                 "inf": a.inf,
             }
 
-        return multiply_rows
+        return (multiply_rows,) if self.multiples else (multiply_rows, _reduce_rows)
 
     def _unpacked(self, x: SimpleNamespace) -> SimpleNamespace:
         """Return the parts of a rounded sum."""
         a = unpack(FP32, x.a)
         if self.bounded:
-            a.nan, a.inf = _exponent(x.a).all(), Const(0)
+            a.nan, a.inf = exponent_of(x.a).all(), Const(0)
         a.up = Const(0)
         return a
+
+
+def _reduce_rows(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Add what there is of each weight, up to three rows."""
+    columns = [list(bits) for name, bits in vars(x).items() if name.startswith("column_")]
+    rows = carry_save(m, None, columns, reduce_levels, 3)
+    numbered = {f"rows_{number}": row for number, row in enumerate(rows)}
+    return numbered | keep(x, "sign", "exponent", "nan", "inf")
+
+
+def rounding_of(parameters: PipelineParameters) -> Callable:
+    """Return what rounds values that are known to be neither subnormal nor too large."""
+    return round_chained if parameters.stages_per_rank == 1 else round_bounded
 
 
 def _rounded_first(to_nearest: Stage) -> Stage:
@@ -166,12 +226,16 @@ def _rounded_first(to_nearest: Stage) -> Stage:
 
 
 def _round_later(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """Find whether the sum is rounded up: that is a row of the product."""
+    """Find whether the sum is rounded up: that is a row of the product.
+
+    What a negative sum lacks is a carry that ends below the guard bit, but if all is ones there.
+    """
     sticky, guard, lowest = x.significand[:3]
+    up = Mux(x.sign, guard | (~sticky & lowest), guard & (sticky | lowest))
     return keep(x, "sign", "nan") | _scale(x) | {
         "exponent": (x.exponent - x.zeros)[: FP32.exponent_bits],
         "significand": x.significand[2:],
-        "up": guard & (sticky | lowest),
+        "up": up,
         "inf": Const(0),
     }  # fmt: skip
 
@@ -180,20 +244,20 @@ def _scale(x: SimpleNamespace) -> dict[str, Value]:
     return {name: value for name, value in vars(x).items() if name in ("b", "triple")}
 
 
-def _exponent(pattern: Value) -> Value:
+def exponent_of(pattern: Value) -> Value:
+    """Return the exponent field of an FP32 pattern."""
     return pattern[FP32.fraction_bits : -1]
+
+
+def _product(m: Module, x: SimpleNamespace) -> Value:
+    """Return the product of the significands, complete."""
+    rows = [value for name, value in vars(x).items() if name.startswith("rows_")]
+    return compress_rows(m, None, rows, len(rows[0]))
 
 
 def _add_rows(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """Complete the product."""
     return keep(x, "sign", "exponent", "nan", "inf") | {"magnitude": _product(m, x)}
-
-
-def _product(m: Module, x: SimpleNamespace) -> Value:
-    """Return the product of the significands, complete."""
-    product = Signal(FP32.precision + WIDE_SCALE.precision)
-    m.d.comb += product.eq(x.product if hasattr(x, "product") else x.rows_0 + x.rows_1)
-    return product
 
 
 def _add_normalised(m: Module, x: SimpleNamespace) -> dict[str, Value]:
@@ -204,42 +268,4 @@ def _add_normalised(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     return keep(x, "sign", "nan", "inf") | {
         "exponent": x.exponent - 1 + high,
         "significand": jam(significand, rounded_bits()),
-    }
-
-
-@dataclass(frozen=True, kw_only=True)
-class BoundedAddParameters(Fp32AddParameters):
-    """Without subnormals and Inf: see `ScaleParameters`; with NaN. ``anew``: ``a`` is +0."""
-
-    @property
-    def operands(self):
-        return super().operands | {"anew": unsigned(1)}
-
-    @property
-    def stages(self):
-        return fp32_add.add_stages(
-            self.format, comparison=_compare_bounded, limit=_shift_all, to_nearest=round_bounded
-        )
-
-
-def _compare_bounded(m: Module, x: SimpleNamespace, fmt: Format) -> dict[str, Value]:
-    """As for any operands, but an exponent of all ones is NaN's.
-
-    To make ``a`` zero takes as long as a part of the comparison, so neither waits for the other.
-    """
-    compared = fp32_add.compare(m, x, fmt)
-    return compared | {
-        "a": Mux(x.anew, 0, x.a),
-        "exchange": compared["exchange"] | x.anew,
-        "nan": (_exponent(x.a).all() & ~x.anew) | _exponent(x.b).all(),
-        "inf": Const(0),
-    }
-
-
-def _shift_all(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """Shift a sum to its normal form, wherever that is."""
-    # The top bit is the carry, one place above the larger operand's leading one.
-    return keep(x, "sign", "magnitude", "nan", "inf") | {
-        "shift": x.zeros,
-        "exponent": x.exponent + 1 - x.zeros,
     }

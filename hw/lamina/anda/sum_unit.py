@@ -8,15 +8,15 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.beat_sum import BeatSumParameters
+from lamina.anda.bounded_add import BoundedAddParameters
 from lamina.anda.sum_stages import (
     NORMALISED,
-    BoundedAddParameters,
     ConvertParameters,
     ScaleParameters,
 )
 from lamina.arith.fp32_add import Fp32AddParameters
 from lamina.arith.pipeline import PipelineParameters, Stage
-from lamina.formats.anda import EXPONENT_BITS, FORMATS, MANTISSA_BITS_MAX, WIDE_SCALE
+from lamina.formats.anda import FORMATS, MANTISSA_BITS_MAX, WIDE_SCALE
 from lamina.formats.ieee import FP32
 from lamina.parameters import check_choice, check_range
 
@@ -65,6 +65,27 @@ class SumUnitParameters:
         )
 
     @property
+    def group(self) -> data.StructLayout:
+        """What units take of a group: the exponent that sums, or FP32 made of them, begin with."""
+        late = self.convert.late or self.convert.operands
+        return data.StructLayout({name: late[name] for name in ("exponent", "nan")})
+
+    @property
+    def group_delay(self) -> int:
+        """Cycles that it comes after the sums."""
+        return self.convert.latency if self.convert.late else 0
+
+    def group_of(self, exponent: Value) -> dict[str, Value]:
+        """Return that of a group whose exponent field is ``exponent``."""
+        form = FORMATS[self.format]
+        # FP32's is that of the sum's top bit.
+        top = FP32.bias + self.convert.width - 1 if self.convert.late else 0
+        return {
+            "exponent": exponent + (1 - form.bias - MANTISSA_BITS_MAX + top),
+            "nan": exponent == form.exponent_ones,
+        }
+
+    @property
     def multiply(self) -> ScaleParameters:
         """Parameters of the scaling."""
         # On cells the full adders stay as they are, so nothing makes up for them behind: a rank is.
@@ -83,6 +104,11 @@ class SumUnitParameters:
     def bounded(self) -> bool:
         """Whether no value is subnormal, or too large: see `ScaleParameters`."""
         return self.format == "fp16"
+
+    @property
+    def marked(self) -> bool:
+        """Whether only the exponent of a NaN is right: see `BoundedAddParameters`."""
+        return self.bounded and self.stages_per_rank > 1
 
     @property
     def ring(self) -> bool:
@@ -130,8 +156,8 @@ class SumUnit(wiring.Component):
         Which bits of ``low`` count.
     correction : In(entry_bits + 6)
         Of the column, as in `array_weights_layout`.
-    exponent : In(8)
-        Of the group.
+    group : In(`SumUnitParameters.group`)
+        Of the group that was read `group_delay` cycles before.
     scale : In(17)
         `WIDE_SCALE` of the group that was read ``convert.latency`` cycles before.
     triple : In(13), if ``multiply.multiples``
@@ -141,7 +167,7 @@ class SumUnit(wiring.Component):
     i_anew : In(1)
         In the cycle before that: to +0.
     value : Out(32)
-        ``add.latency`` cycles later: the sum.
+        ``add.latency`` cycles later: the sum; if `SumUnitParameters.marked`, NaN in any form.
 
     Timing
     ------
@@ -169,7 +195,7 @@ class SumUnit(wiring.Component):
                 "low": In(data.ArrayLayout(unsigned(sums.low_bits), p.elements)),
                 "mask": In(unsigned(sums.low_bits)),
                 "correction": In(unsigned(p.entry_bits + 6)),
-                "exponent": In(EXPONENT_BITS),
+                "group": In(p.group),
                 "scale": In(WIDE_SCALE.width),
                 "add": In(1),
                 "i_anew": In(1),
@@ -180,17 +206,18 @@ class SumUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        form = FORMATS[p.format]
         operands = Signal(p.convert.input_layout)
         m.d.comb += [
             operands.high.eq(self._selected(self.high)),
             operands.low.eq(self._selected(self.low)),
             operands.mask.eq(self.mask),
             operands.correction.eq(self.correction),
-            operands.exponent.eq(self.exponent + (1 - form.bias) - MANTISSA_BITS_MAX),
-            operands.nan.eq(self.exponent == form.exponent_ones),
         ]
+        group = {name: self.group[name] for name in ("exponent", "nan")}
+        if not p.convert.late:
+            m.d.comb += [operands[name].eq(value) for name, value in group.items()]
         converted = self._pipeline(m, "convert", p.convert, operands)
+        converted = group | converted
         normalised = {name: converted.get(name, Const(0)) for name in NORMALISED}
         factor = {"b": self.scale} | ({"triple": self.triple} if p.multiply.multiples else {})
         products = self._pipeline(
@@ -208,7 +235,8 @@ class SumUnit(wiring.Component):
         # What is not bounded is masked in front of the addition.
         start = {"a": augend, "anew": anew} if p.bounded else {"a": Mux(anew, 0, augend)}
         addends = start | {"b": products["value"]}
-        total = self._pipeline(m, "add", p.add, addends, adds)["value"]
+        enables = adds if p.ring else ()
+        total = self._pipeline(m, "add", p.add, addends, enables)["value"]
         m.d.comb += self.value.eq(total)
         (self._ring if p.ring else self._queue)(m, augend, total, adds)
         return m

@@ -52,18 +52,20 @@ class TurnReader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        turn, beat, left = self.turn.payload, Signal(5), Signal(5)
+        turn = self.turn.payload
+        behind, left = Signal(5), Signal(5)  # beats left behind this one, with it
+        row, moves = Signal.like(self.address), Signal()
         coming, flags = Signal(_FLAGS), Signal(_FLAGS)
         first, last, advance = Signal(), Signal(), Signal()
         m.d.comb += [
             advance.eq(self.o.ready | ~self.o.valid),
-            left.eq(turn.cycles - beat),
+            first.eq(behind == 0),
+            last.eq(behind == 1),
+            left.eq(Mux(first, turn.cycles, behind)),
             self.read.eq(self.turn.valid & advance),
-            self.address.eq(turn.address + Mux(left < turn.beats, left, turn.beats) - 1),
+            self.address.eq(Mux(first, turn.address + turn.beats, row) - (first | moves)),
             self.turn.ready.eq(advance & last),
-            first.eq(beat == 0),
             self.begins.eq(self.read & first),
-            last.eq(left == 1),
             coming.first.eq(first),
             coming.last.eq(last),
             coming.load.eq(turn.load),
@@ -75,7 +77,7 @@ class TurnReader(wiring.Component):
         with m.If(advance):
             m.d.sync += [self.o.valid.eq(self.turn.valid), flags.eq(coming)]
         with m.If(self.read):
-            m.d.sync += beat.eq(Mux(last, 0, beat + 1))
+            m.d.sync += [behind.eq(left - 1), row.eq(self.address), moves.eq(left <= turn.beats)]
         words = self.o.payload
         for name in ("first", "last", "load", "begin", "end"):
             m.d.comb += words[name].eq(flags[name])

@@ -1,6 +1,6 @@
 """Turn sequencer: the loops over a GEMM, dealt to the slots of an array in turn."""
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,20 +8,41 @@ from lamina.formats.engine import GROUPS_BITS, PLACE_BITS, job_layout, tile_layo
 
 __all__ = ["TurnSequencer"]
 
-#: Where a loop over rows or columns is, and how many are left from there.
-_SPAN = data.StructLayout({"at": unsigned(PLACE_BITS), "left": unsigned(PLACE_BITS)})
+#: Where a loop over rows or columns is, how many are left from there, and whether that is its first
+#: tile or its last.
+_SPAN = data.StructLayout(
+    {"at": unsigned(PLACE_BITS), "left": unsigned(PLACE_BITS), "first": 1, "last": 1}
+)
 
 
-def _move(m, step: int, span, *others) -> None:
-    """Move a loop on; ``others``: what is set to the same place."""
-    for target in (span, *others):
-        m.d.sync += [target.at.eq(span.at + step), target.left.eq(span.left - step)]
+_ADDRESSES = ("address", "round_address", "tile_address")
 
 
-def _start(m, left, *spans) -> None:
-    """Begin loops with so many left."""
-    for target in spans:
-        m.d.sync += [target.at.eq(0), target.left.eq(left)]
+def _loops_layout(parameters) -> data.StructLayout:
+    """Return where all loops are.
+
+    ``rows``, ``columns``: the tiles of the turn; ``tile_rows``, ``round_columns``: those that the
+    pass, the round began with, and so for the addresses of groups. ``idle``: the turn has no work.
+    ``group`` of k, and whether it is the first or the last one. ``new``: it is worked on for the
+    first time; ``end``: for the last time.
+    """
+    names = ("rows", "tile_rows", "columns", "round_columns")
+    spans: dict = dict.fromkeys(names, _SPAN)
+    addresses = dict.fromkeys(_ADDRESSES, parameters.address_bits)
+    turns = dict.fromkeys(("slot", "row_turn"), range(parameters.slots))
+    flags = dict.fromkeys(("idle", "first_group", "last_group", "new", "end"), 1)
+    return data.StructLayout(spans | addresses | turns | flags | {"group": unsigned(GROUPS_BITS)})
+
+
+def _begun(step: int, left: Value) -> Value:
+    """Return where a loop over so many ``left`` begins."""
+    return Cat(Const(0, PLACE_BITS), left, Const(1, 1), left <= step)
+
+
+def _moved(step: int, span) -> Value:
+    """Return where a loop is that moves on by ``step``."""
+    at, left = (value[:PLACE_BITS] for value in (span.at + step, span.left - step))
+    return Cat(at, left, Const(0, 1), span.left <= 2 * step)
 
 
 class TurnSequencer(wiring.Component):
@@ -69,127 +90,122 @@ class TurnSequencer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        active, held = Signal(), Signal(job_layout())
-        over, done = Signal(), Signal()
-        loops = _Loops(m, p, held)
-        m.d.comb += [
-            over.eq(self.turn.valid & self.turn.ready),
-            self.job.ready.eq(~active | done),
-        ]
-        with m.If(over):
-            loops.go_on(m, done)
-        with m.If(done):
-            m.d.sync += active.eq(0)
-        with m.If(self.job.valid & self.job.ready):
-            m.d.sync += [active.eq(1), held.eq(self.job.payload)]
-            loops.start(m, self.job.payload.gemm)
-        new = Signal()
+        active, held, over = Signal(), Signal(job_layout()), Signal()
+        loops = Signal(_loops_layout(p))
+        self._loop(m, loops, active, held, over)
         fresh = Signal(p.address_bits + 1)  # groups in the memory that were not used yet
-        m.d.sync += fresh.eq(fresh + self.loaded - (over & new))
+        left, there = Signal.like(fresh), Signal()
+        m.d.comb += left.eq(fresh + self.loaded - (over & loops.new))
+        m.d.sync += [fresh.eq(left), there.eq(left != 0)]
         turn = self.turn.payload
         m.d.comb += [
-            new.eq(~loops.idle & (loops.columns.at == 0)),
-            self.starved.eq(active & new & (fresh == 0)),
+            over.eq(self.turn.valid & self.turn.ready),
+            self.starved.eq(active & loops.new & ~there),
             turn.address.eq(loops.address),
             turn.beats.eq(held.beats),
             turn.cycles.eq(held.cycles),
             turn.real.eq(~loops.idle),
             turn.load.eq(~loops.idle & (loops.row_turn == 0)),
-            turn.begin.eq(loops.group == 0),
-            turn.end.eq(~loops.idle & loops.last_group),
+            turn.begin.eq(loops.first_group),
+            turn.end.eq(loops.end),
             self.turn.valid.eq(active & ~self.starved & ~(turn.end & self.crowded)),
             self.enter.eq(over & turn.end),
-            self.release.eq(over & ~loops.idle & loops.columns_end),
+            self.release.eq(over & ~loops.idle & loops.columns.last),
             self.released.eq(held.beats),
+            self.tile.row.eq(loops.rows.at),
+            self.tile.column.eq(loops.columns.at),
+            self.tile.rows.eq(Mux(loops.rows.last, loops.rows.left, p.rows)),
+            self.tile.columns.eq(Mux(loops.columns.last, loops.columns.left, p.columns)),
+            self.tile.tag.eq(held.gemm.tag),
+            self.tile.last.eq(loops.rows.last & loops.columns.last),
         ]
-        self._place(m, loops, held.gemm.tag)
         return m
 
-    def _place(self, m, loops, tag):
-        """Say where the outputs of the turn belong."""
-        p, rows, columns = self.parameters, loops.rows, loops.columns
+    def _loop(self, m, loops, active, held, over):
+        """Go on with the loops when a turn is over, or begin a job.
+
+        Where to is a register, because much waits for the end of a turn; it is written in the
+        turn's first cycle, and a turn has two at least. So is whether a job begins there.
+        """
+        after, following, start = (Signal.like(loops) for _ in range(3))
+        done, ended, job = Signal(), Signal(init=1), self.job.payload
+        rows, columns = self._rows_of(job.gemm), self._columns_of(job.gemm)
+        # Its groups lie behind those of the job before.
+        address = Mux(active, following.tile_address, loops.tile_address)
         m.d.comb += [
-            self.tile.row.eq(rows.at),
-            self.tile.column.eq(columns.at),
-            self.tile.rows.eq(Mux(loops.rows_end, rows.left, p.rows)),
-            self.tile.columns.eq(Mux(loops.columns_end, columns.left, p.columns)),
-            self.tile.tag.eq(tag),
-            self.tile.last.eq(loops.rows_end & loops.columns_end),
+            after.eq(loops),
+            after.end.eq(after.last_group & ~after.idle),
+            after.new.eq(after.columns.first & ~after.idle),
+            *(start[name].eq(address) for name in _ADDRESSES),
+            *(start[name].eq(rows) for name in ("rows", "tile_rows")),
+            *(start[name].eq(columns) for name in ("columns", "round_columns")),
+            *(start[name].eq(1) for name in ("first_group", "new")),
+            *(start[name].eq(job.gemm.groups == 1) for name in ("last_group", "end")),
         ]
+        self._go_on(m, loops, after, held, done)
+        m.d.sync += [following.eq(after), ended.eq(done | ~active)]
+        moves = over | ~active
+        m.d.comb += self.job.ready.eq(ended & moves)
+        with m.If(moves):
+            m.d.sync += [
+                active.eq(Mux(ended, self.job.valid, 1)),
+                held.eq(Mux(ended, job, held)),
+                loops.eq(Mux(ended, start, following)),
+            ]
 
-
-class _Loops:
-    """The loops' counters, over the job ``held``, as signals.
-
-    ``rows``, ``columns``: the tiles of the turn; ``tile_rows``, ``round_columns``: those that the
-    pass, the round began with, and so for the addresses of groups. ``idle``: the turn has no work.
-    ``rows_end``, ``columns_end``: no tiles of them follow.
-    """
-
-    def __init__(self, m, parameters, held):
-        self.parameters = p = parameters
-        self.held = held
-        self.slot, self.row_turn = Signal(range(p.slots)), Signal(range(p.slots))
-        self.idle, self.group = Signal(), Signal(GROUPS_BITS)
-        self.rows, self.tile_rows = Signal(_SPAN), Signal(_SPAN)
-        self.columns, self.round_columns = Signal(_SPAN), Signal(_SPAN)
-        self.address, self.round_address, self.tile_address = (
-            Signal(p.address_bits, name=f"{name}address") for name in ("", "round_", "tile_")
-        )
-        self.rows_end, self.columns_end, self.last_group = Signal(), Signal(), Signal()
-        self.run_end, self.room, self.round_end = Signal(), Signal(), Signal()
-        m.d.comb += [
-            self.rows_end.eq(self.rows.left <= p.rows),
-            self.columns_end.eq(self.columns.left <= p.columns),
-            self.last_group.eq(self.group == held.gemm.groups - 1),
-            self.run_end.eq(self.rows_end | (self.row_turn == held.gemm.row_turns - 1)),
-            self.room.eq(~self.columns_end & (self.slot + self.row_turn + 1 < p.slots)),
-            self.round_end.eq(
-                (self.slot == p.slots - 1) | (self.last_group & self.run_end & ~self.room)
-            ),
-        ]
-
-    def start(self, m, gemm):
-        """Begin a job."""
-        _start(m, gemm.m, self.rows, self.tile_rows)
-        _start(m, gemm.n, self.columns, self.round_columns)
-
-    def go_on(self, m, done):
-        """Go to the next turn; ``done``: there is none."""
+    def _go_on(self, m, loops, after, held, done):
+        """Find out where the loops are ``after`` this turn; ``done``: it is the job's last."""
         p = self.parameters
         behind = Signal(p.address_bits)
-        m.d.comb += behind.eq(Mux(self.idle, self.address, self.address + self.held.beats))
-        m.d.sync += self.address.eq(behind)
-        with m.If(self.round_end):
-            m.d.sync += [self.slot.eq(0), self.row_turn.eq(0), self.idle.eq(0)]
-            m.d.sync += self.rows.eq(self.tile_rows)
-            self._next_round(m, behind, done)
+        run_end, room, round_end = Signal(), Signal(), Signal()
+        m.d.comb += [
+            behind.eq(Mux(loops.idle, loops.address, loops.address + held.beats)),
+            run_end.eq(loops.rows.last | (loops.row_turn + 1 == held.gemm.row_turns)),
+            room.eq(~loops.columns.last & (loops.slot + loops.row_turn + 1 < p.slots)),
+            round_end.eq((loops.slot == p.slots - 1) | (loops.last_group & run_end & ~room)),
+            after.address.eq(behind),
+        ]
+        with m.If(round_end):
+            m.d.comb += [after.slot.eq(0), after.row_turn.eq(0), after.idle.eq(0)]
+            m.d.comb += after.rows.eq(loops.tile_rows)
+            self._next_round(m, loops, after, held, behind, done)
         with m.Else():
-            m.d.sync += self.slot.eq(self.slot + 1)
-            with m.If(~self.run_end):
-                m.d.sync += self.row_turn.eq(self.row_turn + 1)
-                _move(m, p.rows, self.rows)
-            with m.Elif(self.room):
-                m.d.sync += [self.row_turn.eq(0), self.address.eq(self.round_address)]
-                m.d.sync += self.rows.eq(self.tile_rows)
-                _move(m, p.columns, self.columns)
+            m.d.comb += after.slot.eq(loops.slot + 1)
+            with m.If(~run_end):
+                m.d.comb += after.row_turn.eq(loops.row_turn + 1)
+                m.d.comb += after.rows.eq(_moved(p.rows, loops.rows))
+            with m.Elif(room):
+                m.d.comb += [after.row_turn.eq(0), after.address.eq(loops.round_address)]
+                m.d.comb += after.rows.eq(loops.tile_rows)
+                m.d.comb += after.columns.eq(_moved(p.columns, loops.columns))
             with m.Else():
-                m.d.sync += self.idle.eq(1)
+                m.d.comb += after.idle.eq(1)
 
-    def _next_round(self, m, behind, done):
+    def _next_round(self, m, loops, after, held, behind, done):
         """Of the next group of k, the next tiles of columns, or the next tiles of rows."""
-        p = self.parameters
-        m.d.sync += self.group.eq(Mux(self.last_group, 0, self.group + 1))
-        with m.If(~self.last_group):
-            m.d.sync += [self.columns.eq(self.round_columns), self.round_address.eq(behind)]
-        with m.Elif(~self.columns_end):
-            m.d.sync += [
-                self.address.eq(self.tile_address),
-                self.round_address.eq(self.tile_address),
+        p, last = self.parameters, loops.last_group
+        m.d.comb += [
+            after.group.eq(Mux(last, 0, loops.group + 1)),
+            after.first_group.eq(last),
+            after.last_group.eq(Mux(last, 1, loops.group + 2) == held.gemm.groups),
+        ]
+        with m.If(~last):
+            m.d.comb += [after.columns.eq(loops.round_columns), after.round_address.eq(behind)]
+        with m.Elif(~loops.columns.last):
+            columns = _moved(p.columns, loops.columns)
+            m.d.comb += [after.columns.eq(columns), after.round_columns.eq(columns)]
+            m.d.comb += [
+                after[name].eq(loops.tile_address) for name in ("address", "round_address")
             ]
-            _move(m, p.columns, self.columns, self.round_columns)
         with m.Else():
-            m.d.sync += [self.round_address.eq(behind), self.tile_address.eq(behind)]
-            _start(m, self.held.gemm.n, self.columns, self.round_columns)
-            _move(m, p.rows, self.rows, self.tile_rows)
-            m.d.comb += done.eq(self.rows_end)
+            columns, rows = self._columns_of(held.gemm), _moved(p.rows, loops.rows)
+            m.d.comb += [after.columns.eq(columns), after.round_columns.eq(columns)]
+            m.d.comb += [after.rows.eq(rows), after.tile_rows.eq(rows)]
+            m.d.comb += [after.round_address.eq(behind), after.tile_address.eq(behind)]
+            m.d.comb += done.eq(loops.rows.last)
+
+    def _rows_of(self, gemm) -> Value:
+        return _begun(self.parameters.rows, gemm.m)
+
+    def _columns_of(self, gemm) -> Value:
+        return _begun(self.parameters.columns, gemm.n)

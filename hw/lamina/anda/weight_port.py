@@ -1,13 +1,15 @@
 """Weight port: sets of weights become what the blocks of an array take."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.multiples import triple_of
-from lamina.arith.compressor_tree import Inverse, compress
+from lamina.anda.pairs import PairTree
+from lamina.arith.compressor_tree import Inverse, compress, reduce_levels
 from lamina.arith.leading_zeros import count_leading_zeros
 from lamina.arith.pipeline import delayed
 from lamina.arith.rounding import shift_left
@@ -23,7 +25,8 @@ __all__ = ["WeightPort", "WeightPortParameters"]
 class WeightPortParameters:
     """``columns`` of a block; ``weight_bits``, ``zero_points``: as in `ArrayParameters`.
 
-    ``correction_delay``, ``scale_delay``, ``triples``: as of `BlockParameters`.
+    ``correction_delay``, ``scale_delay``, ``triples``: as of `BlockParameters`. ``rank_rows``: as
+    of `BeatSumParameters`.
     """
 
     columns: int
@@ -32,13 +35,14 @@ class WeightPortParameters:
     correction_delay: int
     scale_delay: int
     triples: bool = False
+    rank_rows: tuple[int, ...] = ()
 
     def __post_init__(self):
         check_range("columns", self.columns, 1, 16)
         check_range("weight_bits", self.weight_bits, 2, 8)
         check_flag("zero_points", self.zero_points)
         check_range("correction_delay", self.correction_delay, 1, 64)
-        check_range("scale_delay", self.scale_delay, 1, 128)
+        check_range("scale_delay", self.scale_delay, 2, 128)
         check_flag("triples", self.triples)
 
     @property
@@ -64,20 +68,36 @@ class WeightPortParameters:
     @property
     def storage_bits(self) -> int:
         """The tables on their way, and what follows them later."""
-        corrections = (self.entry_bits + 6) * self.correction_delay
-        tables = self.weights["tables"].width
-        return tables + 1 + self.columns * (corrections + WIDE_SCALE.width * (1 + self.scale_delay))
+        columns = self.correction_columns([Signal(self.entry_bits + 1)] * PAIRS)
+        corrections = len(columns) * (self.correction_delay - len(self.rank_rows))
+        corrections += self.tree.storage_bits(columns)
+        weights = 2 * PAIRS * self.entry_bits
+        scales = 2 * FP16.width + 4 + WIDE_SCALE.width * (self.scale_delay - 1)
+        return 1 + self.columns * (weights + corrections + scales)
+
+    @property
+    def tree(self) -> PairTree:
+        """What adds all weights of a column up."""
+        return PairTree(self.rank_rows, reduce_levels)
+
+    def correction_columns(self, entries: Sequence[Value]) -> list[list[Value | Inverse]]:
+        """Sort the bits of the sums of pairs by weight, all inverted but for the top ones."""
+        columns: list[list[Value | Inverse]] = [[] for _ in range(self.entry_bits + 6)]
+        for entry in entries:
+            for weight, bit in enumerate(entry):
+                top = weight == len(entry) - 1
+                columns[weight].append(bit if top else self.tree.inverted(bit))
+        return columns
 
 
-def _widened(m: Module, scale: Value) -> Value:
-    """Return a finite FP16 scale as `WIDE_SCALE`: subnormal ones become normal, once for all."""
+def _widened(m: Module, scale: Value, zeros: Value) -> Value:
+    """Return a finite FP16 scale as `WIDE_SCALE`: subnormal ones become normal, once for all.
+
+    ``zeros``: those that lead its significand.
+    """
     x = unpack(FP16, scale)
-    zeros = Signal(range(FP16.precision + 1))
     exponent = Signal(WIDE_SCALE.exponent_bits)
-    m.d.comb += [
-        zeros.eq(count_leading_zeros(m, x.significand)),
-        exponent.eq(Mux(x.zero, 0, x.exponent + (WIDE_SCALE.bias - FP16.bias) - zeros)),
-    ]
+    m.d.comb += exponent.eq(Mux(x.zero, 0, x.exponent + (WIDE_SCALE.bias - FP16.bias) - zeros))
     fraction = shift_left(m, x.significand, zeros)[: FP16.fraction_bits]
     return Cat(fraction, exponent, x.sign)
 
@@ -90,10 +110,10 @@ class WeightPort(wiring.Component):
     i : In(stream of `column_weights_layout`)
     advance : In(1)
         The array moves.
-    need : In(1)
-        In this cycle a block takes its tables; the array must not move unless ``valid``.
-    valid, valid_next : Out(1)
-        There are tables on ``weights``; there are in the next cycle.
+    taken_next : In(1)
+        In the next cycle a block takes its tables, which is not unless ``valid_next``.
+    valid_next : Out(1)
+        There are tables on ``weights`` in the next cycle.
     weights : Out(`WeightPortParameters.weights`)
         Corrections and scales follow their tables by so many advances as the parameters say.
     """
@@ -104,8 +124,7 @@ class WeightPort(wiring.Component):
             {
                 "i": In(stream.Signature(column_weights_layout(p.columns, p.weight_bits))),
                 "advance": In(1),
-                "need": In(1),
-                "valid": Out(1),
+                "taken_next": In(1),
                 "valid_next": Out(1),
                 "weights": Out(p.weights),
             }
@@ -114,54 +133,77 @@ class WeightPort(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        tables = Signal(self.weights.tables.shape(), reset_less=True)
-        scales = Signal(self.weights.scales.shape(), reset_less=True)
+        # A register, because all tables wait for it.
+        free = Signal(init=1)
         m.d.comb += [
-            self.i.ready.eq(~self.valid | (self.need & self.advance)),
-            self.weights.tables.eq(tables),
-            self.valid_next.eq(Mux(self.i.ready, self.i.valid, self.valid)),
+            self.i.ready.eq(free),
+            self.valid_next.eq(~free | self.i.valid),
         ]
-        m.d.sync += self.valid.eq(self.valid_next)
-        with m.If(self.i.ready):
-            for column in range(p.columns):
-                self._pair(m, tables[column], column)
-                m.d.sync += scales[column].eq(_widened(m, self.i.payload.scales[column]))
+        m.d.sync += free.eq(~self.valid_next | self.taken_next)
         for column in range(p.columns):
-            correction = self._correction(m, platform, tables[column])
-            for field, value, delay in (
-                ("corrections", correction, p.correction_delay),
-                ("scales", scales[column], p.scale_delay),
-            ):
-                later = delayed(m, value, self.advance, delay, f"{field}_{column}")
-                m.d.comb += self.weights[field][column].eq(later)
+            sums = self._pairs(m, column)
+            correction = self._correction(m, platform, sums, column)
+            m.d.comb += [
+                self.weights.corrections[column].eq(correction),
+                self.weights.scales[column].eq(self._scale(m, column)),
+            ]
             if p.triples:
                 scale = unpack(WIDE_SCALE, self.weights.scales[column])
                 triple = triple_of(m, platform, scale.significand)
-                m.d.comb += self.weights.triples[column].eq(triple)
+                m.d.comb += self.weights.triples[column].eq(triple[1:])
         return m
 
-    def _pair(self, m, tables, column):
-        """Subtract the zero point, and add the weights of each pair."""
-        p = self.parameters
-        weights = [
-            Signal(signed(p.entry_bits), name=f"weight_{column}_{k}") for k in range(2 * PAIRS)
-        ]
-        payload = self.i.payload
-        for weight, code in zip(weights, payload.codes[column], strict=True):
+    def _pairs(self, m, column):
+        """Subtract the zero point; add the weights of each pair, and return the sums."""
+        p, payload = self.parameters, self.i.payload
+        weights = []
+        for number, code in enumerate(payload.codes[column]):
+            weight = Signal(signed(p.entry_bits), name=f"weight_{column}_{number}")
             m.d.comb += weight.eq(code - payload.zeros[column] if p.zero_points else code)
-        for table, w0, w1 in zip(tables, weights[::2], weights[1::2], strict=True):
-            m.d.sync += [table.w0.eq(w0), table.w1.eq(w1), table.both.eq(w0 + w1)]
+            weights.append(self._held(m, weight, weight.name))
+        sums = [Signal(signed(p.entry_bits + 1), name=f"both_{column}_{n}") for n in range(PAIRS)]
+        tables = self.weights.tables[column]
+        pairs = zip(tables, sums, weights[::2], weights[1::2], strict=True)
+        for table, both, w0, w1 in pairs:
+            m.d.comb += [
+                both.eq(w0 + w1),
+                table.w0.eq(w0),
+                table.w1.eq(w1),
+                table.high.eq(both[1:]),
+            ]
+        return sums
 
-    def _correction(self, m, platform, tables):
-        """Return 2 * c - sum(B): with all bits but the top one inverted, entries add to c - sum."""
+    def _held(self, m, value, name):
+        """Return the register that takes ``value`` with a beat."""
+        held = Signal.like(value, name=f"{name}_held", reset_less=True)
+        with m.If(self.i.ready):
+            m.d.sync += held.eq(value)
+        return held
+
+    def _scale(self, m, column):
+        """Return the scale as `WIDE_SCALE`, so many advances after its tables."""
+        scale = self._held(m, self.i.payload.scales[column], f"raw_scale_{column}")
+        zeros = count_leading_zeros(m, unpack(FP16, scale).significand)
+        scale, zeros = (
+            delayed(m, value, self.advance, 1, f"{name}_{column}")
+            for name, value in (("scale", scale), ("zeros", zeros))
+        )
+        rest = self.parameters.scale_delay - 1
+        return delayed(m, _widened(m, scale, zeros), self.advance, rest, f"scales_{column}")
+
+    def _correction(self, m, platform, sums, column):
+        """Return 2 * c - sum(B), so many advances after its tables.
+
+        With all bits but the top one inverted, the sums of pairs add to c - sum(B).
+        """
         p = self.parameters
-        width = p.entry_bits + 1
-        columns: list[list[Value | Inverse]] = [[] for _ in range(p.entry_bits + 6)]
-        for table in tables:
-            for weight in range(width):
-                bit = table.both[weight]
-                columns[weight].append(bit if weight == width - 1 else Inverse(bit))
+        columns = p.correction_columns(sums)
         constant = PAIRS * ((1 << p.entry_bits) - 1)
         correction = Signal(len(columns))
-        m.d.comb += correction.eq(compress(m, platform, columns) + constant)
-        return correction
+        if p.rank_rows:
+            total = p.tree.add(m, platform, columns, Const(constant, len(columns)), self.advance)
+        else:
+            total = compress(m, platform, columns) + constant
+        m.d.comb += correction.eq(total)
+        rest = p.correction_delay - len(p.rank_rows)
+        return delayed(m, correction, self.advance, rest, f"corrections_{column}")

@@ -81,14 +81,17 @@ def compress(m: Module, platform, columns: Sequence[Sequence[Value | Inverse]]) 
 
 
 def carry_save(
-    m: Module, platform, columns: Sequence[Sequence[Value]], reduce: Callable | None = None
-) -> tuple[Value, Value]:
-    """As `compress`, but stop at two rows whose sum that is: no carry runs along them.
+    m: Module,
+    platform,
+    columns: Sequence[Sequence[Value]],
+    reduce: Callable | None = None,
+    rows: int = 2,
+) -> tuple[Value, ...]:
+    """As `compress`, but stop at ``rows`` whose sum that is, two or more: no carry runs along them.
 
     ``reduce``: `reduce_columns`, the default, or `reduce_levels`.
     """
-    one, other = as_rows((reduce or reduce_columns)(m, platform, columns, 2), 2)
-    return one, other
+    return tuple(as_rows((reduce or reduce_columns)(m, platform, columns, rows), rows))
 
 
 def as_rows(columns: Sequence[Sequence[Value]], rows: int) -> list[Value]:

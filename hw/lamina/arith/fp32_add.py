@@ -150,15 +150,18 @@ def add_stages(
     fmt: Format,
     *,
     comparison: Callable = compare,
+    exchange: Callable = swap,
+    align: Callable = align_coarse,
     limit: Stage = limit_shift,
     to_nearest: Callable = round_to_nearest_even,
 ) -> tuple[Stage, ...]:
     """Return the stages from patterns ``a`` and ``b`` to that of their sum, ``value``.
 
-    ``comparison``, ``limit``, ``to_nearest``: for operands of which more is known.
+    ``comparison``, ``exchange``, ``align``, ``limit``, ``to_nearest``: for operands of which more
+    is known.
     """
     stages = (
-        comparison, swap, align_coarse, align_fine, add,
+        comparison, exchange, align, align_fine, add,
         count_zeros, limit, normalise, to_nearest,
     )  # fmt: skip
     plain = (align_fine, count_zeros, limit)

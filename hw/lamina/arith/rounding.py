@@ -24,6 +24,7 @@ __all__ = [
     "keep",
     "of_format",
     "round_bounded",
+    "round_chained",
     "round_stages",
     "round_to_nearest_even",
     "rounded_bits",
@@ -33,6 +34,8 @@ __all__ = [
 
 #: Low bits of a wide shift to normal form, left to its second half.
 _FINE_BITS = 4
+
+_ZERO = Const(0, 1)
 
 #: Bits of an incremented number that a carry skips at a time.
 _SKIPPED = 4
@@ -88,11 +91,14 @@ def shift_right(m: Module, value: Value, amount: Value, unit: int = 1) -> Value:
     return value
 
 
-def shift_left(m: Module, value: Value, amount: Value) -> Value:
-    """Return ``value << amount``, no longer than ``value``; the longest step first, as there."""
+def shift_left(m: Module, value: Value, amount: Value, fill: Value = _ZERO) -> Value:
+    """Return ``value << amount``, no longer than ``value``; the longest step first, as there.
+
+    ``fill``, a bit, comes in from below.
+    """
     for number, selected in reversed(list(enumerate(amount))):
         shifted = Signal(len(value))
-        m.d.comb += shifted.eq(Mux(selected, value << (1 << number), value))
+        m.d.comb += shifted.eq(Mux(selected, Cat(fill.replicate(1 << number), value), value))
         value = shifted
     return value
 
@@ -164,8 +170,16 @@ def round_to_nearest_even(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> 
 
 
 def round_bounded(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[str, Value]:
-    """As `round_to_nearest_even`, for what is never infinite and never becomes so; for cells."""
-    return _round(m, x, fmt, Const(0), _incremented)
+    """As `round_to_nearest_even`, for what is never infinite and never becomes so; for cells.
+
+    NaN is told by its exponent: sign and fraction of it have no meaning.
+    """
+    return _round(m, x, fmt, Const(0), _incremented, marked=True)
+
+
+def round_chained(m: Module, x: SimpleNamespace, fmt: Format = FP32) -> dict[str, Value]:
+    """As `round_bounded` with all of a NaN, in a carry chain; for FPGAs."""
+    return _round(m, x, fmt, Const(0), lambda base, carry: base + carry)
 
 
 def _incremented(base: Value, carry: Value) -> Value:
@@ -182,7 +196,12 @@ def _incremented(base: Value, carry: Value) -> Value:
 
 
 def _round(
-    m: Module, x: SimpleNamespace, fmt: Format, too_large: Value, incremented: Callable
+    m: Module,
+    x: SimpleNamespace,
+    fmt: Format,
+    too_large: Value,
+    incremented: Callable,
+    marked: bool = False,
 ) -> dict[str, Value]:
     sticky, guard, leading = x.significand[0], x.significand[1], x.significand[-1]
     fraction, field = x.significand[2:-1], x.exponent[: fmt.exponent_bits]
@@ -193,12 +212,15 @@ def _round(
         increment.eq(guard & (sticky | fraction[0]) & ~infinite & ~x.nan),
     ]
     with m.If(x.nan):
-        m.d.comb += base.eq(fmt.nan)
+        if marked:
+            m.d.comb += base[fmt.fraction_bits :].eq(fmt.exponent_ones)
+        else:
+            m.d.comb += base.eq(fmt.nan)
     with m.Elif(infinite):
         m.d.comb += base.eq(fmt.exponent_ones << fmt.fraction_bits)
     magnitude = Signal(fmt.width - 1)
     m.d.comb += magnitude.eq(incremented(base, increment))
-    return {"value": Cat(magnitude, x.sign & ~x.nan)}
+    return {"value": Cat(magnitude, x.sign if marked else x.sign & ~x.nan)}
 
 
 #: From {sign, magnitude, exponent, nan, inf} to {value}; ``exponent`` is signed.

@@ -30,6 +30,7 @@ __all__ = [
     "packed_words_layout",
     "pair_table_layout",
     "plane_layout",
+    "stored_pair_layout",
     "units_of",
 ]
 
@@ -119,6 +120,14 @@ def pair_table_layout(weight_bits: int) -> data.StructLayout:
             "both": signed(weight_bits + 1),
         }
     )
+
+
+def stored_pair_layout(weight_bits: int) -> data.StructLayout:
+    """Return what is kept of `pair_table_layout`: ``high`` is ``both`` but for its lowest bit.
+
+    That is the XOR of those of the weights: a gate is smaller than a register.
+    """
+    return data.StructLayout({name: signed(weight_bits) for name in ("w0", "w1", "high")})
 
 
 def column_weights_layout(columns: int, weight_bits: int) -> data.StructLayout:
@@ -296,12 +305,13 @@ def array_weights_layout(
 ) -> data.StructLayout:
     """Return weights as the blocks of an array take them, for each of ``columns``.
 
-    ``tables`` of the pairs. ``corrections``: 2 * c - sum(B), c = 32 * (2^entry_bits - 1): what
-    turns a sum of inverted offset-binary planes into the sum of the group. ``scales``:
-    `WIDE_SCALE`. ``triples``, if wanted: three times their significands.
+    ``tables`` of the pairs, as `stored_pair_layout`. ``corrections``: 2 * c - sum(B), c = 32 *
+    (2^entry_bits - 1): what turns a sum of inverted offset-binary planes into the sum of the group.
+    ``scales``: `WIDE_SCALE`. ``triples``, if wanted: three times their significands,
+    but for the lowest bits, which are the same.
     """
-    triple = {"triples": data.ArrayLayout(unsigned(WIDE_SCALE.precision + 2), columns)}
-    tables = data.ArrayLayout(pair_table_layout(entry_bits), PAIRS)
+    triple = {"triples": data.ArrayLayout(unsigned(WIDE_SCALE.precision + 1), columns)}
+    tables = data.ArrayLayout(stored_pair_layout(entry_bits), PAIRS)
     return data.StructLayout(
         {
             "tables": data.ArrayLayout(tables, columns),
