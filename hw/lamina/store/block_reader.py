@@ -120,7 +120,6 @@ class BlockReader(wiring.Component):
         with m.If(load):
             m.d.sync += [
                 read.slot.eq(then.read.slot),
-                read.across.eq(~next_plan.direct),
                 read.group.eq(then.read.group),
                 self.read_rows.eq(Mux(next_plan.direct, 0, pair_rows(then.read.group))),
                 self.read_carry.eq(pair_carry(next_plan.first)),

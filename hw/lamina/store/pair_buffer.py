@@ -79,8 +79,8 @@ class PairBuffer(wiring.Component):
     write_enable, write, write_turn, write_data : In
         ``write``: `access_layout` of a row, ``write_turn``: `turn_of` it, best from a register.
     read_enable, read, read_rows, read_carry : In
-        ``read_rows``: `pair_rows` of ``read.group``, 0 for a plain row; ``read_carry``:
-        `pair_carry` of ``read.index``. Both best from registers.
+        ``read_rows``: `pair_rows` of ``read.group``, 0 for a plain row, which ``read.across`` need
+        not say; ``read_carry``: `pair_carry` of ``read.index``. Both best from registers.
     read_data, read_more : Out
         A plain row, or group ``index``, and group ``index`` + 1, two cycles later, for a cycle. A
         group's words come in the order of the banks: `exchange` by `pair_turn` puts them right.
