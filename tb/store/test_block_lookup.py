@@ -55,12 +55,10 @@ def play(dut, rng, slots):
             ctx.set(dut.i.p.block, block)
             ctx.set(dut.i.p.message.tag, block)
             filled = slots.filling and slots.filling[0][1] < cycle and rng.random() < comes
-            ctx.set(dut.filled, bool(filled))
             there = slots.waiting and slots.waiting[0] not in (slot for slot, _ in slots.filling)
             release = there and rng.random() < answers
             ctx.set(dut.release, bool(release))
-            if filled:
-                ctx.set(dut.filled_slot, slots.filling.pop(0)[0])
+            ctx.set(dut.filled, 1 << slots.filling.pop(0)[0] if filled else 0)
             if release:
                 ctx.set(dut.release_slot, slots.waiting.pop(0))
             ctx.set(dut.room, len(slots.waiting) < 15 and rng.random() < room)

@@ -175,8 +175,9 @@ def test_every_write_gets_one_cmp():
     inner = ("gather", "issue", "finish", "planes", "tags", "staged_0", "staged_1", "expected")
     inner = (*inner, "dropped", "finished")
     cut = (*_FREE, *former, *(f"writes.{name}" for name in inner), "answered", "invalidated")
-    device = FollowedDevice(h, (*parts, "writes.queue.payloads"), cut)
-    front, lookup, blocks, writes, orders, payloads = device.parts
+    queues = [f"writes.queue.payloads_{n}" for n in range(4)]
+    device = FollowedDevice(h, (*parts, *queues), cut)
+    front, lookup, blocks, writes, orders, payloads, *beside = device.parts
     (entered, invalidated), mine, ndr = device.cut[-2:], device.mine, device.dut.o_ndr
     early, between, late, last = device.stages(
         device.write, lookup, blocks, lambda message: message.write & mine(message)
@@ -195,6 +196,9 @@ def test_every_write_gets_one_cmp():
     h.assume(~(held & taken(orders.o)) | taken(payloads.o))
     for queue in (orders, payloads):
         h.forbid(queue.i.valid & ~queue.i.ready)
+    # The parts of a write's data are in queues of their own, which are alike.
+    for part in beside:
+        h.forbid((part.level != payloads.level) | (part.o.valid != payloads.o.valid))
     h.forbid((orders.o.valid | held) & ~payloads.o.valid)
     ordered = (
         orders.level

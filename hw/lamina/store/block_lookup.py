@@ -80,7 +80,7 @@ class BlockLookup(wiring.Component):
         A block of so many beats will be fetched, told as its first read leaves by ``read``.
     release, release_slot : In
         A read that waited on a slot has read it.
-    filled, filled_slot, filling
+    filled, filling
         As in `SlotKeeper`.
     mark, mark_slot, mark_valid : In
         The address of the block that is fetched into a slot, its low bits.
@@ -115,8 +115,7 @@ class BlockLookup(wiring.Component):
                 "o_slot": Out(p.slot_bits),
                 "release": In(1),
                 "release_slot": In(p.slot_bits),
-                "filled": In(1),
-                "filled_slot": In(p.slot_bits),
+                "filled": In(p.blocks),
                 "filling": Out(p.blocks),
                 "mark": In(MARK_BITS),
                 "mark_slot": In(p.slot_bits),
@@ -188,7 +187,6 @@ class BlockLookup(wiring.Component):
             keeper.release.eq(self.release),
             keeper.release_slot.eq(self.release_slot),
             keeper.filled.eq(self.filled),
-            keeper.filled_slot.eq(self.filled_slot),
             self.filling.eq(keeper.filling),
             self.hit.eq(joins & ~missing),
             self.isolated.eq(keeper.isolated),

@@ -46,7 +46,7 @@ class DeviceReads(wiring.Component):
         As in `Prefetch`.
     ar, r : AXI4 read channels
     stale, stale_mark, flush
-        As in `BlockLookup`, a cycle before.
+        As in `BlockLookup`, two cycles before, ``flush`` one.
     poisoned, lookup, lookup_done, lookup_lines
         As in `BlockFetch`.
     load : Out
@@ -122,16 +122,16 @@ class DeviceReads(wiring.Component):
         wiring.connect(m, fetch.ar, wiring.flipped(self.ar))
         wiring.connect(m, wiring.flipped(self.r), fill.r)
         wiring.connect(m, fetch.lookup, wiring.flipped(self.lookup))
-        filled, filled_slot, failed = Signal(), Signal(p.slot_bits), Signal()
-        dropped = Signal(p.blocks)
-        stale, stale_mark, flush = Signal(), Signal(MARK_BITS), Signal()
+        filled, filled_slot, failed, flush = Signal(), Signal(p.slot_bits), Signal(), Signal()
+        # A cycle later, where the slots are: a bit for each.
+        came, fails, at = Signal(), Signal(), Signal(p.blocks)
         m.d.sync += [
             filled.eq(fill.filled),
             filled_slot.eq(fill.errors_slot),
             failed.eq(fill.failed),
-            dropped.eq(Mux(failed, 1 << filled_slot, 0)),
-            stale.eq(self.stale),
-            stale_mark.eq(self.stale_mark),
+            came.eq(filled),
+            fails.eq(failed),
+            at.eq(1 << filled_slot),
             flush.eq(self.flush),
         ]
         m.d.comb += [
@@ -140,11 +140,8 @@ class DeviceReads(wiring.Component):
             lookup.room.eq(waiting.level < p.reads - 1),
             lookup.release.eq(reader.release),
             lookup.release_slot.eq(reader.release_slot),
-            lookup.stale.eq(stale),
-            lookup.stale_mark.eq(stale_mark),
             lookup.flush.eq(flush),
-            lookup.filled.eq(filled),
-            lookup.filled_slot.eq(filled_slot),
+            lookup.filled.eq(Mux(came, at, 0)),
             planner.filling.eq(lookup.filling),
             planner.filled.eq(filled),
             planner.filled_slot.eq(filled_slot),
@@ -152,7 +149,7 @@ class DeviceReads(wiring.Component):
             reader.filled.eq(filled),
             reader.filled_slot.eq(filled_slot),
             reader.alone.eq(fill.alone),
-            lookup.drop.eq(dropped),
+            lookup.drop.eq(Mux(fails, at, 0)),
             fetch.poisoned.eq(self.poisoned),
             fetch.lookup_done.eq(self.lookup_done),
             fetch.lookup_lines.eq(self.lookup_lines),
@@ -188,6 +185,7 @@ class DeviceReads(wiring.Component):
         ]
         self._prefetch(m, lookup)
         self._dispatch(m, lookup, locator, fetch)
+        self._mark(m, lookup, locator)
         self._remember(m, lookup, fetch, fill, planner, reader)
         return m
 
@@ -225,9 +223,6 @@ class DeviceReads(wiring.Component):
             fetch.i.count.eq(view.read),
             fetch.i.top.eq(view.width - 1),
             fetch.i.group.eq(view.group),
-            lookup.mark_valid.eq(lookup.o_fetch),
-            lookup.mark_slot.eq(lookup.o_slot),
-            lookup.mark.eq(locator.address),
             write.message.eq(place.message),
             write.unmapped.eq(~lookup.o_inside),
             write.drop.eq(~lookup.o_inside | (view.kind != ViewKind.FULL)),
@@ -240,23 +235,44 @@ class DeviceReads(wiring.Component):
             write.address.eq(locator.address),
         ]
 
+    def _mark(self, m, lookup, locator):
+        """Tell the slots what is fetched, and what is out of date: both late by as much, since
+        wires to all slots are long.
+        """
+        stale, stale_mark = Signal(), Signal(MARK_BITS)
+        m.d.sync += [
+            lookup.mark_valid.eq(lookup.o_fetch),
+            lookup.mark_slot.eq(lookup.o_slot),
+            lookup.mark.eq(locator.address),
+            stale.eq(self.stale),
+            stale_mark.eq(self.stale_mark),
+            lookup.stale.eq(stale),
+            lookup.stale_mark.eq(stale_mark),
+        ]
+
     def _remember(self, m, lookup, fetch, fill, planner, reader):
         """What is known of each slot beside its planes."""
         p = self.parameters
-        ordered = Signal(p.sequence_bits)
+        ordered, orders = Signal(p.sequence_bits), Signal()
+        slot, count = Signal.like(lookup.ordered_slot), Signal.like(lookup.ordered_count)
+        m.d.sync += [
+            orders.eq(lookup.ordered),
+            slot.eq(lookup.ordered_slot),
+            count.eq(lookup.ordered_count),
+        ]
         memories = {
-            "starts": (p.sequence_bits, lookup.ordered, lookup.ordered_slot, ordered),
+            "starts": (p.sequence_bits, orders, slot, ordered),
             "errors": (BLOCK_ROWS, fill.write_enable, fill.errors_slot, fill.errors),
             "lines": (BLOCK_ROWS, fetch.lines_enable, fetch.lines_slot, fetch.lines),
         }
         built = {}
-        for name, (width, enable, slot, value) in memories.items():
+        for name, (width, enable, place, value) in memories.items():
             m.submodules[name] = memory = built[name] = BlockMemory(
                 BlockMemoryParameters(width=width, depth=p.blocks)
             )
             m.d.comb += [
                 memory.write_enable.eq(enable),
-                memory.write_address.eq(slot),
+                memory.write_address.eq(place),
                 memory.write_data.eq(value),
                 memory.read_enable.eq(reader.read_enable),
                 memory.read_address.eq(reader.read.slot),
@@ -269,5 +285,5 @@ class DeviceReads(wiring.Component):
             reader.errors.eq(built["errors"].read_data),
             reader.poisoned.eq(built["lines"].read_data),
         ]
-        with m.If(lookup.ordered):
-            m.d.sync += ordered.eq(ordered + lookup.ordered_count)
+        with m.If(orders):
+            m.d.sync += ordered.eq(ordered + count)

@@ -33,7 +33,9 @@ class ReadPlanner(wiring.Component):
     start_slot, start_enable : Out
     start : In
         Beats that had been ordered when the fetch of the block in a slot was, a cycle later.
-    filling, filled, filled_slot : In
+    filling : In
+        A bit for each slot: not all of its planes had come two cycles ago.
+    filled, filled_slot : In
         As in `BlockReader`.
     o : Out(stream of planned_layout)
     there : Out
@@ -105,10 +107,13 @@ class ReadPlanner(wiring.Component):
         some, come = Signal(1 << low), Signal()
         slots = (slot, planned.read.slot, self.o.p.read.slot)
         now, then, last = (self.filled & (self.filled_slot == slot) for slot in slots)
+        # That is not to be seen in ``filling`` yet.
+        filled, filled_slot = Signal(), Signal.like(self.filled_slot)
+        m.d.sync += [filled.eq(self.filled), filled_slot.eq(self.filled_slot)]
         with m.If(moves):
             m.d.sync += [
                 some.eq(self.filling.word_select(slot[low:], 1 << low)),
-                come.eq(now),
+                come.eq(now | (filled & (filled_slot == slot))),
                 self.there.eq(
                     planned.empty | ~some.bit_select(planned.read.slot[:low], 1) | come | then
                 ),

@@ -30,8 +30,8 @@ class SlotKeeper(wiring.Component):
         A read waits on a slot; the slot is taken for a new block; or both.
     release, release_slot : In
         A read waits no longer.
-    filled, filled_slot : In
-        The last plane of a block has come.
+    filled : In
+        A bit for each slot: the last plane of its block has come.
     filling : Out
         A bit for each slot: not all of its planes have come.
     hide : Out
@@ -55,8 +55,7 @@ class SlotKeeper(wiring.Component):
                 "join_slot": In(p.slot_bits),
                 "release": In(1),
                 "release_slot": In(p.slot_bits),
-                "filled": In(1),
-                "filled_slot": In(p.slot_bits),
+                "filled": In(p.blocks),
                 "filling": Out(p.blocks),
                 "hide": Out(p.blocks),
                 "advance": In(1),
@@ -161,5 +160,5 @@ class SlotKeeper(wiring.Component):
                 m.d.sync += [once[n].eq(never[n]), never[n].eq(0)]
             with m.If(taken[n]):
                 m.d.sync += self.filling[n].eq(1)
-            with m.Elif(self.filled & (self.filled_slot == n)):
+            with m.Elif(self.filled[n]):
                 m.d.sync += self.filling[n].eq(0)

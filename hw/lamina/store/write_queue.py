@@ -1,6 +1,6 @@
 """Where writes wait: their data from the time they are taken, their orders once they are placed."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,6 +9,9 @@ from lamina.formats.views import write_layout
 from lamina.stream.buffer import Queue, QueueParameters
 
 __all__ = ["WriteQueue", "order_layout"]
+
+#: Parts of the data's queue, each with pointers of its own: to all bits of a write wires are long.
+_PARTS = 4
 
 
 def order_layout(beat_bits: int) -> data.StructLayout:
@@ -59,11 +62,7 @@ class WriteQueue(wiring.Component):
         m.submodules.orders = orders = Queue(
             QueueParameters(shape=order_layout(p.beat_bits), depth=p.writes)
         )
-        m.submodules.payloads = payloads = Queue(
-            QueueParameters(shape=p.payload_layout, depth=p.writes)
-        )
         wiring.connect(m, orders.o, wiring.flipped(self.order))
-        wiring.connect(m, payloads.o, wiring.flipped(self.data))
         # Data are on their way to their queue for a cycle: places are counted when they are given.
         level = Signal(range(p.writes + 1))
         enter, leave = self.payload.valid & self.payload.ready, self.data.valid & self.data.ready
@@ -73,8 +72,6 @@ class WriteQueue(wiring.Component):
         ]
         key, last_key = Cat(self.i.block, self.i.index), Signal(38)
         m.d.sync += [
-            payloads.i.payload.eq(self.payload.payload),
-            payloads.i.valid.eq(enter),
             orders.i.p.write.eq(self.i),
             orders.i.p.same.eq(equal(m, key, last_key)),
             orders.i.p.whole.eq(~self.i.drop & ~self.i.message.partial),
@@ -87,4 +84,24 @@ class WriteQueue(wiring.Component):
             m.d.sync += level.eq(Mux(leave, less, more))
         with m.If(self.i_valid & ~self.i.drop):
             m.d.sync += last_key.eq(key)
+        self._payloads(m, enter)
         return m
+
+    def _payloads(self, m, enter):
+        """Queue the data."""
+        p = self.parameters
+        part = QueueParameters(shape=p.payload_layout.size // _PARTS, depth=p.writes)
+        queues = [Queue(part) for _ in range(_PARTS)]
+        come, valid = Signal(p.payload_layout), Signal()
+        m.d.sync += [come.eq(self.payload.p), valid.eq(enter)]
+        for number, queue in enumerate(queues):
+            m.submodules[f"payloads_{number}"] = queue
+            m.d.comb += [
+                queue.i.valid.eq(valid),
+                queue.i.payload.eq(come.as_value().word_select(number, part.shape)),
+                queue.o.ready.eq(self.data.ready),
+            ]
+        m.d.comb += [
+            self.data.valid.eq(queues[0].o.valid),
+            Value.cast(self.data.payload).eq(Cat(queue.o.payload for queue in queues)),
+        ]
