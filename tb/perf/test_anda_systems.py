@@ -52,6 +52,25 @@ def test_traffic(n, k, bits):
     assert chip == pytest.approx(on_chip + outputs)
 
 
+@pytest.mark.parametrize("bits", [4, 6, 11])
+def test_engine_reads(bits):
+    """Turn by turn: 8 rows of 32 columns, four turns to each set of weights."""
+    engine = anda.Engine(
+        rows=8, columns=32, block_columns=4, planes=2, sharing=3, slots=4,
+        weight_bits=4, depth=1 << 14, latency=1,
+    )  # fmt: skip
+    n, k, cycles = 320, 512, max(-(-(bits + 1) // 2), 3)
+    activations = weights = 0
+    for row in range(0, systems.SEQUENCE, 8):
+        for _ in range(0, n, 32):
+            for _ in range(0, k, 64):
+                activations += 8 * (cycles * 2 * 64 // 8 + 1)  # planes, and a byte of exponent
+                if row % 32 == 0:
+                    weights += 32 * (65 * 4 + 16) // 8  # codes, zero point, scale
+    reads = systems.engine_reads(engine, n, k, bits)
+    assert reads == activations + weights + 2 * systems.SEQUENCE * n
+
+
 def test_efficiencies():
     """With FP-FP's area and energy, area efficiency is speedup; less data is less energy."""
     engine = PAPER

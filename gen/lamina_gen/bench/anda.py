@@ -26,7 +26,7 @@ _SIMULATED = {"rows": 2, "columns": 4, "block_columns": 2, "stages_per_rank": 5}
 _GROUPS, _GEMMS = (4, 12), 40
 #: m, n, groups of k: what utilization is given for.
 _PREFILL, _DECODE = (64, 64, 16), (1, 4096, 64)
-_SYSTEM = ("speedup", "area_efficiency", "energy_efficiency")
+_SYSTEM = ("speedup", "area_efficiency", "energy_efficiency", "energy_efficiency_same_tiles")
 _TOLERANCES = {"0.1%": "01pct", "1%": "1pct"}
 
 
@@ -172,7 +172,8 @@ def _energies(flow: Flow, clock_ps: float) -> tuple[dict[int, float] | None, dic
     lane = flow.cells([FP_FP.element("cells")], clock_ps).complete
     array = next(contender for contender in CONTENDERS if contender.whole)
     settings = array.element("cells").settings
-    energies = array_energies(flow, settings, clock_ps, sorted(MANTISSA_BITS))
+    wanted = {*MANTISSA_BITS, *(n for m in anda.MODELS for own in m.tuples.values() for n in own)}
+    energies = array_energies(flow, settings, clock_ps, sorted(wanted))
     if lane is None or energies is None:
         return None, {}
     flow.progress("Energy of the FP-FP lane")

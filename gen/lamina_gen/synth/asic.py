@@ -122,7 +122,8 @@ def _at_clock(
     aim = clock_ps * (1 - _REGISTER_SHARE)
     if tools.find_sta() is None:
         return point("clock-fast", aim)
-    aims = [(name, aim) for name in ("clock", "clock-lean", "clock-sparing", "clock-fast")]
+    names = ("clock", "clock-lean", "clock-sparing", "clock-balanced", "clock-fast")
+    aims = [(name, aim) for name in names]
     aims.append(("clock-fast", 0.9 * aim))
     with ThreadPoolExecutor(2) as pool:
         points = points + list(pool.map(lambda one: point(*one), aims))

@@ -8,7 +8,7 @@ from functools import cache
 from math import ceil, exp, log
 from typing import Any
 
-from lamina_sim.perf.anda._cost import cost, row_turns
+from lamina_sim.perf.anda._cost import Cost, cost, row_turns
 from lamina_sim.perf.anda._schedule import Engine, Gemm
 
 __all__ = ["MODELS", "SEQUENCE", "Figures", "Model", "evaluate", "geomean", "speedup", "traffic"]
@@ -89,11 +89,11 @@ class Figures:
 
 
 @cache
-def _cycles(engine: Engine, m: int, n: int, k: int, mantissa_bits: int) -> int:
+def _cost(engine: Engine, n: int, k: int, mantissa_bits: int) -> Cost:
     groups = ceil(k / 64)
-    turns = row_turns(engine, m, groups, mantissa_bits)
-    gemm = Gemm(m=m, n=n, groups=groups, mantissa_bits=mantissa_bits, row_turns=turns)
-    return cost(engine, gemm).array_cycles
+    turns = row_turns(engine, SEQUENCE, groups, mantissa_bits)
+    gemm = Gemm(m=SEQUENCE, n=n, groups=groups, mantissa_bits=mantissa_bits, row_turns=turns)
+    return cost(engine, gemm)
 
 
 def speedup(engine: Engine, model: Model, tolerance: str) -> float:
@@ -104,7 +104,7 @@ def speedup(engine: Engine, model: Model, tolerance: str) -> float:
     lengths = model.tuples[tolerance]
     macs = sum(SEQUENCE * n * k for n, k in model.products)
     taken = sum(
-        _cycles(engine, SEQUENCE, n, k, length)
+        _cost(engine, n, k, length).array_cycles
         for (n, k), length in zip(model.products, lengths, strict=True)
     )
     return macs / _FP_MACS / taken
@@ -126,17 +126,33 @@ def traffic(n: int, k: int, activation_bits: float) -> tuple[float, float]:
     return dram, ceil(n / _TILE) * rows + ceil(SEQUENCE / _TILE) * columns + outputs
 
 
-def _energy(model: Model, lengths: tuple[int, ...], energy: Mapping[int, float]) -> float:
-    """Energy over FP-FP's: each of its shares in the ratio of what was measured or counted."""
+def engine_reads(engine: Engine, n: int, k: int, mantissa_bits: int) -> float:
+    """Return on-chip bytes of a product of `SEQUENCE` rows on ``engine``, as its counters say.
+
+    Every turn reads a group of each row, all beats and exponents; weights come as often as they
+    are loaded, for all slots at a time. Outputs are FP16, as in `traffic`.
+    """
+    found = _cost(engine, n, k, mantissa_bits)
+    turn = engine.rows * (8 * engine.planes * engine.cycles(mantissa_bits) + 1)
+    return found.group_turns * turn + found.weight_bytes + 2 * SEQUENCE * n
+
+
+def _energy(
+    model: Model, lengths: Tuple, energy: Mapping[int, float], engine: Engine | None
+) -> float:
+    """Energy over FP-FP's: each of its shares in the ratio of what was measured or counted.
+
+    ``engine``: whose on-chip reads count; without one those of a 16 x 16 array, as FP-FP's.
+    """
     macs, arithmetic = 0, 0.0
-    bytes_: list[list[float]] = [[0.0, 0.0], [0.0, 0.0]]
+    fp_dram = fp_chip = dram = chip = 0.0
     for (n, k), length in zip(model.products, lengths, strict=True):
         macs += n * k
         arithmetic += n * k * energy[length]
-        for which, bits in enumerate((16, 1 + length + 5 / 64)):
-            for place, value in enumerate(traffic(n, k, bits)):
-                bytes_[which][place] += value
-    (fp_dram, fp_chip), (dram, chip) = bytes_
+        wide, narrow = traffic(n, k, 16), traffic(n, k, 1 + length + 5 / 64)
+        fp_dram, fp_chip = fp_dram + wide[0], fp_chip + wide[1]
+        dram += narrow[0]
+        chip += engine_reads(engine, n, k, length) if engine else narrow[1]
     ratios = (arithmetic / macs, chip / fp_chip, dram / fp_dram)
     return sum(share * ratio for share, ratio in zip(_ENERGY, ratios, strict=True)) / sum(_ENERGY)
 
@@ -145,7 +161,8 @@ def evaluate(engine: Engine, tolerance: str, figures: Figures | None) -> list[di
     """Return a row for each model: its speedup, and with ``figures`` both efficiencies, over FP-FP.
 
     Area efficiency is speedup over area, the paper's shared area included; energy efficiency the
-    inverse of energy, whose shares are the paper's.
+    inverse of energy, whose shares are the paper's, with the on-chip reads of ``engine``, or, for
+    ``energy_efficiency_same_tiles``, those of a 16 x 16 array.
     """
     rows: list[dict[str, Any]] = []
     for model in MODELS:
@@ -159,7 +176,9 @@ def evaluate(engine: Engine, tolerance: str, figures: Figures | None) -> list[di
             area = (_SHARED_AREA + _FP_AREA * figures.area) / (_SHARED_AREA + _FP_AREA)
             row["area_efficiency"] = gain / area
             if figures.energy is not None:
-                row["energy_efficiency"] = 1 / _energy(model, lengths, figures.energy)
+                for name, own in (("", engine), ("_same_tiles", None)):
+                    energy = _energy(model, lengths, figures.energy, own)
+                    row[f"energy_efficiency{name}"] = 1 / energy
         rows.append(row)
     return rows
 
