@@ -167,7 +167,9 @@ class Sums(wiring.Component):
         m.d.comb += [
             valid.eq(sums.valid & segments.valid),
             taken.eq(Cat(free).all()),
-            sums.ready.eq(taken & segments.valid),
+            # What the segment says is there long before its sums, so that these do not ask for it:
+            # hundreds of registers wait for their ready.
+            sums.ready.eq(taken),
             segments.ready.eq(taken & sums.valid & sums.p.last),
         ]
         for lane, (o, there) in enumerate(zip(lanes, exists, strict=True)):

@@ -19,7 +19,9 @@ from lamina.formats.tensor import (
     word_scales_layout,
 )
 from lamina.pacq.octet import Octet, OctetParameters
+from lamina.pacq.rank import Rank, RankParameters
 from lamina.parameters import narrowed
+from lamina.stream.buffer import SkidBufferParameters, sliced
 
 __all__ = ["TensorCore", "TensorCoreParameters"]
 
@@ -29,6 +31,15 @@ OCTETS = _HALVES * _HALVES
 
 #: Tiles of an operation at one k.
 _TILES = _HALVES * WORDS // TILE
+
+#: What enters an octet, and what leaves each of its write ports.
+_ENTERS = {
+    "i": operation_layout(),
+    "i_a": a_tile_layout(),
+    "i_b": b_tile_layout(),
+    "i_scales": word_scales_layout(),
+}
+_LEAVES = element_layout(3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +59,21 @@ class TensorCoreParameters:
         return narrowed(OctetParameters, self)
 
     @property
+    def apart(self) -> bool:
+        """Whether registers are around each octet: on FPGAs wires from one to another are long."""
+        return self.stages_per_rank == 1
+
+    @property
+    def enters(self) -> dict[str, RankParameters]:
+        """Of the ranks before an octet, if there are any."""
+        return {name: RankParameters(shape=shape) for name, shape in _ENTERS.items()}
+
+    @property
+    def leaves(self) -> SkidBufferParameters | None:
+        """Of the slice behind a write port of an octet."""
+        return SkidBufferParameters(shape=_LEAVES) if self.apart else None
+
+    @property
     def ports(self) -> int:
         """Write ports of all octets."""
         return OCTETS * self.octet.ports
@@ -59,7 +85,7 @@ class TensorCoreParameters:
     @property
     def latency(self) -> int:
         """Cycles from an operation whose operands are there to the first of its elements."""
-        return self.octet.latency
+        return self.octet.latency + 2 * self.apart
 
     @property
     def throughput(self) -> str:
@@ -68,8 +94,18 @@ class TensorCoreParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Octets, counters, and where tiles and scales go."""
-        return OCTETS * self.octet.storage_bits + counters_layout().size + 2 + 2 + 4
+        """Octets and the registers around them, sums of counters, and where tiles and scales go."""
+        octet = self.octet.storage_bits
+        if self.leaves:
+            octet += sum(part.storage_bits for part in self.enters.values())
+            octet += self.octet.ports * self.leaves.storage_bits
+        counters, alone = counters_layout(), sum(counters_layout()[name].width for name in _ALONE)
+        sums = (1 + _HALVES) * (counters.size - alone) + alone + 1
+        return OCTETS * octet + sums + 2 + 2 + 4
+
+
+#: Counters that are not those of all octets together.
+_ALONE = ("issue_cycles", "cycles")
 
 
 class TensorCore(wiring.Component):
@@ -110,12 +146,14 @@ class TensorCore(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         octets = [Cell(Octet, self.parameters.octet) for _ in range(OCTETS)]
+        ways = []
         for number, octet in enumerate(octets):
             m.submodules[f"octet_{number}"] = octet
+            ways.append({name: self._enter(m, f"{name}_{number}", octet, name) for name in _ENTERS})
             self._leave(m, number, octet)
-        self._share(m, self.i, [octet.i for octet in octets], Const(1))
-        by_m = [octets[:_HALVES], octets[_HALVES:]]
-        by_n = [octets[::_HALVES], octets[1::_HALVES]]
+        self._share(m, self.i, [way["i"] for way in ways], Const(1))
+        by_m = [ways[:_HALVES], ways[_HALVES:]]
+        by_n = [ways[::_HALVES], ways[1::_HALVES]]
         for name, halves, period in (
             ("i_a", by_m, _TILES),
             ("i_b", by_n, _TILES),
@@ -124,6 +162,14 @@ class TensorCore(wiring.Component):
             self._distribute(m, name, halves, period)
         self._count(m, octets)
         return m
+
+    def _enter(self, m, label, octet, name):
+        """Return an octet's input, or that of a rank before it."""
+        if not self.parameters.apart:
+            return getattr(octet, name)
+        m.submodules[label] = rank = Rank(self.parameters.enters[name])
+        wiring.connect(m, rank.o, getattr(octet, name))
+        return rank.i
 
     @staticmethod
     def _share(m, source, sinks, enable):
@@ -139,9 +185,8 @@ class TensorCore(wiring.Component):
     def _distribute(self, m, name, halves, period):
         """Give a stream to the octets of either half in turn, half a ``period`` each."""
         source, number = getattr(self, name), Signal(range(period), name=f"number_{name}")
-        for half, octets in enumerate(halves):
-            sinks = [getattr(octet, name) for octet in octets]
-            self._share(m, source, sinks, number[-1] == half)
+        for half, ways in enumerate(halves):
+            self._share(m, source, [way[name] for way in ways], number[-1] == half)
         with m.If(source.valid & source.ready):
             m.d.sync += number.eq(number + 1)
 
@@ -150,7 +195,10 @@ class TensorCore(wiring.Component):
         ports = self.parameters.octet.ports
         m_half, n_half = divmod(number, _HALVES)
         for port in range(ports):
-            own, o = getattr(octet, f"o_{port}"), getattr(self, f"o_{number * ports + port}")
+            o = getattr(self, f"o_{number * ports + port}")
+            own = sliced(
+                m, f"o_{number}_{port}", getattr(octet, f"o_{port}"), self.parameters.leaves
+            )
             m.d.comb += [
                 o.valid.eq(own.valid),
                 own.ready.eq(o.ready),
@@ -162,12 +210,17 @@ class TensorCore(wiring.Component):
 
     def _count(self, m, octets):
         """Add the octets' accesses up."""
-        working = Cat(octet.working for octet in octets).any()
+        working = Signal()
         m.d.sync += [
+            working.eq(Cat(octet.working for octet in octets).any()),
             self.counters.issue_cycles.eq(octets[0].counters.issue_cycles),
             self.counters.cycles.eq(self.counters.cycles + working),
         ]
         for name in self.counters.shape().members:
-            if name not in ("issue_cycles", "cycles"):
-                total = sum(octet.counters[name] for octet in octets)
-                m.d.sync += self.counters[name].eq(total)
+            if name in _ALONE:
+                continue
+            # In two steps, as the octets lie apart.
+            halves = [Signal.like(self.counters[name], name=f"{name}_{n}") for n in range(_HALVES)]
+            for half, own in zip(halves, (octets[:_HALVES], octets[_HALVES:]), strict=True):
+                m.d.sync += half.eq(sum(octet.counters[name] for octet in own))
+            m.d.sync += self.counters[name].eq(sum(halves))

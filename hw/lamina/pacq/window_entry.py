@@ -127,17 +127,22 @@ class WindowEntry(wiring.Component):
                 for enables, fine in zip(self.enables, beat.fine, strict=True)
             ),
         ]
+        taken = Signal()
         if p.split:
             step, works, enters = i.p, Signal(), Const(1)
-            words = Signal(p.weights.shape, reset_less=True)
+            words, may = Signal(p.weights.shape, reset_less=True), Signal()
+            # No ready asks for the valid beside it: one gate less on the way to wide enables.
             m.d.comb += [
-                works.eq(i.valid & weights.valid & (self.may_end | ~step.last)),
-                i.ready.eq(works),
+                may.eq(self.may_end | ~step.last),
+                taken.eq(i.valid & may),
+                works.eq(taken & weights.valid),
+                i.ready.eq(weights.valid & may),
                 self.words.eq(words),
             ]
             m.d.sync += [self.works.eq(works), words.eq(weights.words)]
         else:
             step, works, enters = beat, self.works, i.valid & i.ready
+            m.d.comb += taken.eq(works)
             valid = Signal()
             m.d.comb += [
                 works.eq(valid & weights.valid & (self.may_end | ~step.last)),
@@ -152,7 +157,7 @@ class WindowEntry(wiring.Component):
             keeps = delayed(m, self.works & beat.keeps, Const(1), 1, reset_less=False)
         m.d.comb += [
             weights.again.eq(step.again),
-            weights.taken.eq(works),
+            weights.taken.eq(taken),
             weights.keeps.eq(keeps),
             weights.used.eq(used),
         ]

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from lamina.formats.packed import LANES
 from lamina.formats.window import window_words_layout
 from lamina.parameters import check_power_of_two, check_range
-from lamina.stream.buffer import Queue, QueueParameters
+from lamina.stream.buffer import Queue, QueueParameters, SkidBufferParameters, sliced
 
 __all__ = ["WindowWords", "WindowWordsParameters"]
 
@@ -21,6 +21,7 @@ class WindowWordsParameters:
     words: int = 2
     lanes: int = LANES
     steps: int = 32
+    stages_per_rank: int = 1
 
     def __post_init__(self):
         check_power_of_two("words", self.words, 1, 16)
@@ -37,6 +38,11 @@ class WindowWordsParameters:
         return QueueParameters(shape=self.shape, depth=max(4, self.steps + 1))
 
     @property
+    def slice(self) -> SkidBufferParameters | None:
+        """Of the slice behind these, on FPGAs: the way to the queue starts at a register."""
+        return SkidBufferParameters(shape=self.shape) if self.stages_per_rank == 1 else None
+
+    @property
     def latency(self) -> int:
         """Cycles from fresh weights to ``words``: none."""
         return 0
@@ -48,8 +54,8 @@ class WindowWordsParameters:
 
     @property
     def storage_bits(self) -> int:
-        """The queue."""
-        return self.kept.storage_bits
+        """The queue and the slice."""
+        return self.kept.storage_bits + (self.slice.storage_bits if self.slice else 0)
 
 
 class WindowWords(wiring.Component):
@@ -63,7 +69,7 @@ class WindowWords(wiring.Component):
     words, valid : Out
         Its weights, if they are there. Nothing is registered: ``i`` holds them.
     taken : In
-        It has been worked on.
+        It is worked on in this cycle, if they are there.
     keeps, used : In
         A step with the weights ``used`` comes again in the next pass.
     """
@@ -85,11 +91,12 @@ class WindowWords(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.kept = kept = Queue(self.parameters.kept)
+        known = sliced(m, "slice", kept.o, self.parameters.slice)
         m.d.comb += [
-            self.words.eq(Mux(self.again, kept.o.payload, self.i.payload)),
-            self.valid.eq(Mux(self.again, kept.o.valid, self.i.valid)),
+            self.words.eq(Mux(self.again, known.payload, self.i.payload)),
+            self.valid.eq(Mux(self.again, known.valid, self.i.valid)),
             self.i.ready.eq(self.taken & ~self.again),
-            kept.o.ready.eq(self.taken & self.again),
+            known.ready.eq(self.taken & self.again),
             kept.i.valid.eq(self.keeps),
             kept.i.payload.eq(self.used),
         ]
