@@ -27,7 +27,7 @@ class ArrayColumn(wiring.Component):
         `BeatSum`'s ``first``; `SumUnit`'s ``steps``, of all units; ``add`` by step; ``begin``.
     selects, tables, correction : In
         Of each row's planes and of the weights, as `BeatSum` and `SumUnit` take them. If the trees
-        have ranks, ``planes``, ``weights``, as `ChainSum` does, and ``i_last``, early as the others.
+        have ranks: ``planes``, ``weights``, as `ChainSum` does, and ``i_last``, early as others.
     scale, and triple, if `BlockParameters.triples` : In
         Of the weights.
     groups, mask : In

@@ -114,8 +114,9 @@ class BlockParameters:
         passed = self.planes_layout.size
         passed += array_finish_layout(self.units, self.sharing).size
         weights = self.weights.size
-        waiting = self.ranks * (1 + self.ranked) + self.scale_delay + self.sum_unit(0).latency * (self.sharing + 2)
-        # Counted first: to know a tree's registers it is built, and many are the same.
+        arithmetic = self.sum_unit(0).latency * (self.sharing + 2)
+        waiting = self.ranks * (1 + self.ranked) + self.scale_delay + arithmetic
+        # Counted first: many are the same.
         parts = Counter(self.beat_sum(row) for row in range(self.rows))
         parts += Counter(self.sum_unit(unit) for unit in range(self.units))
         sums = sum(count * part.storage_bits for part, count in parts.items())

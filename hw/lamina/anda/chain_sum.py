@@ -57,8 +57,7 @@ class ChainSum(BeatSum):
             pairs = list(zip(sums[::2], sums[1::2], strict=True))
             signs = level == PLANE_LEVELS + 1
             sums = [
-                self._join(m, platform, *pair, shift, signs and pair is pairs[-1])
-                for pair in pairs
+                self._join(m, platform, *pair, shift, signs and pair is pairs[-1]) for pair in pairs
             ]
             if level in p.rank_levels:
                 sums = [
