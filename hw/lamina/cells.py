@@ -2,12 +2,13 @@
 
 Each is one Verilog module with one file per technology in the generator (``cells/*.v``); under
 Amaranth's own simulator, which has no Verilog, the same function is elaborated in place. All are
-combinational and ``width`` bits wide: bit i of each output depends on bit i of the inputs alone.
+combinational. Of the gates bit i of each output depends on bit i of the inputs alone; the adders
+are for FPGAs: one carry chain each, whose lookup tables do what comes before the addition.
 """
 
-from amaranth.hdl import Instance, Module, Signal, Value
+from amaranth.hdl import Instance, Module, Signal, Value, signed
 
-__all__ = ["and_or_select", "full_adder", "half_adder"]
+__all__ = ["add_gated", "add_inverted", "and_or_select", "full_adder", "half_adder"]
 
 
 def _cell(m: Module, platform, kind: str, inputs: dict, outputs: dict, behaviour) -> None:
@@ -62,3 +63,30 @@ def and_or_select(m: Module, platform, selects, values) -> Signal:
         ),
     )  # fmt: skip
     return out
+
+
+def add_gated(m: Module, platform, a: Value, a_on: Value, b: Value, b_on: Value) -> Signal:
+    """Return the sum of those of the signed ``a`` and ``b`` whose one-bit ``on`` is set."""
+    return _add(m, platform, "add_gated", a, a_on, b, {"b_on": b_on}, lambda b, on: b & on)
+
+
+def add_inverted(m: Module, platform, a: Value, a_on: Value, b: Value, invert: Value) -> Signal:
+    """Return signed ``a``, if ``a_on`` is set, plus signed ``b``, or with ``invert`` NOT of ``b``.
+
+    NOT of b is -b - 1.
+    """
+    return _add(m, platform, "add_inverted", a, a_on, b, {"invert": invert}, lambda b, on: b ^ on)
+
+
+def _add(m, platform, kind, a, a_on, b, control, before) -> Signal:
+    """Add ``a`` and ``b``, as wide as the wider of them, into a sum that is one bit wider."""
+    width = max(len(a), len(b))
+    first, second, y = (Signal(signed(width + extra)) for extra in (0, 0, 1))
+    m.d.comb += [first.eq(a), second.eq(b)]
+    _cell(
+        m, platform, kind, {"a_on": a_on, "a": first, "b": second} | control, {"y": y},
+        lambda on, a, b, control, y: y.eq(
+            (a & on.replicate(width)).as_signed() + before(b, control.replicate(width)).as_signed()
+        ),
+    )  # fmt: skip
+    return y

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
-from amaranth.hdl import Elaboratable, Module, Signal
+from amaranth.hdl import Cat, Elaboratable, Module, Signal
 from amaranth.sim import Simulator
 
 from lamina.anda.array import ArrayParameters
 from lamina.anda.beat_sum import BeatSum, BeatSumParameters
+from lamina.anda.chain_sum import ChainSum
 from lamina.anda.pairs import decode_pairs
 from lamina.anda.row_head import RowHead, RowHeadParameters
+from lamina.formats.anda import GROUP, beats_of
 from tb.anda.array_groups import random_array_groups
 
 WEIGHT_BITS = 4
@@ -46,15 +48,27 @@ def group_sum(p, beats, weights, high, low):
     return (top << 16) + below
 
 
-@pytest.mark.parametrize("planes", [1, 2, 4])
-def test_exact_sums(rng, planes):
+def random_groups(rng, planes, lengths):
+    """Groups of these lengths, and 64 weights for them."""
     p = ArrayParameters(
         rows=1, columns=1, block_columns=1, planes=planes, sharing=1, slots=10,
         weight_bits=WEIGHT_BITS, zero_points=False,
     )  # fmt: skip
-    lengths = np.concatenate([np.arange(1, 17), rng.permutation(np.arange(1, 17))])
     groups = random_array_groups(rng, p, len(lengths), mantissa_bits=lengths, load_share=0.0)
-    weights = groups.codes[0, 0]
+    return groups, groups.codes[0, 0]
+
+
+def exact_sums(groups, lengths, weights):
+    """P * 2^(16 - M) of each group."""
+    mantissa = groups.mantissa[:, 0].astype(np.int64)
+    exact = np.where(groups.sign[:, 0] == 1, -mantissa, mantissa) @ weights
+    return (exact << 16 - lengths).tolist()
+
+
+@pytest.mark.parametrize("planes", [1, 2, 4])
+def test_exact_sums(rng, planes):
+    lengths = np.concatenate([np.arange(1, 17), rng.permutation(np.arange(1, 17))])
+    groups, weights = random_groups(rng, planes, lengths)
     lane = Lane(planes)
     beats = groups.beats()
     last, first = beats["last"], beats["first"]
@@ -83,10 +97,69 @@ def test_exact_sums(rng, planes):
     simulator.add_clock(1e-6)
     simulator.add_testbench(drive)
     simulator.run()
-    mantissa = groups.mantissa[:, 0].astype(np.int64)
-    exact = np.where(groups.sign[:, 0] == 1, -mantissa, mantissa) @ weights
     got = [
         group_sum(lane.sum.parameters, int(cycles), weights, high, low)
         for cycles, (high, low) in zip(groups.cycles, sums, strict=True)
     ]
-    assert got == (exact << 16 - lengths).tolist()
+    assert got == exact_sums(groups, lengths, weights)
+
+
+def planes_of(group, length, planes):
+    """The planes of a group in two's complement, beat by beat; zeros make the first one full."""
+    sign, mantissa = group
+    value = np.where(sign == 1, -mantissa, mantissa)
+    beats = beats_of(length, planes)
+    value = value << planes * beats - (length + 1)
+    bits = [value >> place & 1 for place in range(planes * beats)]
+    return np.array(bits).reshape(beats, planes, -1)
+
+
+@pytest.mark.parametrize(("planes", "step"), [(1, 1), (2, 0), (4, 2)])
+def test_chains(rng, planes, step):
+    """A `ChainSum`, stalled at times: its flags come with what is behind the last rank."""
+    lengths = np.array([1, 2, 16, 3, 6, 7, 1])
+    groups, weights = random_groups(rng, planes, lengths)
+    p = BeatSumParameters(entry_bits=WEIGHT_BITS, planes=planes, step=step)
+    part = ChainSum(p)
+    ranks = len(p.rank_levels)
+    beats = []
+    for number, length in enumerate(lengths):
+        group = groups.sign[number, 0], groups.mantissa[number, 0].astype(np.int64)
+        coming = planes_of(group, length, planes)
+        beats += [(plane, place == 0, place == len(coming) - 1, len(coming))
+                  for place, plane in enumerate(coming)]  # fmt: skip
+    sums = []
+
+    async def drive(ctx):
+        for pair, w0, w1 in zip(part.weights, weights[::2], weights[1::2], strict=True):
+            ctx.set(pair.w0, int(w0))
+            ctx.set(pair.w1, int(w1))
+        nothing = (np.zeros((planes, GROUP), int), False, False, 0)
+        # A group's beats may be fewer than the cycles in which its sum waits.
+        queue = [beat for beat in beats for beat in [beat, *[nothing] * (step if beat[2] else 0)]]
+        queue += [nothing] * (ranks + step + 2)
+        for place in range(len(queue)):
+            for port, bits in zip(part.planes, queue[place][0], strict=True):
+                ctx.set(port, sum(int(bit) << lane for lane, bit in enumerate(bits)))
+            _, first, last, _ = queue[place - ranks] if place >= ranks else nothing
+            ctx.set(Cat(part.first, part.last), first | last << 1)
+            before = queue[place - ranks - 1] if place > ranks else nothing
+            if step:
+                ctx.set(part.take, int(before[2]))
+            ended = queue[place - ranks - 1 - step] if place > ranks + step else nothing
+            if ended[2]:
+                counted = min(planes * (ended[3] - 1), p.low_bits)
+                mask = (1 << counted) - 1 << p.low_bits - counted
+                value = ctx.get(part.high) << p.low_bits | ctx.get(part.low) & mask
+                width = p.high_bits + p.low_bits
+                sums.append(value - (value >> width - 1 << width))
+            ctx.set(part.advance, 0)
+            await ctx.tick().repeat(int(rng.integers(0, 2)))
+            ctx.set(part.advance, 1)
+            await ctx.tick()
+
+    simulator = Simulator(part)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(drive)
+    simulator.run()
+    assert sums == exact_sums(groups, lengths, weights)

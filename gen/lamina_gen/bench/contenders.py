@@ -43,7 +43,7 @@ class Contender:
     ``mantissa_bits``: of the activations' integers; None where they stay FP16. ``paper``: the line
     of the Anda paper's table that it stands for, if there is one. ``ranks``: stages in a rank on
     cells. ``whole``: it adds up outputs in FP32 itself, and is as large as it is to be built: too
-    large for an FPGA, and to be simulated as a netlist.
+    large to be simulated as a netlist; for an FPGA ``smaller`` has what is built in its place.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Contender:
     paper: str | None = None
     ranks: int = _RANKS["cells"]
     whole: bool = False
+    smaller: dict[str, Any] = field(default_factory=dict)
 
     def element(self, target: str) -> Part:
         """Return what makes the sums, or for integer elements all but the last part of them."""
@@ -62,7 +63,10 @@ class Contender:
             settings["zero_points"] = False
             if not self.whole:
                 settings |= {"columns": _COLUMNS[target], "index_bits": _INDEX_BITS[target]}
-        settings["stages_per_rank"] = self.ranks if target == "cells" else _RANKS[target]
+        if target == "cells":
+            settings["stages_per_rank"] = self.ranks
+        else:
+            settings |= {**self.smaller, "stages_per_rank": _RANKS[target]}
         return Part(self.module, settings)
 
     def cycles(self, target: str) -> int:
@@ -134,6 +138,8 @@ def _array(mantissa_bits: int) -> Contender:
         paper=f"Anda M{mantissa_bits}",
         ranks=5,
         whole=True,
+        # As many rows as share a unit.
+        smaller={"rows": 3, "columns": 4, "block_columns": 2},
     )
 
 

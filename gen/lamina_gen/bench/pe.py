@@ -179,8 +179,6 @@ def _on_cells(contender: Contender, flow: Flow, clock_ps: float | None) -> dict[
 
 
 def _on_ecp5(contender: Contender, flow: Flow) -> dict[str, Any]:
-    if contender.whole:
-        return {}
     macs = contender.macs_per_cycle("ecp5")
     parts = flow.ecp5(contender.parts("ecp5"))
     lut4 = _lut4(parts)

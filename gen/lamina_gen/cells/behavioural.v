@@ -16,3 +16,14 @@ module lamina_and_or_select #(parameter WIDTH = 1)
     (input s0, s1, s2, input [WIDTH-1:0] v0, v1, v2, output [WIDTH-1:0] y);
   assign y = ~(({WIDTH{s0}} & v0) | ({WIDTH{s1}} & v1) | ({WIDTH{s2}} & v2));
 endmodule
+
+// Signed operands, a sum of one bit more.
+module lamina_add_gated #(parameter WIDTH = 2)
+    (input a_on, b_on, input [WIDTH-2:0] a, b, output [WIDTH-1:0] y);
+  assign y = ({a[WIDTH-2], a} & {WIDTH{a_on}}) + ({b[WIDTH-2], b} & {WIDTH{b_on}});
+endmodule
+
+module lamina_add_inverted #(parameter WIDTH = 2)
+    (input a_on, invert, input [WIDTH-2:0] a, b, output [WIDTH-1:0] y);
+  assign y = ({a[WIDTH-2], a} & {WIDTH{a_on}}) + ({b[WIDTH-2], b} ^ {WIDTH{invert}});
+endmodule

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lamina_gen.synth import nextpnr, tools
+from lamina_gen.synth import nextpnr, technology, tools
 from lamina_gen.synth.cache import cached
 from lamina_gen.synth.report import Report
 
@@ -52,7 +52,7 @@ def synthesize_fpga(
     flow = FPGAS[target]
     command = " ".join(filter(None, (flow.command, flow.dsp if dsp else flow.logic)))
     script = _SCRIPT.format(command=command, top=top)
-    text = design.emission.files["v"]
+    text = technology.with_own_cells(design.emission.files["v"], target)
 
     def make(work: Path) -> None:
         (work / "design.v").write_text(text)

@@ -1,8 +1,9 @@
-"""Full adder, half adder and and-or select: the library's own cells where it has them.
+"""Technology cells: the library's or the FPGA's own where it has them.
 
 The generated Verilog instantiates `lamina_full_adder` and its like (`lamina.cells`). For a cell
 library their definitions are written here around the smallest cell of the same function, which is
-found by truth table and not by name; what the library lacks stays behavioural.
+found by truth table and not by name; what the library lacks stays behavioural. An FPGA's own are a
+file in ``cells``.
 """
 
 import itertools
@@ -13,7 +14,7 @@ from importlib import resources
 from lamina_gen.synth.functions import truth_table
 from lamina_gen.synth.liberty import Cell, Library
 
-__all__ = ["behavioural", "check_usable", "smallest_buffer", "wrappers"]
+__all__ = ["behavioural", "check_usable", "smallest_buffer", "with_own_cells", "wrappers"]
 
 
 def behavioural() -> dict[str, str]:
@@ -21,6 +22,16 @@ def behavioural() -> dict[str, str]:
     text = (resources.files("lamina_gen") / "cells" / "behavioural.v").read_text()
     modules = re.finditer(r"^module (\w+) .*?^endmodule\n", text, re.M | re.S)
     return {module[1]: module[0] for module in modules}
+
+
+def with_own_cells(verilog: str, target: str) -> str:
+    """Return ``verilog`` with the technology cells of the FPGA ``target``, where it has its own."""
+    file = resources.files("lamina_gen") / "cells" / f"{target}.v"
+    own = file.read_text() if file.is_file() else ""
+    rest = verilog
+    for name in re.findall(r"^module (\w+)", own, re.M):
+        rest = re.sub(rf"^module {name} .*?^endmodule\n", "", rest, flags=re.M | re.S)
+    return verilog if rest == verilog else f"{rest}\n{own}"
 
 
 def wrappers(library: Library) -> tuple[str, dict[str, str]]:

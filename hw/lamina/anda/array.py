@@ -9,7 +9,6 @@ from amaranth.lib.wiring import In, Out
 
 from lamina.anda.array_drain import ArrayDrain, ArrayDrainParameters
 from lamina.anda.array_head import ArrayHead, ArrayHeadParameters
-from lamina.anda.beat_sum import BeatSumParameters
 from lamina.anda.block import Block
 from lamina.anda.block_parameters import BlockParameters
 from lamina.anda.weight_port import WeightPort, WeightPortParameters
@@ -115,6 +114,7 @@ class ArrayParameters:
             finish_delay=delay,
             exponent_delay=self.block.sum_unit(0).group_delay,
             copies=min(self.rows, 2) if self.ranked else 1,
+            chains=self.ranked,
         )
 
     @property
@@ -124,7 +124,7 @@ class ArrayParameters:
             WeightPortParameters,
             self,
             columns=self.block_columns,
-            rank_rows=narrowed(BeatSumParameters, self.block, planes=1).rank_rows,
+            chains=self.ranked,
             correction_delay=self.block.correction_delay,
             scale_delay=self.block.scale_delay,
             triples=self.block.triples,

@@ -12,6 +12,7 @@ from lamina.cell import Cell
 from lamina.copies import copies
 from lamina.formats.anda import (
     EXPONENT_BITS,
+    GROUP,
     MANTISSA_BITS_MAX,
     array_finish_layout,
     array_planes_layout,
@@ -31,7 +32,8 @@ class ArrayHeadParameters:
     """``rows``, ``planes``, ``sharing``: as in `ArrayParameters`. ``blocks`` of the chain.
 
     ``finish_delay``: ranks of registers in the blocks' trees. ``exponent_delay``: cycles that
-    exponents follow the steps by. ``copies`` of what moves the rows.
+    exponents follow the steps by. ``copies`` of what moves the rows. ``chains``: planes are as
+    carry chains take them.
     """
 
     rows: int
@@ -41,6 +43,7 @@ class ArrayHeadParameters:
     finish_delay: int = 0
     exponent_delay: int = 0
     copies: int = 1
+    chains: bool = False
 
     def __post_init__(self):
         check_range("rows", self.rows, 1, 64)
@@ -58,6 +61,11 @@ class ArrayHeadParameters:
     def row(self) -> RowHeadParameters:
         """Parameters of each row's head."""
         return RowHeadParameters(planes=self.planes)
+
+    @property
+    def planes_layout(self) -> data.StructLayout:
+        """Planes as they leave."""
+        return array_planes_layout(self.rows, self.planes, chains=self.chains)
 
     @property
     def latency(self) -> int:
@@ -125,7 +133,7 @@ class ArrayHead(wiring.Component):
         In the next cycle a group that has begun lacks words: nothing must move.
     loading_next : Out(1)
         Some block takes its tables in the next cycle, if it moves.
-    o_planes : Out(array_planes_layout(rows, planes))
+    o_planes : Out(`ArrayHeadParameters.planes_layout`)
     o_finish : Out(array_finish_layout(units, sharing))
         From ``1 + finish_delay`` advances after the last planes on: ``sharing`` steps.
     """
@@ -140,7 +148,7 @@ class ArrayHead(wiring.Component):
                 "advance_next": In(1),
                 "starved_next": Out(1),
                 "loading_next": Out(1),
-                "o_planes": Out(array_planes_layout(p.rows, p.planes)),
+                "o_planes": Out(p.planes_layout),
                 "o_finish": Out(array_finish_layout(p.units, p.sharing)),
             }
         )
@@ -212,8 +220,15 @@ class ArrayHead(wiring.Component):
                 head.take.eq(takes[row % p.copies]),
                 head.first.eq(firsts[row % p.copies]),
                 head.closing.eq(closings[row % p.copies]),
-                self.o_planes.inverses[row].eq(head.inverses),
             ]
+            if p.chains:
+                # Of the last beat the top plane is the sign plane, which is inverted already.
+                top = closings[row % p.copies].replicate(GROUP) << GROUP * (p.planes - 1)
+                m.d.comb += self.o_planes.planes[row].eq(~(head.inverses.as_value() ^ top))
+            else:
+                m.d.comb += self.o_planes.inverses[row].eq(head.inverses)
+        if p.chains:
+            m.d.comb += self.o_planes.last.eq(state.closing)
         self._finish(m, group, state.beats, leaves & state.closing)
         return m
 

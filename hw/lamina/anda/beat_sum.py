@@ -8,15 +8,17 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.pairs import PairTree, select_entries
-from lamina.arith.compressor_tree import Inverse, reduce_columns, reduce_levels
-from lamina.formats.anda import MANTISSA_BITS_MAX, PAIRS, pair_table_layout
+from lamina.arith.compressor_tree import Inverse, reduce_columns
+from lamina.formats.anda import GROUP, MANTISSA_BITS_MAX, PAIRS, pair_table_layout
 from lamina.parameters import check_choice, check_range
 
-__all__ = ["BeatSum", "BeatSumParameters"]
+__all__ = ["PLANE_LEVELS", "BeatSum", "BeatSumParameters"]
 
-#: Bits of each weight that the stages of a tree leave, but for the last, by planes a cycle. So a
-#: stage is no deeper than three or four full adders.
-_STAGE_ROWS = {1: (11, 3), 2: (28, 9, 3), 4: (42, 13, 3)}
+#: Chains of a binary tree, one behind the other, that add up a plane.
+PLANE_LEVELS = (GROUP - 1).bit_length()
+
+#: Of them, those without registers between: a stage.
+_STAGE_LEVELS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +26,9 @@ class BeatSumParameters:
     """What a beat sum is built for.
 
     ``entry_bits``: width of a weight after its zero point was taken off. ``planes`` a cycle: 1, 2
-    or 4. ``step``: cycles after the sum is complete in which it is read. ``stages_per_rank``: as in
-    `PlaneSumParameters`.
+    or 4. ``step``: cycles after the sum is complete in which it is read. ``stages_per_rank``: after
+    so many stages comes a rank of registers; with ranks it is a `ChainSum`, without, from 4 on, or
+    3 for one plane a cycle, a `BeatSum`.
     """
 
     entry_bits: int
@@ -40,14 +43,21 @@ class BeatSumParameters:
         check_range("stages_per_rank", self.stages_per_rank, 1, 16)
 
     @property
-    def rank_rows(self) -> tuple[int, ...]:
-        """Bits of each weight in the ranks of registers, first to last."""
-        return _STAGE_ROWS[self.planes][self.stages_per_rank - 1 :: self.stages_per_rank]
+    def rank_levels(self) -> range:
+        """Levels of a tree of chains behind which there is a rank: two at least come after it."""
+        levels = PLANE_LEVELS + self.planes.bit_length()
+        step = _STAGE_LEVELS * self.stages_per_rank
+        return range(step, levels - 1, step)
+
+    @property
+    def chains(self) -> bool:
+        """Whether it is a `ChainSum`."""
+        return bool(self.rank_levels)
 
     @property
     def tree(self) -> PairTree:
-        """What adds the entries up."""
-        return PairTree(self.rank_rows, reduce_levels if self.rank_rows else reduce_columns)
+        """What adds the entries up, where there are no ranks."""
+        return PairTree((), reduce_columns)
 
     @property
     def constant(self) -> int:
@@ -72,7 +82,7 @@ class BeatSumParameters:
     @property
     def latency(self) -> int:
         """Cycles from the last beat to the sum."""
-        return 1 + len(self.rank_rows) + self.step
+        return 1 + len(self.rank_levels) + self.step
 
     @property
     def throughput(self) -> str:
@@ -84,7 +94,8 @@ class BeatSumParameters:
         """Running sum, its low bits, the snapshot, and the ranks."""
         snapshot = self.high_bits if self.step else 0
         sums = self.running_bits + self.low_bits + self.planes * self.step + snapshot
-        return sums + self.tree.storage_bits(self.columns())
+        ranks = ((PAIRS >> level - 1) * (self.entry_bits + level) for level in self.rank_levels)
+        return sums + self.planes * sum(ranks)
 
     def columns(
         self, selected: Sequence[Sequence[Value]] | None = None
@@ -134,18 +145,25 @@ class BeatSum(wiring.Component):
 
     def __init__(self, parameters: BeatSumParameters):
         self.parameters = p = parameters
-        plane = data.ArrayLayout(unsigned(3), PAIRS)
         super().__init__(
             ({"take": In(1)} if p.step else {})
             | {
                 "advance": In(1),
-                "selects": In(data.ArrayLayout(plane, p.planes)),
-                "tables": In(data.ArrayLayout(pair_table_layout(p.entry_bits), PAIRS)),
+                **self._operands(),
                 "first": In(1),
                 "high": Out(unsigned(p.high_bits)),
                 "low": Out(unsigned(p.low_bits)),
             }
         )
+
+    def _operands(self) -> dict[str, wiring.Member]:
+        """Return the ports of the planes and weights."""
+        p = self.parameters
+        plane = data.ArrayLayout(unsigned(3), PAIRS)
+        return {
+            "selects": In(data.ArrayLayout(plane, p.planes)),
+            "tables": In(data.ArrayLayout(pair_table_layout(p.entry_bits), PAIRS)),
+        }
 
     def elaborate(self, platform):
         m = Module()
@@ -153,16 +171,8 @@ class BeatSum(wiring.Component):
         # No register needs a reset: the first beat of a group makes all that went before unseen.
         running = Signal(p.running_bits, reset_less=True)
         shifted = Signal(p.low_bits + p.planes * p.step, reset_less=True)
-        addend = Signal(p.running_bits - p.planes)
-        m.d.comb += [
-            addend.eq(Mux(self.first, p.constant - 1, running[p.planes :])),
-            self.low.eq(shifted),
-            self.high.eq(running),
-        ]
-        selected = [
-            select_entries(m, platform, plane, self.tables, p.entry_bits) for plane in self.selects
-        ]
-        total = p.tree.add(m, platform, p.columns(selected), addend, self.advance)
+        m.d.comb += [self.low.eq(shifted), self.high.eq(running)]
+        total = self._total(m, platform, running)
         with m.If(self.advance):
             m.d.sync += [
                 running.eq(total),
@@ -174,3 +184,13 @@ class BeatSum(wiring.Component):
             with m.If(self.advance & self.take):
                 m.d.sync += snapshot.eq(running)
         return m
+
+    def _total(self, m, platform, running) -> Value:
+        """Return what the running sum becomes with this beat."""
+        p = self.parameters
+        addend = Signal(p.running_bits - p.planes)
+        m.d.comb += addend.eq(Mux(self.first, p.constant - 1, running[p.planes :]))
+        selected = [
+            select_entries(m, platform, plane, self.tables, p.entry_bits) for plane in self.selects
+        ]
+        return p.tree.add(m, platform, p.columns(selected), addend, self.advance)

@@ -12,7 +12,6 @@ from lamina.cell import Cell
 from lamina.formats.anda import (
     PAIRS,
     array_finish_layout,
-    array_planes_layout,
     pair_table_layout,
 )
 
@@ -28,10 +27,10 @@ class Block(wiring.Component):
         In the next cycle all registers take what is before them; else nothing happens. If the
         trees have ranks, ``advances``, registers, in its place: they do so in this cycle; the
         first is the block's own, the others are its columns'.
-    i_planes, o_planes : `array_planes_layout`
+    i_planes, o_planes : `BlockParameters.planes_layout`
         Planes come in, and leave one cycle later for the next block. With ``i_planes.load`` the
-        weights' tables are taken; the corrections and scales follow later by `correction_delay`
-        and `scale_delay`.
+        weights' tables are taken; the corrections, if any, and scales follow later by
+        `correction_delay` and `scale_delay`.
     i_finish, o_finish : `array_finish_layout`
         The same for what follows the planes of a group; the first step of it comes 1 + `ranks`
         cycles after the group's last planes, and its exponents `SumUnitParameters.group_delay`
@@ -45,7 +44,7 @@ class Block(wiring.Component):
 
     def __init__(self, parameters: BlockParameters):
         self.parameters = p = parameters
-        planes = array_planes_layout(p.rows, p.planes)
+        planes = p.planes_layout
         finish = array_finish_layout(p.units, p.sharing)
         values = data.ArrayLayout(data.ArrayLayout(unsigned(32), p.columns), p.units)
         super().__init__(
@@ -71,7 +70,7 @@ class Block(wiring.Component):
             m.d.sync += advance.eq(self.advance_next)
         self._pass_on(m, advance)
         weights = self._hold_weights(m, advance)
-        selects = self._selects(m)
+        selects = [] if p.ranked else self._selects(m)
         mask = self._mask(m, advance)
         groups = self._groups(m)
         unit = p.sum_unit(0)
@@ -81,21 +80,28 @@ class Block(wiring.Component):
         coming = self._delayed(m, advance, fields, arithmetic - 1, "coming")
         done = self._delayed(m, advance, coming, unit.add.latency + 1, "done")
         first = self._delayed(m, advance, self.i_planes.first, p.ranks, "first")
+        if p.ranked:
+            last = self._delayed(m, advance, self.i_planes.last, p.ranks, "last")
         m.d.comb += self.ends.eq(done[: p.sharing] & done[-1].replicate(p.sharing))
         steps = self.i_finish.steps
         for number in range(p.columns):
             m.submodules[f"column_{number}"] = column = Cell(ArrayColumn, p)
+            stored = weights.tables[number]
             if p.ranked:
-                m.d.comb += column.advance.eq(self.advances[1 + number])
+                m.d.comb += [column.advance.eq(self.advances[1 + number]), column.i_last.eq(last)]
+                taken = [column.weights.eq(stored), column.planes.eq(self.o_planes.planes)]
             else:
                 m.d.comb += column.advance_next.eq(self.advance_next)
+                taken = [
+                    column.tables.eq(self._tables(m, stored, number)),
+                    column.correction.eq(weights.corrections[number]),
+                ]
             m.d.comb += [
                 column.i_first.eq(first),
                 column.i_steps.eq(steps),
                 column.i_adds.eq(coming[: p.sharing]),
                 column.i_begin.eq(coming[p.sharing]),
-                column.tables.eq(self._tables(m, weights.tables[number], number)),
-                column.correction.eq(weights.corrections[number]),
+                *taken,
                 column.scale.eq(weights.scales[number]),
                 column.groups.eq(groups),
                 column.mask.eq(mask),
@@ -126,7 +132,8 @@ class Block(wiring.Component):
         p = self.parameters
         held = Signal(p.weights, reset_less=True)
         load = self.i_planes.load
-        delays = {"tables": 0, "corrections": p.correction_delay, "scales": p.scale_delay}
+        corrections = {} if p.ranked else {"corrections": p.correction_delay}
+        delays = {"tables": 0, **corrections, "scales": p.scale_delay}
         delays |= {"triples": p.scale_delay} if p.triples else {}
         spent = 0
         for field, delay in delays.items():

@@ -62,7 +62,14 @@ class BlockParameters:
     @property
     def weights(self) -> data.StructLayout:
         """Weights as the block takes and holds them."""
-        return array_weights_layout(self.columns, self.entry_bits, triples=self.triples)
+        return array_weights_layout(
+            self.columns, self.entry_bits, triples=self.triples, chains=self.ranked
+        )
+
+    @property
+    def planes_layout(self) -> data.StructLayout:
+        """Planes as they pass by."""
+        return array_planes_layout(self.rows, self.planes, chains=self.ranked)
 
     @property
     def groups(self) -> data.ArrayLayout:
@@ -72,11 +79,13 @@ class BlockParameters:
     @property
     def ranks(self) -> int:
         """Ranks of registers in the trees."""
-        return len(self.beat_sum(0).rank_rows)
+        return len(self.beat_sum(0).rank_levels)
 
     @property
     def ranked(self) -> bool:
-        """Whether there are any: then what is wide or far has registers of its own."""
+        """Whether there are any: then what is wide or far has registers of its own, and what
+        adds up planes are carry chains.
+        """
         return self.ranks > 0
 
     @property
@@ -102,11 +111,12 @@ class BlockParameters:
     @property
     def storage_bits(self) -> int:
         """Planes and fields on their way, weights, and all sums and units."""
-        passed = array_planes_layout(self.rows, self.planes).size
+        passed = self.planes_layout.size
         passed += array_finish_layout(self.units, self.sharing).size
         weights = self.weights.size
-        waiting = self.ranks + self.scale_delay + self.sum_unit(0).latency * (self.sharing + 2)
-        # Counted first: to know a tree's registers it is built, and many are the same.
+        arithmetic = self.sum_unit(0).latency * (self.sharing + 2)
+        waiting = self.ranks * (1 + self.ranked) + self.scale_delay + arithmetic
+        # Counted first: many are the same.
         parts = Counter(self.beat_sum(row) for row in range(self.rows))
         parts += Counter(self.sum_unit(unit) for unit in range(self.units))
         sums = sum(count * part.storage_bits for part, count in parts.items())

@@ -49,10 +49,13 @@ NORMALISED = {
 class ConvertParameters(IntToFp32Parameters):
     """`IntToFp32Parameters` of the sums of ``planes`` a beat, corrected, and not rounded yet.
 
+    ``exact``: they are the sums of groups already, and need no correction.
+
     `ScaleParameters` begin with that, and if `carryless`, with the exponents, which are not here.
     """
 
     planes: int = 1
+    exact: bool = False
 
     @property
     def stages(self):
@@ -83,13 +86,18 @@ class ConvertParameters(IntToFp32Parameters):
             "high": unsigned(high + fraction),
             "low": unsigned(MANTISSA_BITS_MAX - fraction),
             "mask": unsigned(MANTISSA_BITS_MAX - fraction),
-            "correction": unsigned(high),
+            **({} if self.exact else {"correction": unsigned(high)}),
             **({} if self.late else {"exponent": signed(self.exponent_bits), "nan": unsigned(1)}),
         }
 
 
 def _correct(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """Complete the sum: NOT of what the beat sum holds, plus what belongs to its top plane."""
+    """Complete the sum: NOT of what the beat sum holds, plus what belongs to its top plane.
+
+    Of a `ChainSum`: what it holds, as it is.
+    """
+    if not hasattr(x, "correction"):
+        return {"value": Cat(x.low & x.mask, x.high).as_signed()}
     fraction = len(x.high) - len(x.correction)
     high = Signal(len(x.correction))
     m.d.comb += high.eq(x.correction + ~x.high[fraction:])

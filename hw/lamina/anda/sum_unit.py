@@ -51,7 +51,9 @@ class SumUnitParameters:
     @property
     def beat_sum(self) -> BeatSumParameters:
         """Parameters of the first of the beat sums: for its widths."""
-        return BeatSumParameters(entry_bits=self.entry_bits, planes=self.planes)
+        return BeatSumParameters(
+            entry_bits=self.entry_bits, planes=self.planes, stages_per_rank=self.stages_per_rank
+        )
 
     @property
     def convert(self) -> ConvertParameters:
@@ -61,6 +63,7 @@ class SumUnitParameters:
             width=self.entry_bits + 6 + MANTISSA_BITS_MAX,
             exponent_bits=(-lowest - 1).bit_length() + 1,
             planes=self.planes,
+            exact=self.beat_sum.chains,
             stages_per_rank=self.stages_per_rank,
         )
 
@@ -154,7 +157,7 @@ class SumUnit(wiring.Component):
         Of `BeatSum`.
     mask : In(low_bits)
         Which bits of ``low`` count.
-    correction : In(entry_bits + 6)
+    correction : In(entry_bits + 6), unless ``convert.exact``
         Of the column, as in `array_weights_layout`.
     group : In(`SumUnitParameters.group`)
         Of the group that was read `group_delay` cycles before.
@@ -186,6 +189,7 @@ class SumUnit(wiring.Component):
         self.parameters = p = parameters
         sums = p.beat_sum
         multiply = p.multiply
+        correction = {} if p.convert.exact else {"correction": In(unsigned(p.entry_bits + 6))}
         super().__init__(
             ({"triple": In(multiply.operands["triple"])} if multiply.multiples else {})
             | {
@@ -194,7 +198,7 @@ class SumUnit(wiring.Component):
                 "high": In(data.ArrayLayout(unsigned(sums.high_bits), p.elements)),
                 "low": In(data.ArrayLayout(unsigned(sums.low_bits), p.elements)),
                 "mask": In(unsigned(sums.low_bits)),
-                "correction": In(unsigned(p.entry_bits + 6)),
+                **correction,
                 "group": In(p.group),
                 "scale": In(WIDE_SCALE.width),
                 "add": In(1),
@@ -211,8 +215,9 @@ class SumUnit(wiring.Component):
             operands.high.eq(self._selected(self.high)),
             operands.low.eq(self._selected(self.low)),
             operands.mask.eq(self.mask),
-            operands.correction.eq(self.correction),
         ]
+        if not p.convert.exact:
+            m.d.comb += operands.correction.eq(self.correction)
         group = {name: self.group[name] for name in ("exponent", "nan")}
         if not p.convert.late:
             m.d.comb += [operands[name].eq(value) for name, value in group.items()]

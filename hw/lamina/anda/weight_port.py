@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.multiples import triple_of
-from lamina.anda.pairs import PairTree
-from lamina.arith.compressor_tree import Inverse, compress, reduce_levels
+from lamina.arith.compressor_tree import Inverse, compress
 from lamina.arith.leading_zeros import count_leading_zeros
 from lamina.arith.pipeline import delayed
 from lamina.arith.rounding import shift_left
@@ -25,8 +24,8 @@ __all__ = ["WeightPort", "WeightPortParameters"]
 class WeightPortParameters:
     """``columns`` of a block; ``weight_bits``, ``zero_points``: as in `ArrayParameters`.
 
-    ``correction_delay``, ``scale_delay``, ``triples``: as of `BlockParameters`. ``rank_rows``: as
-    of `BeatSumParameters`.
+    ``correction_delay``, ``scale_delay``, ``triples``: as of `BlockParameters`. ``chains``: carry
+    chains take the weights: there are no sums of them.
     """
 
     columns: int
@@ -35,7 +34,7 @@ class WeightPortParameters:
     correction_delay: int
     scale_delay: int
     triples: bool = False
-    rank_rows: tuple[int, ...] = ()
+    chains: bool = False
 
     def __post_init__(self):
         check_range("columns", self.columns, 1, 16)
@@ -53,7 +52,9 @@ class WeightPortParameters:
     @property
     def weights(self) -> data.StructLayout:
         """Weights as blocks take them."""
-        return array_weights_layout(self.columns, self.entry_bits, triples=self.triples)
+        return array_weights_layout(
+            self.columns, self.entry_bits, triples=self.triples, chains=self.chains
+        )
 
     @property
     def latency(self) -> int:
@@ -68,17 +69,10 @@ class WeightPortParameters:
     @property
     def storage_bits(self) -> int:
         """The tables on their way, and what follows them later."""
-        columns = self.correction_columns([Signal(self.entry_bits + 1)] * PAIRS)
-        corrections = len(columns) * (self.correction_delay - len(self.rank_rows))
-        corrections += self.tree.storage_bits(columns)
+        corrections = 0 if self.chains else (self.entry_bits + 6) * self.correction_delay
         weights = 2 * PAIRS * self.entry_bits
         scales = 2 * FP16.width + 4 + WIDE_SCALE.width * (self.scale_delay - 1)
         return 1 + self.columns * (weights + corrections + scales)
-
-    @property
-    def tree(self) -> PairTree:
-        """What adds all weights of a column up."""
-        return PairTree(self.rank_rows, reduce_levels)
 
     def correction_columns(self, entries: Sequence[Value]) -> list[list[Value | Inverse]]:
         """Sort the bits of the sums of pairs by weight, all inverted but for the top ones."""
@@ -86,7 +80,7 @@ class WeightPortParameters:
         for entry in entries:
             for weight, bit in enumerate(entry):
                 top = weight == len(entry) - 1
-                columns[weight].append(bit if top else self.tree.inverted(bit))
+                columns[weight].append(bit if top else Inverse(bit))
         return columns
 
 
@@ -142,11 +136,11 @@ class WeightPort(wiring.Component):
         m.d.sync += free.eq(~self.valid_next | self.taken_next)
         for column in range(p.columns):
             sums = self._pairs(m, column)
-            correction = self._correction(m, platform, sums, column)
-            m.d.comb += [
-                self.weights.corrections[column].eq(correction),
-                self.weights.scales[column].eq(self._scale(m, column)),
-            ]
+            correction = None if p.chains else self._correction(m, platform, sums, column)
+            scale = self._scale(m, column)
+            if correction is not None:
+                m.d.comb += self.weights.corrections[column].eq(correction)
+            m.d.comb += self.weights.scales[column].eq(scale)
             if p.triples:
                 scale = unpack(WIDE_SCALE, self.weights.scales[column])
                 triple = triple_of(m, platform, scale.significand)
@@ -154,23 +148,21 @@ class WeightPort(wiring.Component):
         return m
 
     def _pairs(self, m, column):
-        """Subtract the zero point; add the weights of each pair, and return the sums."""
+        """Subtract the zero point; return the sums of each pair of weights, if they are needed."""
         p, payload = self.parameters, self.i.payload
         weights = []
         for number, code in enumerate(payload.codes[column]):
             weight = Signal(signed(p.entry_bits), name=f"weight_{column}_{number}")
             m.d.comb += weight.eq(code - payload.zeros[column] if p.zero_points else code)
             weights.append(self._held(m, weight, weight.name))
-        sums = [Signal(signed(p.entry_bits + 1), name=f"both_{column}_{n}") for n in range(PAIRS)]
+        sums = []
         tables = self.weights.tables[column]
-        pairs = zip(tables, sums, weights[::2], weights[1::2], strict=True)
-        for table, both, w0, w1 in pairs:
-            m.d.comb += [
-                both.eq(w0 + w1),
-                table.w0.eq(w0),
-                table.w1.eq(w1),
-                table.high.eq(both[1:]),
-            ]
+        for table, w0, w1 in zip(tables, weights[::2], weights[1::2], strict=True):
+            m.d.comb += [table.w0.eq(w0), table.w1.eq(w1)]
+            if not p.chains:
+                both = Signal(signed(p.entry_bits + 1), name=f"both_{column}_{len(sums)}")
+                m.d.comb += [both.eq(w0 + w1), table.high.eq(both[1:])]
+                sums.append(both)
         return sums
 
     def _held(self, m, value, name):
@@ -200,10 +192,5 @@ class WeightPort(wiring.Component):
         columns = p.correction_columns(sums)
         constant = PAIRS * ((1 << p.entry_bits) - 1)
         correction = Signal(len(columns))
-        if p.rank_rows:
-            total = p.tree.add(m, platform, columns, Const(constant, len(columns)), self.advance)
-        else:
-            total = compress(m, platform, columns) + constant
-        m.d.comb += correction.eq(total)
-        rest = p.correction_delay - len(p.rank_rows)
-        return delayed(m, correction, self.advance, rest, f"corrections_{column}")
+        m.d.comb += correction.eq(compress(m, platform, columns) + constant)
+        return delayed(m, correction, self.advance, p.correction_delay, f"corrections_{column}")

@@ -32,6 +32,7 @@ __all__ = [
     "plane_layout",
     "stored_pair_layout",
     "units_of",
+    "weight_pair_layout",
 ]
 
 #: Activations of a group, and bits of a plane word.
@@ -128,6 +129,11 @@ def stored_pair_layout(weight_bits: int) -> data.StructLayout:
     That is the XOR of those of the weights: a gate is smaller than a register.
     """
     return data.StructLayout({name: signed(weight_bits) for name in ("w0", "w1", "high")})
+
+
+def weight_pair_layout(weight_bits: int) -> data.StructLayout:
+    """Return what is kept of a pair of weights where their sum is added anew for each plane."""
+    return data.StructLayout({name: signed(weight_bits) for name in ("w0", "w1")})
 
 
 def column_weights_layout(columns: int, weight_bits: int) -> data.StructLayout:
@@ -266,17 +272,20 @@ def array_words_layout(rows: int, planes: int) -> data.StructLayout:
     )
 
 
-def array_planes_layout(rows: int, planes: int) -> data.StructLayout:
-    """Return planes on their way through an array, in offset binary, least significant first.
+def array_planes_layout(rows: int, planes: int, *, chains: bool = False) -> data.StructLayout:
+    """Return planes on their way through an array, least significant first.
 
     ``inverses[r][p]``: NOT of a plane of row r, from which fewer cells decode its pairs; the plane
-    of the least weight first; the top plane of a group is the inverted sign plane. ``first``: the
-    group's first beat; ``load``: and it takes new weights.
+    of the least weight first; in offset binary: the top plane of a group is the inverted sign
+    plane. For carry ``chains`` in its place ``planes[r][p]``, in two's complement. ``first``: the
+    group's first beat; ``last``, for chains: its last one; ``load``: it takes new weights.
     """
+    beat = data.ArrayLayout(data.ArrayLayout(unsigned(GROUP), planes), rows)
     return data.StructLayout(
         {
-            "inverses": data.ArrayLayout(data.ArrayLayout(unsigned(GROUP), planes), rows),
+            "planes" if chains else "inverses": beat,
             "first": unsigned(1),
+            **({"last": unsigned(1)} if chains else {}),
             "load": unsigned(1),
         }
     )
@@ -301,21 +310,23 @@ def array_finish_layout(units: int, sharing: int) -> data.StructLayout:
 
 
 def array_weights_layout(
-    columns: int, entry_bits: int, *, triples: bool = False
+    columns: int, entry_bits: int, *, triples: bool = False, chains: bool = False
 ) -> data.StructLayout:
     """Return weights as the blocks of an array take them, for each of ``columns``.
 
     ``tables`` of the pairs, as `stored_pair_layout`. ``corrections``: 2 * c - sum(B), c = 32 *
     (2^entry_bits - 1): what turns a sum of inverted offset-binary planes into the sum of the group.
+    For carry ``chains`` there are none, and the tables are as `weight_pair_layout`.
     ``scales``: `WIDE_SCALE`. ``triples``, if wanted: three times their significands,
     but for the lowest bits, which are the same.
     """
     triple = {"triples": data.ArrayLayout(unsigned(WIDE_SCALE.precision + 1), columns)}
-    tables = data.ArrayLayout(stored_pair_layout(entry_bits), PAIRS)
+    pair = weight_pair_layout if chains else stored_pair_layout
+    correction = {"corrections": data.ArrayLayout(unsigned(entry_bits + 6), columns)}
     return data.StructLayout(
         {
-            "tables": data.ArrayLayout(tables, columns),
-            "corrections": data.ArrayLayout(unsigned(entry_bits + 6), columns),
+            "tables": data.ArrayLayout(data.ArrayLayout(pair(entry_bits), PAIRS), columns),
+            **({} if chains else correction),
             "scales": data.ArrayLayout(unsigned(WIDE_SCALE.width), columns),
         }
         | (triple if triples else {})
