@@ -83,10 +83,13 @@ def _add(m, platform, kind, a, a_on, b, control, before) -> Signal:
     width = max(len(a), len(b))
     first, second, y = (Signal(signed(width + extra)) for extra in (0, 0, 1))
     m.d.comb += [first.eq(a), second.eq(b)]
-    _cell(
-        m, platform, kind, {"a_on": a_on, "a": first, "b": second} | control, {"y": y},
-        lambda on, a, b, control, y: y.eq(
-            (a & on.replicate(width)).as_signed() + before(b, control.replicate(width)).as_signed()
-        ),
-    )  # fmt: skip
+
+    def behaviour(on, a, b, control, y):
+        # Amaranth would take masks, which are unsigned, for a bit more.
+        gated = a.as_unsigned() & on.replicate(width)
+        other = before(b.as_unsigned(), control.replicate(width))
+        return y.eq(gated.as_signed() + other.as_signed())
+
+    inputs = {"a_on": a_on, "a": first, "b": second} | control
+    _cell(m, platform, kind, inputs, {"y": y}, behaviour)
     return y

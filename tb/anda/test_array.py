@@ -55,9 +55,18 @@ def test_bf16(rng):
 
 
 @pytest.mark.slow
-def test_ranks(rng):
-    """With registers after every stage: the sums wait in a memory."""
-    check(SMALL | {"slots": 5}, rng, 1_000, 0.2)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SMALL,
+        SMALL | {"rows": 1, "columns": 2, "planes": 1, "weight_bits": 8},
+        SMALL | {"rows": 1, "columns": 2, "planes": 4, "weight_bits": 2, "zero_points": False},
+    ],
+    ids=["2 planes", "1 plane", "4 planes"],
+)
+def test_ranks(rng, settings):
+    """With registers after every stage: carry chains, and the sums wait in a memory."""
+    check(settings | {"slots": 5, "stages_per_rank": 1}, rng, 1_000, 0.2)
 
 
 def test_rate(rng):

@@ -154,7 +154,8 @@ def test_chains(rng, planes, step):
                 width = p.high_bits + p.low_bits
                 sums.append(value - (value >> width - 1 << width))
             ctx.set(part.advance, 0)
-            await ctx.tick().repeat(int(rng.integers(0, 2)))
+            for _ in range(rng.integers(0, 2)):
+                await ctx.tick()
             ctx.set(part.advance, 1)
             await ctx.tick()
 
