@@ -196,7 +196,8 @@ class Array(wiring.Component):
     FP32(acc + FP32(f * scale)), from +0 with ``begin``.
 
     Source: Anda, HPCA 2025, section IV: array of bit-serial processing elements. Here planes run
-    in offset binary, least significant first, over tables of pair sums.
+    least significant first: on cells in offset binary over tables of pair sums, on FPGAs in two's
+    complement through carry chains.
     """
 
     def __init__(self, parameters: ArrayParameters):

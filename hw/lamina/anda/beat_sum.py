@@ -7,8 +7,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.anda.pairs import PairTree, select_entries
-from lamina.arith.compressor_tree import Inverse, reduce_columns
+from lamina.anda.pairs import select_entries
+from lamina.arith.compressor_tree import Inverse, compress
 from lamina.formats.anda import GROUP, MANTISSA_BITS_MAX, PAIRS, pair_table_layout
 from lamina.parameters import check_choice, check_range
 
@@ -55,11 +55,6 @@ class BeatSumParameters:
         return bool(self.rank_levels)
 
     @property
-    def tree(self) -> PairTree:
-        """What adds the entries up, where there are no ranks."""
-        return PairTree((), reduce_columns)
-
-    @property
     def constant(self) -> int:
         """C: what the inverted entries of a plane add to, if its sum is 0."""
         return PAIRS * ((1 << self.entry_bits) - 1)
@@ -97,20 +92,15 @@ class BeatSumParameters:
         ranks = ((PAIRS >> level - 1) * (self.entry_bits + level) for level in self.rank_levels)
         return sums + self.planes * sum(ranks)
 
-    def columns(
-        self, selected: Sequence[Sequence[Value]] | None = None
-    ) -> list[list[Value | Inverse]]:
+    def columns(self, selected: Sequence[Sequence[Value]]) -> list[list[Value | Inverse]]:
         """Sort the bits of the ``selected`` entries of each plane by weight, but the top one's
         inverted again.
         """
-        entry_bits = self.entry_bits + 1
-        selected = selected or [[Signal(entry_bits) for _ in range(PAIRS)]] * self.planes
         columns: list[list[Value | Inverse]] = [[] for _ in range(self.running_bits)]
         for place, entries in enumerate(selected):
             for weight in range(self.entry_bits):
                 columns[place + weight] += [entry[weight] for entry in entries]
-            top = [self.tree.inverted(entry[-1]) for entry in entries]
-            columns[place + self.entry_bits] += top
+            columns[place + self.entry_bits] += [Inverse(entry[-1]) for entry in entries]
         return columns
 
 
@@ -193,4 +183,6 @@ class BeatSum(wiring.Component):
         selected = [
             select_entries(m, platform, plane, self.tables, p.entry_bits) for plane in self.selects
         ]
-        return p.tree.add(m, platform, p.columns(selected), addend, self.advance)
+        columns = p.columns(selected)
+        columns = [bits + list(addend[place : place + 1]) for place, bits in enumerate(columns)]
+        return compress(m, platform, columns)

@@ -90,7 +90,7 @@ class BlockParameters:
 
     @property
     def correction_delay(self) -> int:
-        """Cycles that the corrections come after their tables: the group before still needs its."""
+        """Cycles that corrections, if any, come after the tables: a group before needs its own."""
         return self.sharing + self.ranks
 
     @property

@@ -1,12 +1,12 @@
 """Pairs of neighbouring elements: what a plane selects of each, and the sum of what is selected."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Fragment, Module, Signal, Value, signed
 from amaranth.lib import data
 
-from lamina.arith.compressor_tree import Inverse, carry_save, compress
+from lamina.arith.compressor_tree import Inverse, carry_save, compress, reduce_levels
 from lamina.cells import and_or_select
 
 __all__ = ["PairTree", "decode_pair", "decode_pairs", "select_entries"]
@@ -57,12 +57,10 @@ def select_entries(
 class PairTree:
     """A tree that adds selected entries up, cut by ranks of registers.
 
-    ``rank_rows``: bits of each weight that the ranks hold, first to last. ``reduce``: how the tree
-    is built, `reduce_columns` or `reduce_levels`.
+    ``rank_rows``: bits of each weight that the ranks hold, first to last.
     """
 
     rank_rows: tuple[int, ...]
-    reduce: Callable
 
     def inverted(self, bit: Value) -> Value | Inverse:
         """Return NOT of ``bit``, to be added: without ranks that takes no inverter."""
@@ -72,7 +70,7 @@ class PairTree:
         """Flip-flops of the ranks: found by building the tree, so that it cannot go stale."""
         m, bits = Module(), 0
         for rows in self.rank_rows:
-            columns = self.reduce(m, None, columns, rows)
+            columns = reduce_levels(m, None, columns, rows)
             bits += sum(map(len, columns))
         Fragment.get(m, None)  # or Amaranth warns of a module that goes nowhere
         return bits
@@ -93,13 +91,13 @@ class PairTree:
             with m.If(advance):
                 columns = [
                     _registered(m, bits, f"rank_{rank}_{weight}")
-                    for weight, bits in enumerate(self.reduce(m, platform, columns, rows))
+                    for weight, bits in enumerate(reduce_levels(m, platform, columns, rows))
                 ]
         columns = [bits + list(addend[place : place + 1]) for place, bits in enumerate(columns)]
         if not self.rank_rows:
             return compress(m, platform, columns)
         # An FPGA adds two rows in a carry chain, which is faster than any tree down to one.
-        sums, carries = carry_save(m, platform, columns, self.reduce)
+        sums, carries = carry_save(m, platform, columns, reduce_levels)
         return sums + carries
 
 

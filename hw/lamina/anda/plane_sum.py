@@ -8,7 +8,6 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.pairs import PairTree, select_entries
-from lamina.arith.compressor_tree import reduce_levels
 from lamina.formats.anda import MANTISSA_BITS_MAX, PAIRS, pair_table_layout
 from lamina.parameters import check_range
 
@@ -42,7 +41,7 @@ class PlaneSumParameters:
     @property
     def tree(self) -> PairTree:
         """What adds the entries up."""
-        return PairTree(self.rank_rows, reduce_levels)
+        return PairTree(self.rank_rows)
 
     @property
     def high_bits(self) -> int:

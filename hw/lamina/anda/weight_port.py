@@ -97,7 +97,7 @@ def _widened(m: Module, scale: Value, zeros: Value) -> Value:
 
 
 class WeightPort(wiring.Component):
-    """Add the pairs of weights, once for all rows and blocks, and all weights of each column.
+    """Take zero points off; on cells add weights up, those of pairs and of columns, once for all.
 
     Members
     -------
@@ -109,7 +109,8 @@ class WeightPort(wiring.Component):
     valid_next : Out(1)
         There are tables on ``weights`` in the next cycle.
     weights : Out(`WeightPortParameters.weights`)
-        Corrections and scales follow their tables by so many advances as the parameters say.
+        Corrections, if any, and scales follow their tables by so many advances as the
+        parameters say.
     """
 
     def __init__(self, parameters: WeightPortParameters):
@@ -136,11 +137,11 @@ class WeightPort(wiring.Component):
         m.d.sync += free.eq(~self.valid_next | self.taken_next)
         for column in range(p.columns):
             sums = self._pairs(m, column)
-            correction = None if p.chains else self._correction(m, platform, sums, column)
-            scale = self._scale(m, column)
-            if correction is not None:
-                m.d.comb += self.weights.corrections[column].eq(correction)
-            m.d.comb += self.weights.scales[column].eq(scale)
+            values = {}
+            if not p.chains:
+                values["corrections"] = self._correction(m, platform, sums, column)
+            values["scales"] = self._scale(m, column)
+            m.d.comb += [self.weights[name][column].eq(value) for name, value in values.items()]
             if p.triples:
                 scale = unpack(WIDE_SCALE, self.weights.scales[column])
                 triple = triple_of(m, platform, scale.significand)

@@ -41,6 +41,9 @@ _ENTERS = {
 }
 _LEAVES = element_layout(3)
 
+#: Counters that are not those of all octets together.
+_ALONE = ("issue_cycles", "cycles")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TensorCoreParameters:
@@ -60,7 +63,10 @@ class TensorCoreParameters:
 
     @property
     def apart(self) -> bool:
-        """Whether registers are around each octet: on FPGAs wires from one to another are long."""
+        """Whether registers are on the ways into and out of each octet: on FPGAs they are long.
+
+        Of the ways back only those from the write ports have some.
+        """
         return self.stages_per_rank == 1
 
     @property
@@ -96,16 +102,12 @@ class TensorCoreParameters:
     def storage_bits(self) -> int:
         """Octets and the registers around them, sums of counters, and where tiles and scales go."""
         octet = self.octet.storage_bits
-        if self.leaves:
+        if self.apart:
             octet += sum(part.storage_bits for part in self.enters.values())
             octet += self.octet.ports * self.leaves.storage_bits
         counters, alone = counters_layout(), sum(counters_layout()[name].width for name in _ALONE)
         sums = (1 + _HALVES) * (counters.size - alone) + alone + 1
         return OCTETS * octet + sums + 2 + 2 + 4
-
-
-#: Counters that are not those of all octets together.
-_ALONE = ("issue_cycles", "cycles")
 
 
 class TensorCore(wiring.Component):
@@ -124,7 +126,8 @@ class TensorCore(wiring.Component):
         Accesses of all octets; issue cycles of one, as all have as many, a few cycles apart; cycles
         in which any of them works.
 
-    Timing and numerics: those of `Octet`.
+    Timing and numerics: those of `Octet`, but for registers around the octets, see
+    `TensorCoreParameters.apart`. An element that has left is counted four cycles later.
 
     Source: PacQ (DAC 2025), sections II and III: the warp operation m16n16k16, read as 16 x 16
     words of B, in four octets.

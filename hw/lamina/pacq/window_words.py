@@ -16,7 +16,10 @@ __all__ = ["WindowWords", "WindowWordsParameters"]
 
 @dataclass(frozen=True, kw_only=True)
 class WindowWordsParameters:
-    """``words`` of each of the ``lanes`` k of a step; ``steps`` of the longest group."""
+    """``words`` of each of the ``lanes`` k of a step; ``steps`` of the longest group.
+
+    ``stages_per_rank``: with 1 a slice is in front of the weights that are kept.
+    """
 
     words: int = 2
     lanes: int = LANES
@@ -26,6 +29,7 @@ class WindowWordsParameters:
     def __post_init__(self):
         check_power_of_two("words", self.words, 1, 16)
         check_range("steps", self.steps, 1, 1 << 16)
+        check_range("stages_per_rank", self.stages_per_rank, 1, 16)
 
     @property
     def shape(self) -> data.StructLayout:
@@ -67,7 +71,7 @@ class WindowWords(wiring.Component):
     again : In
         The step at work is one that comes again: its weights are those kept longest.
     words, valid : Out
-        Its weights, if they are there. Nothing is registered: ``i`` holds them.
+        Its weights, if they are there. Fresh ones are not registered: ``i`` holds them.
     taken : In
         It is worked on in this cycle, if they are there.
     keeps, used : In
