@@ -134,9 +134,7 @@ class OctetParameters:
         """Flip-flops and memory bits of all parts."""
         parts = [self.fragments, *self.panels.values(), self.issue, self.step]
         parts += [self.sums] * DPS + [self.tail] * self.tails + [self.fp16_lane] * self.fp16
-        takers = DPS * (1 + self.fp16)
-        counted = counters_layout().size + 7 + 4 + 25
-        return sum(part.storage_bits for part in parts) + counted + takers
+        return sum(part.storage_bits for part in parts) + counters_layout().size + 7 + 4 + 25
 
 
 class Octet(wiring.Component):
@@ -218,7 +216,7 @@ class Octet(wiring.Component):
         ]
 
     def _units(self, m, step):
-        """Give each step to both units, FP16 weights to the lane for them."""
+        """Give each step to both units at once, FP16 weights to the lane for them."""
         units = []
         for number in range(DPS):
             m.submodules[f"dp_{number}"] = unit = Sums(self.parameters.sums)
@@ -240,20 +238,10 @@ class Octet(wiring.Component):
 
     @staticmethod
     def _both(m, step, streams, enable):
-        """Give ``step`` to all ``streams``, if ``enable``, to each as soon as it takes it.
-
-        None waits for another: the stall of one would have a long way to the other's registers.
-        """
-        ready = Cat(stream_.ready for stream_ in streams)
-        done = Signal(len(streams))
-        pairs = zip(streams, done, strict=True)
+        for stream_, other in zip(streams, reversed(streams), strict=True):
+            m.d.comb += stream_.valid.eq(step.valid & enable & other.ready)
         with m.If(enable):
-            m.d.comb += [
-                *(stream_.valid.eq(step.valid & ~had) for stream_, had in pairs),
-                step.ready.eq((ready | done).all()),
-            ]
-            with m.If(step.valid):
-                m.d.sync += done.eq(Mux(step.ready, 0, ready | done))
+            m.d.comb += step.ready.eq(Cat(stream_.ready for stream_ in streams).all())
 
     def _fp16(self, m, step):
         """Add the lane for FP16 weights, which are issued when they enter it."""
