@@ -66,7 +66,7 @@ def test_bf16(rng):
 )
 def test_ranks(rng, settings):
     """With registers after every stage: carry chains, and the sums wait in a memory."""
-    check(settings | {"slots": 5, "stages_per_rank": 1}, rng, 1_000, 0.2)
+    check(settings | {"slots": 5, "stages_per_rank": 1}, rng, 3_000, 0.2)
 
 
 def test_rate(rng):

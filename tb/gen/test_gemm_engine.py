@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from lamina_gen.cli import main
-from lamina_gen.gemm import EngineMachine
+from lamina_gen.demo import layer_operands
+from lamina_gen.gemm import EngineMachine, Problem
+from lamina_sim.workload import tinylm
 from tb.anda.test_engine import BITS, STREAMS, model
+from tb.bench import BUILD
 from tb.gen.test_gemm import here, save
 from tb.problems import random_problem
 
@@ -30,6 +33,16 @@ def test_result_is_golden(options, rng, capsys):
         result = np.load("C.npy")
         np.testing.assert_array_equal(result.view(np.uint32), problem.expected.view(np.uint32))
         assert "beats of activations" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_layers_of_the_bundled_model():
+    """16 rows of all products of all layers, on an engine of 2 x 2 as FPGAs have it."""
+    machine = EngineMachine({"columns": 2}, bits=4, folder=BUILD)
+    for layer in range(tinylm.load()[0].config.num_hidden_layers):
+        for operands in layer_operands(layer=layer):
+            operands["activations"] = operands["activations"][:16]
+            assert machine.run(Problem(engine="anda", mantissa_bits=5 + layer, **operands)).exact
 
 
 def test_errors(options, rng, capsys):
