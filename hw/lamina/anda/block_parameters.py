@@ -86,7 +86,7 @@ class BlockParameters:
         """Whether there are any: then what is wide or far has registers of its own, and what
         adds up planes are carry chains.
         """
-        return self.ranks > 0
+        return self.beat_sum(0).chains
 
     @property
     def correction_delay(self) -> int:
@@ -115,7 +115,8 @@ class BlockParameters:
         passed += array_finish_layout(self.units, self.sharing).size
         weights = self.weights.size
         arithmetic = self.sum_unit(0).latency * (self.sharing + 2)
-        waiting = self.ranks * (1 + self.ranked) + self.scale_delay + arithmetic
+        # Behind the ranks it is known of a beat whether it is its group's first, and its last.
+        waiting = 2 * self.ranks + self.scale_delay + arithmetic
         # Counted first: many are the same.
         parts = Counter(self.beat_sum(row) for row in range(self.rows))
         parts += Counter(self.sum_unit(unit) for unit in range(self.units))

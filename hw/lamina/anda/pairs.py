@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from amaranth.hdl import Cat, Fragment, Module, Signal, Value, signed
 from amaranth.lib import data
 
-from lamina.arith.compressor_tree import Inverse, carry_save, compress, reduce_levels
+from lamina.arith.compressor_tree import carry_save, compress, reduce_levels
 from lamina.cells import and_or_select
 
 __all__ = ["PairTree", "decode_pair", "decode_pairs", "select_entries"]
@@ -62,11 +62,7 @@ class PairTree:
 
     rank_rows: tuple[int, ...]
 
-    def inverted(self, bit: Value) -> Value | Inverse:
-        """Return NOT of ``bit``, to be added: without ranks that takes no inverter."""
-        return ~bit if self.rank_rows else Inverse(bit)
-
-    def storage_bits(self, columns: list[list[Value | Inverse]]) -> int:
+    def storage_bits(self, columns: list[list[Value]]) -> int:
         """Flip-flops of the ranks: found by building the tree, so that it cannot go stale."""
         m, bits = Module(), 0
         for rows in self.rank_rows:
@@ -79,7 +75,7 @@ class PairTree:
         self,
         m: Module,
         platform,
-        columns: list[list[Value | Inverse]],
+        columns: list[list[Value]],
         addend: Value,
         advance: Value,
     ) -> Value:
