@@ -34,7 +34,7 @@ def netlist(
     emission, _ = generate(module, settings)
     library = read_liberty(liberty)
     front = Front(emission.entry.top, split(emission), library, unpacked(liberty))
-    mapped = front.map(abc.script("lean"))
+    mapped = front.map(abc.SCRIPTS["lean"])
     return mapped.folder / "netlist.v", liberty, json.loads(emission.files["json"])
 
 

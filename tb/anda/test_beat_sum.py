@@ -15,6 +15,8 @@ from tb.anda.array_groups import random_array_groups
 
 WEIGHT_BITS = 4
 
+SUM = ("high", "low", "carries")
+
 
 class Lane(Elaboratable):
     """One row and one column: what a block has between them, and nothing else."""
@@ -37,8 +39,9 @@ class Lane(Elaboratable):
         return m
 
 
-def group_sum(p, beats, weights, high, low):
-    """What a sum unit makes of ``high`` and ``low``: P * 2^(16 - M)."""
+def group_sum(p, beats, weights, high, low, carries):
+    """What a sum unit makes of ``high``, its carries and ``low``: P * 2^(16 - M)."""
+    high += sum((carries >> number & 1) << place for number, place in enumerate(p.carry_places))
     fraction = p.planes - 1
     counted = min(p.planes * (beats - 1), p.low_bits)
     mask = (1 << counted) - 1 << p.low_bits - counted
@@ -90,7 +93,7 @@ def test_exact_sums(rng, planes):
                 for port, word in zip(lane.head.words, beats["words"][place, 0], strict=True):
                     ctx.set(port, int(word))
             if place in ends:
-                sums.append((ctx.get(lane.sum.high), ctx.get(lane.sum.low)))
+                sums.append([ctx.get(getattr(lane.sum, name)) for name in SUM])
             await ctx.tick()
 
     simulator = Simulator(lane)
@@ -98,8 +101,8 @@ def test_exact_sums(rng, planes):
     simulator.add_testbench(drive)
     simulator.run()
     got = [
-        group_sum(lane.sum.parameters, int(cycles), weights, high, low)
-        for cycles, (high, low) in zip(groups.cycles, sums, strict=True)
+        group_sum(lane.sum.parameters, int(cycles), weights, *held)
+        for cycles, held in zip(groups.cycles, sums, strict=True)
     ]
     assert got == exact_sums(groups, lengths, weights)
 

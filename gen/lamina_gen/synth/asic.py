@@ -80,7 +80,7 @@ def synthesize_cells(
     front.folder(tools.passes(top, report))
 
     def point(name: str, delay_ps: float | None = None) -> _Point:
-        return _Point(name, front.map(abc.script(name, delay_ps)), time)
+        return _Point(name, front.map(abc.SCRIPTS[name], delay_ps), time)
 
     def time(mapped: Mapped) -> sta.Timing | None:
         report(f"{top}: OpenSTA times a netlist", 0.6)

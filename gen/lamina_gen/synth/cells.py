@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lamina_gen.synth import netlist, tools
+from lamina_gen.synth import drive, netlist, tools
+from lamina_gen.synth.abc import Script
 from lamina_gen.synth.cache import cached
 from lamina_gen.synth.liberty import Cell, Library, Register
 from lamina_gen.synth.source import Source
@@ -40,6 +41,14 @@ abc -liberty {liberty} -script abc.script -constr abc.constr{avoid}
 setundef -zero
 splitnets
 clean -purge
+write_json {mapped}
+"""
+
+#: Where cells are exchanged.
+_MAPPED = "mapped.json"
+
+_WRITE = f"""\
+read_json {_MAPPED}
 write_verilog -noattr -noexpr -nohex netlist.v
 tee -q -o cells.json stat -json
 """
@@ -63,7 +72,7 @@ _RESETS = "".join(
 )
 
 #: What else decides the result.
-_CODE = (Path(__file__), Path(netlist.__file__))
+_CODE = (Path(__file__), Path(drive.__file__), Path(netlist.__file__))
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,7 @@ class Front:
         scripts = (
             _FRONT,
             _BACK,
+            _WRITE,
             self._avoid(registers=True),
             self._gate_clocks(),
             *(path.read_text() for path in _CODE),
@@ -136,22 +146,32 @@ class Front:
             names += [cell.name for cell in cells if any(map(_holds, cell.registers))]
         return "".join(f" -dont_use {name}" for name in names)
 
-    def map(self, script: str, line: tools.Line | None = None) -> "Mapped":
-        """Map the logic by an ABC script."""
-        front = self.folder(line)
+    def map(
+        self, script: Script, delay_ps: float | None = None, line: tools.Line | None = None
+    ) -> "Mapped":
+        """Map the logic by an ABC script that aims at paths of ``delay_ps``."""
+        front, text = self.folder(line), script.text(delay_ps)
 
         def make(work: Path) -> None:
-            (work / "abc.script").write_text(script)
+            (work / "abc.script").write_text(text)
             # Without a driver, registers and ports could drive any load, and get no buffers.
             (work / "abc.constr").write_text(f"set_driving_cell {smallest_buffer(self.library)}\n")
-            run = _BACK.format(front=front / "front.il", liberty=self.liberty, avoid=self._avoid())
+            run = _BACK.format(
+                front=front / "front.il", liberty=self.liberty, avoid=self._avoid(), mapped=_MAPPED
+            )
             tools.run_yosys(run, work, f"Mapping {self.top} to cells", line)
+            mapped = json.loads((work / _MAPPED).read_text())
+            drive.strengthen(mapped["modules"], self.library, script.load_share)
+            (work / _MAPPED).write_text(json.dumps(mapped))
+            tools.run_yosys(_WRITE, work, f"Writing the netlist of {self.top}", line)
+            (work / _MAPPED).unlink()
             gates = netlist.plain((work / "netlist.v").read_text())
             (work / "gates.v").write_text(gates)
             macros = "\n".join(self.source.macros.values())
             (work / "netlist.v").write_text(gates + ("\n" + macros if macros else ""))
 
-        folder = cached(f"{self.top}-cells", (*self.key(), script), make)
+        key = (*self.key(), text, str(script.load_share))
+        folder = cached(f"{self.top}-cells", key, make)
         return Mapped(self.top, self.library, folder)
 
 

@@ -22,7 +22,8 @@ class Pin:
     ``function`` is the Liberty expression of an output over input pins and register states, None
     where the library gives none; ``state_function`` one over a clock gate's hidden latch;
     ``three_state`` that of its high impedance. ``clock_gate`` is what the pin is to a clock gate:
-    "clock", "enable", "test" or "out".
+    "clock", "enable", "test" or "out". ``capacitance`` loads what drives the pin, and an output may
+    drive ``max_capacitance``, in the library's unit.
     """
 
     name: str
@@ -32,6 +33,8 @@ class Pin:
     state_function: str | None = None
     clock: bool = False
     clock_gate: str | None = None
+    capacitance: float = 0.0
+    max_capacitance: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,6 +243,8 @@ def _pins(group: _Group) -> Iterator[Pin]:
             state_function=get("state_function"),
             clock=get("clock") == "true",
             clock_gate=gate[0] if gate else None,
+            capacitance=float(get("capacitance", 0.0)),
+            max_capacitance=float(limit) if (limit := get("max_capacitance")) else None,
         )
 
 

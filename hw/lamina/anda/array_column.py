@@ -121,4 +121,6 @@ class ArrayColumn(wiring.Component):
                 m.d.comb += end.triple.eq(self.triple)
             for step, turn in enumerate(turns):
                 m.d.comb += [end.high[step].eq(turn.high), end.low[step].eq(turn.low)]
+                if not p.ranked:
+                    m.d.comb += end.carries[step].eq(turn.carries)
         return m

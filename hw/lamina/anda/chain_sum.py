@@ -47,7 +47,7 @@ class ChainSum(BeatSum):
             "last": In(1),
         }
 
-    def _total(self, m, platform, running) -> Value:
+    def _total(self, m, platform, running, carries) -> Value:
         p = self.parameters
         # From the sums of pairs in all planes to one of all: neighbours are added.
         level, sums = 1, self._pairs(m, platform)

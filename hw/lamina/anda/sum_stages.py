@@ -82,11 +82,12 @@ class ConvertParameters(IntToFp32Parameters):
     def operands(self):
         fraction = self.planes - 1
         high = self.width - MANTISSA_BITS_MAX
+        inexact = {"carries": unsigned(high + fraction), "correction": unsigned(high)}
         return {
             "high": unsigned(high + fraction),
             "low": unsigned(MANTISSA_BITS_MAX - fraction),
             "mask": unsigned(MANTISSA_BITS_MAX - fraction),
-            **({} if self.exact else {"correction": unsigned(high)}),
+            **({} if self.exact else inexact),
             **({} if self.late else {"exponent": signed(self.exponent_bits), "nan": unsigned(1)}),
         }
 
@@ -100,7 +101,7 @@ def _correct(m: Module, x: SimpleNamespace) -> dict[str, Value]:
         return {"value": Cat(x.low & x.mask, x.high).as_signed()}
     fraction = len(x.high) - len(x.correction)
     high = Signal(len(x.correction))
-    m.d.comb += high.eq(x.correction + ~x.high[fraction:])
+    m.d.comb += high.eq(x.correction + ~x.high[fraction:] - x.carries[fraction:])
     value = Cat(~x.low & x.mask, ~x.high[:fraction], high)
     return {"value": value.as_signed()}
 

@@ -153,7 +153,7 @@ class SumUnit(wiring.Component):
         All registers take what is before them; in other cycles nothing happens.
     steps : In(elements)
         Bit s: the sum of element s is read. One or none.
-    high, low : In, one of each for each element
+    high, low, and carries, if there are any : In, one of each for each element
         Of `BeatSum`.
     mask : In(low_bits)
         Which bits of ``low`` count.
@@ -189,7 +189,10 @@ class SumUnit(wiring.Component):
         self.parameters = p = parameters
         sums = p.beat_sum
         multiply = p.multiply
-        correction = {} if p.convert.exact else {"correction": In(unsigned(p.entry_bits + 6))}
+        inexact = {
+            "carries": In(data.ArrayLayout(unsigned(len(sums.carry_places)), p.elements)),
+            "correction": In(unsigned(p.entry_bits + 6)),
+        }
         super().__init__(
             ({"triple": In(multiply.operands["triple"])} if multiply.multiples else {})
             | {
@@ -198,7 +201,7 @@ class SumUnit(wiring.Component):
                 "high": In(data.ArrayLayout(unsigned(sums.high_bits), p.elements)),
                 "low": In(data.ArrayLayout(unsigned(sums.low_bits), p.elements)),
                 "mask": In(unsigned(sums.low_bits)),
-                **correction,
+                **({} if p.convert.exact else inexact),
                 "group": In(p.group),
                 "scale": In(WIDE_SCALE.width),
                 "add": In(1),
@@ -218,6 +221,9 @@ class SumUnit(wiring.Component):
         ]
         if not p.convert.exact:
             m.d.comb += operands.correction.eq(self.correction)
+            carries = self._selected(self.carries)
+            for place, carry in zip(p.beat_sum.carry_places, carries, strict=True):
+                m.d.comb += operands.carries[place].eq(carry)
         group = {name: self.group[name] for name in ("exponent", "nan")}
         if not p.convert.late:
             m.d.comb += [operands[name].eq(value) for name, value in group.items()]

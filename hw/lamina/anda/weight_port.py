@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.multiples import triple_of
-from lamina.arith.compressor_tree import Inverse, compress
+from lamina.arith.compressor_tree import Inverse, carry_save
 from lamina.arith.leading_zeros import count_leading_zeros
 from lamina.arith.pipeline import delayed
 from lamina.arith.rounding import shift_left
@@ -69,7 +69,9 @@ class WeightPortParameters:
     @property
     def storage_bits(self) -> int:
         """The tables on their way, and what follows them later."""
-        corrections = 0 if self.chains else (self.entry_bits + 6) * self.correction_delay
+        # Two rows wait before they are added.
+        cycles = self.correction_delay + (self.correction_delay > 1)
+        corrections = 0 if self.chains else (self.entry_bits + 6) * cycles
         weights = 2 * PAIRS * self.entry_bits
         scales = 2 * FP16.width + 4 + WIDE_SCALE.width * (self.scale_delay - 1)
         return 1 + self.columns * (weights + corrections + scales)
@@ -190,8 +192,15 @@ class WeightPort(wiring.Component):
         With all bits but the top one inverted, the sums of pairs add to c - sum(B).
         """
         p = self.parameters
-        columns = p.correction_columns(sums)
+        rows = carry_save(m, platform, p.correction_columns(sums))
+        # The carries run in a cycle of their own, if there is another one.
+        early = p.correction_delay > 1
+        if early:
+            name = f"correction_rows_{column}"
+            joined = delayed(m, Cat(rows), self.advance, 1, name)
+            rows = joined[: len(rows[0])], joined[len(rows[0]) :]
         constant = PAIRS * ((1 << p.entry_bits) - 1)
-        correction = Signal(len(columns))
-        m.d.comb += correction.eq(compress(m, platform, columns) + constant)
-        return delayed(m, correction, self.advance, p.correction_delay, f"corrections_{column}")
+        correction = Signal(len(rows[0]))
+        m.d.comb += correction.eq(sum(rows) + constant)
+        rest = p.correction_delay - early
+        return delayed(m, correction, self.advance, rest, f"corrections_{column}")

@@ -5,7 +5,7 @@ adders are placed here by hand; only the cells decide what a full adder is.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import count
@@ -103,16 +103,22 @@ def as_rows(columns: Sequence[Sequence[Value]], rows: int) -> list[Value]:
 
 
 def reduce_columns(
-    m: Module, platform, columns: Sequence[Sequence[Value | Inverse]], rows: int
+    m: Module,
+    platform,
+    columns: Sequence[Sequence[Value | Inverse]],
+    rows: int,
+    waiting: Container[int] = (),
 ) -> list[list[Value]]:
     """As `compress`, but stop at columns of at most ``rows`` bits, and at least one each.
 
-    What is left can be registered and go on to another tree.
+    What is left can be registered and go on to another tree. With ``rows`` of 1 the last carry into
+    each column of ``waiting`` stays beside that column's bit, as a second one, and runs no further.
     """
     result = []
     carries: list[tuple[int, Value]] = []
     inverse_carries: list[tuple[int, Value]] = []
     for weight, bits in enumerate(columns):
+        waits = [carries.pop()[1]] if carries and weight in waiting else []
         inverse = _Column(bit.bit for bit in bits if isinstance(bit, Inverse))
         column = _Column(bit for bit in bits if not isinstance(bit, Inverse))
         for here, there in ((column, carries), (inverse, inverse_carries)):
@@ -125,7 +131,7 @@ def reduce_columns(
             column.push(time, ~bit)
         if weight == len(columns) - 1:
             # Nothing is above the last column, so its adders would waste their carries.
-            result.append([_named(m, reduce(xor, column.pop(len(column))[1], 0))])
+            result.append([_named(m, reduce(xor, column.pop(len(column))[1], 0)), *waits])
             break
         while len(column) > rows:
             # To end with one bit, an even count needs one half adder. Early, so that the late bits
@@ -136,7 +142,7 @@ def reduce_columns(
             total, carry = adder(m, platform, *operands)
             column.push(time + SUM_DELAY, total)
             carries.append((time + CARRY_DELAY, carry))
-        result.append(column.pop(len(column))[1] or [_named(m, 0)])
+        result.append([*(column.pop(len(column))[1] or [_named(m, 0)]), *waits])
     return result
 
 
