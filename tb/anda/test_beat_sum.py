@@ -21,10 +21,10 @@ SUM = ("high", "low", "carries")
 class Lane(Elaboratable):
     """One row and one column: what a block has between them, and nothing else."""
 
-    def __init__(self, planes):
+    def __init__(self, planes, weight_bits):
         self.head = RowHead(RowHeadParameters(planes=planes))
         self.sum = BeatSum(
-            BeatSumParameters(entry_bits=WEIGHT_BITS, planes=planes, stages_per_rank=9)
+            BeatSumParameters(entry_bits=weight_bits, planes=planes, stages_per_rank=9)
         )
         self.opening = Signal()
 
@@ -51,11 +51,11 @@ def group_sum(p, beats, weights, high, low, carries):
     return (top << 16) + below
 
 
-def random_groups(rng, planes, lengths):
+def random_groups(rng, planes, lengths, weight_bits=WEIGHT_BITS):
     """Groups of these lengths, and 64 weights for them."""
     p = ArrayParameters(
         rows=1, columns=1, block_columns=1, planes=planes, sharing=1, slots=10,
-        weight_bits=WEIGHT_BITS, zero_points=False,
+        weight_bits=weight_bits, zero_points=False,
     )  # fmt: skip
     groups = random_array_groups(rng, p, len(lengths), mantissa_bits=lengths, load_share=0.0)
     return groups, groups.codes[0, 0]
@@ -68,11 +68,11 @@ def exact_sums(groups, lengths, weights):
     return (exact << 16 - lengths).tolist()
 
 
-@pytest.mark.parametrize("planes", [1, 2, 4])
-def test_exact_sums(rng, planes):
+@pytest.mark.parametrize(("planes", "weight_bits"), [(1, 4), (2, 4), (4, 4), (1, 2), (4, 8)])
+def test_exact_sums(rng, planes, weight_bits):
     lengths = np.concatenate([np.arange(1, 17), rng.permutation(np.arange(1, 17))])
-    groups, weights = random_groups(rng, planes, lengths)
-    lane = Lane(planes)
+    groups, weights = random_groups(rng, planes, lengths, weight_bits)
+    lane = Lane(planes, weight_bits)
     beats = groups.beats()
     last, first = beats["last"], beats["first"]
     sums = []

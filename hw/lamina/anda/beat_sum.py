@@ -74,9 +74,9 @@ class BeatSumParameters:
         """Places of the running sum where a carry waits for the next beat, and runs no further.
 
         They are above the planes' bits, where one column's last carry is the next one's last bit.
-        Of all choices of two or three these made the shortest path, by OpenSTA.
+        Of all choices of two these made the shortest path, by OpenSTA.
         """
-        return () if self.chains else tuple(self.running_bits - below for below in (5, 3, 2))
+        return () if self.chains else tuple(self.running_bits - below for below in (5, 3))
 
     @property
     def low_bits(self) -> int:
@@ -141,8 +141,9 @@ class BeatSum(wiring.Component):
     cells invert, and but their top bits, after some of them are added, nothing is inverted back: so
     the 32 selected entries of a plane add to N_j = C - T_j >= 0, and the tree needs no sign
     extension. The sum G' = floor(G / 2^planes) + sum_p 2^p N_p is one more row of the tree, with
-    the carries that wait; what it drops are final low bits. They shift on, and are read before the next group's push them out: for each cycle
-    that they wait the shift register is ``planes`` bits longer, and they need no snapshot.
+    the carries that wait; what it drops are final low bits. They shift on, and are read before the
+    next group's push them out: for each cycle that they wait the shift register is ``planes`` bits
+    longer, and they need no snapshot.
     """
 
     def __init__(self, parameters: BeatSumParameters):
