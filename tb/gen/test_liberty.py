@@ -16,7 +16,7 @@ library (small) {
     }
     pin (B) { direction : "input"; }
     pin (Y) {
-      direction : output;
+      direction : output; max_capacitance : 1.5;
       function : "((A1 A2)+B)";
       timing () { related_pin : "A1"; cell_rise (t) { values ("1, 2", \
         "3, 4"); } function : "wrong"; }
@@ -54,6 +54,8 @@ def test_cells(library):
     gate = library.cells["AO21"]
     assert (gate.area, gate.inputs, gate.outputs) == (2.5, ["A1", "A2", "B"], ["Y"])
     assert gate.pins["Y"].function == "((A1 A2)+B)"
+    assert [pin.capacitance for pin in gate.pins.values()] == [0.1, 0.1, 0.0, 0.0]
+    assert [pin.max_capacitance for pin in gate.pins.values()] == [None, None, None, 1.5]
     assert not gate.sequential
 
 
@@ -82,6 +84,10 @@ def test_clock_gate(library):
         ("library (x) { } }", "a brace too many"),
         ("library (x) { }", "has none"),
         ("library (x) { cell (a) { area : big; } }", "area of cell a must be a number"),
+        (
+            "library (x) { cell (a) { pin (b) { capacitance : big; } } }",
+            "capacitance of pin b must be a number",
+        ),
         ("library (x) { time_unit : 1; cell (a) { area : 1; } }", "time_unit"),
         ("", "hold one library, not 0"),
     ],

@@ -214,18 +214,23 @@ _NOT_FOR_LOGIC = ("dont_use", "always_on", "is_isolation_cell", "is_level_shifte
 def _cell(group: _Group) -> Cell:
     name = group.arguments[0]
     pins = {pin.name: pin for inner in group.of("pin", "bundle", "bus") for pin in _pins(inner)}
-    try:
-        area = float(group.attributes.get("area", 0.0))
-    except ValueError:
-        raise ValueError(f"The area of cell {name} must be a number.") from None
     return Cell(
         name=name,
-        area=area,
+        area=_number(group, "area") or 0.0,
         pins=pins,
         registers=tuple(_register(inner) for inner in group.of("ff", "latch")),
         integrated_clock_gate=group.attributes.get("clock_gating_integrated_cell"),
         dont_use=any(group.attributes.get(name) == "true" for name in _NOT_FOR_LOGIC),
     )
+
+
+def _number(group: _Group, name: str) -> float | None:
+    value = group.attributes.get(name)
+    try:
+        return None if value is None else float(value)
+    except ValueError:
+        what = f"{group.kind} {group.arguments[0]}"
+        raise ValueError(f"The {name} of {what} must be a number, not {value!r}.") from None
 
 
 _CLOCK_GATE = ("clock", "enable", "test", "out")
@@ -243,8 +248,8 @@ def _pins(group: _Group) -> Iterator[Pin]:
             state_function=get("state_function"),
             clock=get("clock") == "true",
             clock_gate=gate[0] if gate else None,
-            capacitance=float(get("capacitance", 0.0)),
-            max_capacitance=float(limit) if (limit := get("max_capacitance")) else None,
+            capacitance=_number(group, "capacitance") or 0.0,
+            max_capacitance=_number(group, "max_capacitance"),
         )
 
 
