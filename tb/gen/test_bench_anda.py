@@ -64,6 +64,8 @@ def test_areas():
             bits = contender.mantissa_bits
             cycles = contender.cycles("cells")
             assert found["area_ratio_fp_fp"][str(bits)] == pytest.approx(64 / cycles)
+            # As areas and periods are alike, so is their product.
+            assert found["area_time_ratio_fp_fp"] == pytest.approx(found["area_ratio_fp_fp"])
             # Of plain FIGNA, too, an element of 64 takes 1,000.
             assert found["area_ratio_figna"][str(bits)] == pytest.approx(1 / cycles)
 

@@ -85,6 +85,26 @@ def test_not_for_ordinary_logic():
     assert modules["top"]["cells"]["kept"]["type"] == "ff_4"
 
 
+@pytest.mark.parametrize(("now", "then"), [(1, 8), (8, 8), (9, 8)])
+def test_strongest_is_not_the_largest(now, then):
+    """Nor does a cell become a weaker one because none suffices."""
+    cells = register(1, 10.0), register(8, 40.0), register(9, 20.0)
+    modules = {"top": loaded(50)}
+    modules["top"]["cells"]["kept"]["type"] = f"ff_{now}"
+    strengthen(modules, library(*cells, buffer(1, 9.0)), 1.0)
+    assert modules["top"]["cells"]["kept"]["type"] == f"ff_{then}"
+
+
+def test_ports_that_share_a_wire():
+    leaf = module(
+        {"a": ("output", [3]), "b": ("output", [3])}, kept=("ff_1", {"C": 1, "D": 2, "Q": 3})
+    )
+    sinks = {f"b{place}": ("buffer_1", {"A": 4 + place % 2, "X": 10 + place}) for place in range(6)}
+    modules = {"top": module({}, part=("leaf", {"a": 4, "b": 5}), **sinks), "leaf": leaf}
+    strengthen(modules, library(*REGISTERS, buffer(1, 9.0)), 1.0)
+    assert modules["leaf"]["cells"]["kept"]["type"] == "ff_2"
+
+
 def test_without_limits_all_stays():
     modules = {"top": loaded(50)}
     strengthen(modules, library(register(1, None), register(2, None), buffer(1, None)), 1.0)

@@ -36,7 +36,8 @@ def measure(
     """Measure the engine's cycles in Verilator, and with ``liberty`` area and energy of the array.
 
     Areas are of the whole array, of 256 elements, at the period of the FP-FP lane, the lane's at
-    that, too; ratios are the lane's area per MAC a cycle over the array's, by mantissa length.
+    that, too; ratios are the lane's area per MAC a cycle over the array's, by mantissa length. Area
+    times period has the least period of both, by the script for speed.
     Energies are `array_energies`. Without a library there are neither areas nor energies nor
     efficiencies; ``notes`` say what is missing. ``rows``: the paper's models, at either loss.
     """
@@ -148,7 +149,8 @@ def _areas(flow: Flow) -> dict[str, Any]:
         at_clock = parts.total("area_at_clock_um2") or parts.total("area_um2")
         if at_clock is None:
             continue
-        per_mac = at_clock / contender.macs_per_cycle("cells")
+        rate = contender.macs_per_cycle("cells")
+        per_mac = at_clock / rate
         if contender.whole:
             p = contender.element("cells").parameters
             own[str(bits)] = per_mac
@@ -157,6 +159,10 @@ def _areas(flow: Flow) -> dict[str, Any]:
             found["meets_clock"] = parts.choose("meets_clock", all)
             found["macro_bits"] = parts.total("macro_bits")
             found.setdefault("area_ratio_fp_fp", {})[str(bits)] = area / per_mac
+            times = lane.total("area_time_um2_ns"), parts.total("area_time_um2_ns")
+            if times[0] is not None and times[1] is not None:
+                ratio = times[0] * rate / times[1]
+                found.setdefault("area_time_ratio_fp_fp", {})[str(bits)] = ratio
         else:
             found.setdefault("figna", {})[str(bits)] = per_mac
     figna = found.pop("figna", {})

@@ -35,6 +35,7 @@ _CYCLES = (
 _CELLS = (
     ("M", "mantissa_bits", ""),
     ("area: FP-FP lane over Anda", "area_ratio_fp_fp", ".2f"),
+    ("area x time: FP-FP lane over Anda", "area_time_ratio_fp_fp", ".2f"),
     ("area: plain FIGNA of this M over Anda", "area_ratio_figna", ".2f"),
     ("pJ per MAC", "energy_pj_per_mac", ".3g"),
     ("energy: FP-FP lane over Anda", "energy_ratio_fp_fp", ".2f"),

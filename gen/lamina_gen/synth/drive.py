@@ -6,6 +6,7 @@ cells and other modules are outputs: both it does not see.
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Set
+from dataclasses import replace
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -22,8 +23,11 @@ def strengthen(modules: Mapping[str, Any], library: Library, share: float) -> No
     """Exchange cells that drive too much for the smallest of the same function that do not.
 
     ``modules`` are a hierarchy in Yosys' JSON, changed in place. Too much is more than ``share`` of
-    a pin's max_capacitance; what not even the strongest cell may drive gets that one. Of a module
-    that is there several times the largest load counts. A library without limits changes nothing.
+    a pin's max_capacitance; where no cell may drive as much it becomes the strongest. Of a module
+    that is there several times the largest load counts. A cell without limits, or without others of
+    its function and pins, stays. It is one pass: the pins of what is stronger load what is in
+    front of it, which ABC, or a share below 1, has left room for. Wires that only pass through a
+    module are not followed.
     """
     families = _families(library)
     for name, loads in _loads(modules, library).items():
@@ -31,23 +35,36 @@ def strengthen(modules: Mapping[str, Any], library: Library, share: float) -> No
             family = families.get(cell["type"])
             if family is None:
                 continue
-            drives = {pin: loads[bits[0]] for pin, bits in cell["connections"].items() if bits}
-            if not _suffices(library.cells[cell["type"]], drives, share):
-                enough = (one.name for one in family if _suffices(one, drives, share))
-                cell["type"] = next(enough, family[-1].name)
+            now = library.cells[cell["type"]]
+            wires = {pin: cell["connections"].get(pin) for pin in now.outputs}
+            drives = {pin: loads[bits[0]] for pin, bits in wires.items() if bits}
+            if _suffices(now, drives, share):
+                continue
+            enough = (one for one in family if _suffices(one, drives, share))
+            cell["type"] = next(enough, max(family, key=_strength)).name
 
 
 def _suffices(cell: Cell, loads: Mapping[str, float], share: float) -> bool:
-    pins = (cell.pins[name] for name in cell.outputs)
-    return all(loads.get(pin.name, 0.0) <= share * (pin.max_capacitance or 0.0) for pin in pins)
+    return all(load <= share * _limit(cell, pin) for pin, load in loads.items())
+
+
+def _strength(cell: Cell) -> tuple[float, float]:
+    """What a cell may drive; of equal ones the smaller is the stronger."""
+    return min(_limit(cell, pin) for pin in cell.outputs), -cell.area
+
+
+def _limit(cell: Cell, pin: str) -> float:
+    return cell.pins[pin].max_capacitance or 0.0
 
 
 def _families(library: Library) -> dict[str, list[Cell]]:
     """Return for each cell that has others of its function and pins all of these, by size."""
     families: defaultdict[Hashable, list[Cell]] = defaultdict(list)
     for cell in library.cells.values():
-        if not cell.dont_use and all(cell.pins[name].max_capacitance for name in cell.outputs):
-            pins = frozenset((pin.name, pin.direction, pin.function) for pin in cell.signal_pins)
+        if cell.outputs and not cell.dont_use and all(_limit(cell, pin) for pin in cell.outputs):
+            pins = frozenset(
+                replace(p, capacitance=0.0, max_capacitance=None) for p in cell.signal_pins
+            )
             families[pins, cell.registers, cell.integrated_clock_gate].append(cell)
     return {
         cell.name: sorted(family, key=lambda one: (one.area, one.name))
@@ -77,9 +94,10 @@ def _loads(modules: Mapping[str, Any], library: Library) -> dict[str, _Loads]:
         for wire, load in above[name].items():
             loads[name][wire] += load
         for part in parts[name]:
-            most = above[part["type"]]
+            most, own_loads = above[part["type"]], defaultdict[_Wire, float](float)
             for here, there in _ports(modules, part, "output"):
-                most[there] = max(most[there], loads[name][here])
+                own_loads[there] += loads[name][here]
+            most.update({wire: max(most[wire], load) for wire, load in own_loads.items()})
     return loads
 
 

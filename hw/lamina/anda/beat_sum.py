@@ -95,7 +95,7 @@ class BeatSumParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Running sum, its low bits, the snapshot, and the ranks."""
+        """Running sum, its carries and low bits, the snapshot, and the ranks."""
         carries = len(self.carry_places)
         snapshot = self.high_bits + carries if self.step else 0
         sums = self.running_bits + carries + self.low_bits + self.planes * self.step + snapshot

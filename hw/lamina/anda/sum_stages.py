@@ -82,12 +82,13 @@ class ConvertParameters(IntToFp32Parameters):
     def operands(self):
         fraction = self.planes - 1
         high = self.width - MANTISSA_BITS_MAX
-        inexact = {"carries": unsigned(high + fraction), "correction": unsigned(high)}
+        # What makes sums of groups: carries, at their places beside ``high``, and corrections.
+        completing = {"carries": unsigned(high + fraction), "correction": unsigned(high)}
         return {
             "high": unsigned(high + fraction),
             "low": unsigned(MANTISSA_BITS_MAX - fraction),
             "mask": unsigned(MANTISSA_BITS_MAX - fraction),
-            **({} if self.exact else inexact),
+            **({} if self.exact else completing),
             **({} if self.late else {"exponent": signed(self.exponent_bits), "nan": unsigned(1)}),
         }
 

@@ -189,7 +189,7 @@ class SumUnit(wiring.Component):
         self.parameters = p = parameters
         sums = p.beat_sum
         multiply = p.multiply
-        inexact = {
+        completing = {
             "carries": In(data.ArrayLayout(unsigned(len(sums.carry_places)), p.elements)),
             "correction": In(unsigned(p.entry_bits + 6)),
         }
@@ -201,7 +201,7 @@ class SumUnit(wiring.Component):
                 "high": In(data.ArrayLayout(unsigned(sums.high_bits), p.elements)),
                 "low": In(data.ArrayLayout(unsigned(sums.low_bits), p.elements)),
                 "mask": In(unsigned(sums.low_bits)),
-                **({} if p.convert.exact else inexact),
+                **({} if p.convert.exact else completing),
                 "group": In(p.group),
                 "scale": In(WIDE_SCALE.width),
                 "add": In(1),

@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.multiples import triple_of
-from lamina.arith.compressor_tree import Inverse, carry_save
+from lamina.arith.compressor_tree import Inverse, carry_save, compress
 from lamina.arith.leading_zeros import count_leading_zeros
 from lamina.arith.pipeline import delayed
 from lamina.arith.rounding import shift_left
@@ -68,8 +68,7 @@ class WeightPortParameters:
 
     @property
     def storage_bits(self) -> int:
-        """The tables on their way, and what follows them later."""
-        # Two rows wait before they are added.
+        """The tables on their way, and what follows them later: corrections are two rows first."""
         cycles = self.correction_delay + (self.correction_delay > 1)
         corrections = 0 if self.chains else (self.entry_bits + 6) * cycles
         weights = 2 * PAIRS * self.entry_bits
@@ -192,15 +191,16 @@ class WeightPort(wiring.Component):
         With all bits but the top one inverted, the sums of pairs add to c - sum(B).
         """
         p = self.parameters
-        rows = carry_save(m, platform, p.correction_columns(sums))
-        # The carries run in a cycle of their own, if there is another one.
-        early = p.correction_delay > 1
-        if early:
-            name = f"correction_rows_{column}"
-            joined = delayed(m, Cat(rows), self.advance, 1, name)
-            rows = joined[: len(rows[0])], joined[len(rows[0]) :]
+        columns = p.correction_columns(sums)
         constant = PAIRS * ((1 << p.entry_bits) - 1)
-        correction = Signal(len(rows[0]))
-        m.d.comb += correction.eq(sum(rows) + constant)
-        rest = p.correction_delay - early
+        correction = Signal(len(columns))
+        if p.correction_delay == 1:
+            m.d.comb += correction.eq(compress(m, platform, columns) + constant)
+            return delayed(m, correction, self.advance, 1, f"corrections_{column}")
+        # The carries run in a cycle of their own.
+        rows = Cat(carry_save(m, platform, columns))
+        rows = delayed(m, rows, self.advance, 1, f"correction_rows_{column}")
+        width = len(correction)
+        m.d.comb += correction.eq(rows[:width] + rows[width:] + constant)
+        rest = p.correction_delay - 1
         return delayed(m, correction, self.advance, rest, f"corrections_{column}")

@@ -83,7 +83,7 @@ def compress(m: Module, platform, columns: Sequence[Sequence[Value | Inverse]]) 
 def carry_save(
     m: Module,
     platform,
-    columns: Sequence[Sequence[Value]],
+    columns: Sequence[Sequence[Value | Inverse]],
     reduce: Callable | None = None,
     rows: int = 2,
 ) -> tuple[Value, ...]:
