@@ -184,9 +184,10 @@ def test_killed_driver_of_local_processes(spec, environment, tmp_path):
 
 
 def test_point_that_kills_its_workers(spec, environment, tmp_path):
-    path = spec(evaluator="deadly", inputs=[2, 4], widths=[1])
+    """It is evaluated first, while the others wait on the same worker: they are not to blame."""
+    path = spec(evaluator="deadly", inputs=[4, 2, 3], widths=[1])
     output = finish(sweep(environment, path, "-o", tmp_path / "out", "--workers", "1"))
-    assert "2 points, 2 of them evaluated now, 1 failed" in output
+    assert "3 points, 3 of them evaluated now, 1 failed" in output
     assert "Every worker that tried this point died" in output
 
 

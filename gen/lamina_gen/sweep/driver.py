@@ -20,6 +20,8 @@ __all__ = ["Cluster", "run"]
 
 #: How long a scheduler has to answer, and to have its first worker.
 _PATIENCE = "30s"
+#: Deterministic, so that rows compare: which workers they were says nothing of the point.
+_DEADLY = "Every worker that tried this point died; it may lack memory."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,29 +87,42 @@ def run(
     if not waiting:
         return 0
     report = progress or (lambda what, fraction: None)
+    done = len(points) - len(waiting)
+
+    def keep(point: Point, outcome: Outcome) -> None:
+        nonlocal done
+        results.add(point, outcome)
+        done += 1
+        report(f"{done} of {len(points)} points: {point.text}", done / len(points))
+
     with cluster.client() as client:
         # A task has the name of its point: what two drivers want at once is evaluated once.
         futures = {
             client.submit(evaluate, point, key=f"lamina-{point.key}", pure=False): point
             for point in waiting
         }
+        suspects = []
         for future in as_completed(futures, loop=client.loop):
-            point = futures[future]
-            results.add(point, _outcome(future))
             # Dask would keep the outcome as long as the future lives.
-            del futures[future]
-            done = len(points) - len(futures)
-            report(f"{done} of {len(points)} points: {point.text}", done / len(points))
+            point = futures.pop(future)
+            outcome = _outcome(future)
+            if outcome is None:
+                suspects.append(point)
+            else:
+                keep(point, outcome)
+        # Dask blames whatever waits on a worker that dies; alone there, a point is guilty or not.
+        for point in suspects:
+            alone = client.submit(evaluate, point, key=f"lamina-{point.key}-alone", pure=False)
+            keep(point, _outcome(alone) or Outcome(sentence=_DEADLY))
     return len(waiting)
 
 
-def _outcome(future: Future) -> Outcome:
-    """Return the outcome of a task that has ended."""
+def _outcome(future: Future) -> Outcome | None:
+    """Return the outcome of a task when it has ended; None if its workers died."""
     try:
         return future.result()
     except KilledWorker:
-        # Deterministic, so that rows compare: which workers they were says nothing of the point.
-        return Outcome(sentence="Every worker that tried this point died; it may lack memory.")
+        return None
     except (FutureCancelledError, TimeoutError, OSError):
         raise ToolError(
             "The Dask scheduler was lost; the same command goes on where this one stopped."
