@@ -3,9 +3,9 @@
 On an FPGA a wire to many places is slower than the logic at its ends.
 """
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike
 
-__all__ = ["COPIES_MAX", "copies"]
+__all__ = ["COPIES_MAX", "chosen", "copies"]
 
 #: As many can be told apart.
 COPIES_MAX = 8
@@ -30,3 +30,16 @@ def copies(m: Module, name: str, values: list[Value], enable: Value, count: int)
             m.d.sync += copy.eq(~value if inverted else value)
         result.append(~copy if inverted else copy)
     return result
+
+
+def chosen(choice: list[Value], one: ValueLike, other: ValueLike) -> Value:
+    """Return ``one``, or ``other`` where a bit, of which ``choice`` are copies, is not set.
+
+    Each copy serves as many neighbouring bits as any other, or fewer.
+    """
+    one, other = Value.cast(one), Value.cast(other)
+    step = -(-len(one) // len(choice))
+    return Cat(
+        Mux(bit, one[n * step : (n + 1) * step], other[n * step : (n + 1) * step])
+        for n, bit in enumerate(choice)
+    )

@@ -67,11 +67,11 @@ def test_random_traffic(device, seeded, latency, stall):
 
 
 @pytest.mark.parametrize(
-    ("kind", "keep", "more", "least"), [("planes", 4, 0, 5), ("container", 5, 12 + 5, 3)]
+    ("kind", "keep", "more", "least"), [("planes", 4, 0, 5), ("container", 5, 13 + 5, 3)]
 )
 @pytest.mark.parametrize("latency", [1, 7, 40])
 def test_latency(device, seeded, latency, kind, keep, more, least):
-    """``more``: formed lines wait for the other planes, and take ten ranks, a queue and a choice.
+    """``more``: formed lines wait for the other planes, and take 11 ranks, a queue and a choice.
 
     ``least``: planning a read takes as long as a memory of five cycles does, and its beats are
     taken no earlier than one of three would send them.
@@ -229,7 +229,7 @@ def test_random_traffic_on_litedram(device, seeded):
     """Refresh, turns from reads to writes, and banks that are busy are LiteDRAM's own."""
 
     async def scenario(host):
-        return await random_traffic(host, 1500, failing=0)
+        return await random_traffic(host, 1500, failing=0, partial=0.6)
 
     setup = scenarios.random_setup(seeded, blocks=12, views_each=3)
     counted = on_litedram(device, seeded, scenario, setup, idle=0.2, stall=0.2)

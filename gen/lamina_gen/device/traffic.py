@@ -164,13 +164,18 @@ class Traffic:
 
 
 async def random_traffic(
-    host: Host, messages: int, finish: bool = True, depth: int = 40, failing: int = 4
+    host: Host,
+    messages: int,
+    finish: bool = True,
+    depth: int = 40,
+    failing: int = 4,
+    partial: float = 0.2,
 ) -> dict[str, int]:
     """Random messages of all kinds, up to ``depth`` waiting at a time; returns the counters.
 
-    Not ``finish``: stops with messages under way. ``failing``: as in `Traffic`.
+    Not ``finish``: stops with messages under way. ``failing``, ``partial``: as in `Traffic`.
     """
-    traffic = Traffic(host, failing=failing)
+    traffic = Traffic(host, failing=failing, partial=partial)
     timeout = 0
     while host.answers < messages:
         while len(host.expected) < depth and host.rng.random() < 0.9:

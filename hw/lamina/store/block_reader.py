@@ -1,9 +1,10 @@
 """Serves the reads that wait: one after the other, as soon as their planes have come."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.copies import chosen, copies
 from lamina.formats.planes import BLOCK_CODES
 from lamina.formats.views import (
     BLOCK_ROWS,
@@ -16,6 +17,9 @@ from lamina.store.pair_buffer import pair_carry, pair_rows, pair_turn
 from lamina.store.read_planner import planned_layout
 
 __all__ = ["BlockReader"]
+
+#: Registers that say whether a line is filled with zeros or ones, each for some of its bits.
+_FILLS = 8
 
 
 class BlockReader(wiring.Component):
@@ -201,14 +205,23 @@ class BlockReader(wiring.Component):
         """What was read: of a piece what comes before the words; of a line what comes with them."""
         held, held_sources, valid = Signal.like(job), Signal.like(sources), Signal()
         piece, line, held_direct = self.piece.p, self.line.p, Signal()
-        failed, poison, blank = Signal(), Signal(), Signal()
+        failed, poison = Signal(), Signal()
+        # Each decides of every bit of a line that is none of the block's.
+        fills, ones = (
+            copies(m, name, [value], Const(1), _FILLS)
+            for name, value in (("fills", held.unmapped | held.blank), ("ones", held.unmapped))
+        )
         turn, more_turn = Signal(4), Signal(4)
         then = {name: Signal.like(value, name=f"held_{name}") for name, value in now.items()}
         m.d.comb += [
             self.piece.valid.eq(valid & ~held_direct),
             failed.eq(Mux(held_direct, self.errors.bit_select(held.line, 1), self.errors.any())),
             poison.eq(failed | (self.poisoned & held_sources).any()),
-            line.data.eq(Mux(line.unmapped, ~0, Mux(blank, 0, self.read_data))[:BLOCK_CODES]),
+            line.data.eq(
+                chosen(
+                    fills, Cat(one.replicate(BLOCK_CODES // _FILLS) for one in ones), self.read_data
+                )
+            ),
             piece.words.eq(self.read_data),
             piece.more.eq(self.read_more),
             piece.more_turn.eq(more_turn),
@@ -235,6 +248,5 @@ class BlockReader(wiring.Component):
             self.line.valid.eq(valid & held_direct & ~held.internal),
             self.internal.eq(valid & held_direct & held.internal),
             line.poison.eq(poison & ~held.unmapped & ~held.blank),
-            blank.eq(held.blank),
             *(line[name].eq(held[name]) for name in ("tag", "ld_id", "internal", "unmapped")),
         ]

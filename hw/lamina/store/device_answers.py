@@ -4,7 +4,7 @@ from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.copies import copies
+from lamina.copies import chosen, copies
 from lamina.formats.cxl import DrsOpcode, MetaField, NdrOpcode, s2m_drs_layout, s2m_ndr_layout
 from lamina.formats.views import line_layout
 from lamina.store.device_front import response_layout
@@ -16,6 +16,9 @@ __all__ = ["LINES_BOOKED", "DeviceAnswers"]
 #: Places for direct lines, which hold theirs for three cycles, and for formed ones, which hold it
 #: for those of the former too.
 LINES_BOOKED = (4, 16)
+
+#: Registers that choose between both, each for some bits of a line.
+_CHOICES = 4
 
 
 class DeviceAnswers(wiring.Component):
@@ -31,7 +34,7 @@ class DeviceAnswers(wiring.Component):
     line_internal : In
         What is on ``line`` is internal; then it is not ``valid``.
     internal : Out(stream of line_layout)
-        Lines that partial writes asked for, one at a time: always taken.
+        Lines that partial writes asked for, one at a time, a cycle later: always taken.
     finished, dropped, invalidated : In(streams of response_layout)
     load : In
         How full the device is, 0 to 3, as DevLoad says it.
@@ -70,9 +73,8 @@ class DeviceAnswers(wiring.Component):
         # a direct line loses nothing where there are no formed ones. Lines of both ways take turns:
         # formed lines may come in every cycle, for ever.
         choice, following, stalled = Signal(), Signal(), Signal()
-        (shown,) = copies(m, "choice", [following], Const(1), 1)
-        line = Mux(shown, formed.payload, direct.payload)
-        line = self.internal.payload.shape()(line)
+        shown = copies(m, "choice", [following], Const(1), _CHOICES)
+        line = self.internal.payload.shape()(chosen(shown, formed.payload, direct.payload))
         m.d.comb += [
             stalled.eq(self.drs.valid & ~self.drs.ready),
             following.eq(Mux(stalled, choice, formed.valid & ~(choice & direct.valid))),
@@ -108,9 +110,6 @@ class DeviceAnswers(wiring.Component):
             BookedQueueParameters(shape=shape, depth=LINES_BOOKED[1])
         )
         m.d.comb += [
-            # At most one internal read is under way, so that these two never come together.
-            self.internal.valid.eq(inward | self.line_internal),
-            self.internal.payload.eq(Mux(inward, self.formed.payload, self.line.payload)),
             self.line.ready.eq(1),
             direct.i.valid.eq(self.line.valid),
             direct.i.payload.eq(self.line.payload),
@@ -121,6 +120,11 @@ class DeviceAnswers(wiring.Component):
             self.line_room.eq(direct.room),
             formed.booked.eq(self.formed_booked),
             self.formed_room.eq(formed.room),
+        ]
+        # At most one internal read is under way, so that these two never come together.
+        m.d.sync += [
+            self.internal.valid.eq(inward | self.line_internal),
+            self.internal.payload.eq(Mux(inward, self.formed.payload, self.line.payload)),
         ]
         return direct.o, formed.o
 

@@ -23,7 +23,8 @@ from lamina.store.line_former import LineFormer
 from lamina.store.pair_buffer import PairBuffer, PairBufferParameters
 from lamina.store.prefetch import DEPTH_BITS, Prefetch
 from lamina.store.read_planner import ReadPlanner
-from lamina.stream.buffer import Queue, QueueParameters, SkidBufferParameters, sliced
+from lamina.stream.booked import BookedQueue, BookedQueueParameters
+from lamina.stream.buffer import Queue, QueueParameters
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
 __all__ = ["DeviceReads"]
@@ -110,9 +111,7 @@ class DeviceReads(wiring.Component):
         )
         wiring.connect(m, wiring.flipped(self.i), lookup.i)
         wiring.connect(m, lookup.read, waiting.i)
-        # What stalls the planner's ranks is known behind the queue from a register.
-        slice_ = SkidBufferParameters(shape=read_layout(p.slot_bits))
-        wiring.connect(m, sliced(m, "waited", waiting.o, slice_), planner.i)
+        self._head(m, waiting.o, planner.i)
         wiring.connect(m, planner.o, reader.i)
         wiring.connect(m, fetch.started, fill.i)
         m.d.comb += [fill.joined.eq(fetch.joined), fill.joined_slot.eq(fetch.joined_slot)]
@@ -188,6 +187,26 @@ class DeviceReads(wiring.Component):
         self._mark(m, lookup, locator)
         self._remember(m, lookup, fetch, fill, planner, reader)
         return m
+
+    def _head(self, m, waiting, planner):
+        """Take the reads out of their queue ahead of the planner: through a register that nothing
+        stalls, which block RAM of FPGAs has within, and is slow without.
+        """
+        shape = read_layout(self.parameters.slot_bits)
+        m.submodules.waited = waited = BookedQueue(
+            BookedQueueParameters(shape=shape, depth=4, early=True)
+        )
+        read = Signal(shape, reset_less=True)
+        m.d.sync += [
+            waiting.ready.eq(waited.room),
+            read.eq(waiting.p),
+            waited.i.valid.eq(waited.booked),
+        ]
+        m.d.comb += [
+            waited.booked.eq(waiting.valid & waiting.ready),
+            waited.i.payload.eq(read),
+        ]
+        wiring.connect(m, waited.o, planner)
 
     def _prefetch(self, m, lookup):
         """Follow what the host reads."""

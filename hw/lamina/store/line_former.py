@@ -8,10 +8,11 @@ from amaranth.lib.wiring import In, Out
 
 from lamina.arith.pipeline import delayed
 from lamina.arith.rounding import keep
+from lamina.copies import copies
 from lamina.formats.planes import BLOCK_CODES
 from lamina.formats.views import line_layout
 from lamina.store.group_rounding import extended, judged, ordered, rounded, rows_of
-from lamina.store.pack_wiring import form_of, merged, selected
+from lamina.store.pack_wiring import WIDE, form_of, merged, selected
 from lamina.store.plane_buffer import BANKS, WORD_BITS, exchange
 
 __all__ = ["LineFormer", "piece_layout"]
@@ -74,6 +75,11 @@ def _entered(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     }
 
 
+def _arrived(m: Module, x: SimpleNamespace) -> dict[str, Value]:
+    """Take the words where they come from: block RAM lies all over an FPGA."""
+    return vars(x)
+
+
 def _turned(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     """Put the words in their order, as far as a rank can: the longest step is left to the next."""
     return {
@@ -90,9 +96,11 @@ def _turned(m: Module, x: SimpleNamespace) -> dict[str, Value]:
 
 #: Every rank does, in every cycle.
 _MOVES = Const(1)
+#: Registers for a bit that steers a thousand others.
+_COPIES = 4
 
 #: From a group to its codes, which begin in the first word; a rank each behind the first.
-_STAGES = (_turned, ordered, extended, judged, rounded, selected, merged)
+_STAGES = (_arrived, _turned, ordered, extended, judged, rounded, selected, merged)
 
 
 class LineFormer(wiring.Component):
@@ -180,11 +188,15 @@ class LineFormer(wiring.Component):
 
 
 def _rank(m: Module, stage, values: dict) -> dict[str, Value]:
-    """Return what a stage makes of ``values``, in registers."""
-    return {
-        name: delayed(m, Value.cast(value), _MOVES, 1, f"{stage.__name__}_{name}")
-        for name, value in stage(m, SimpleNamespace(**values)).items()
-    }
+    """Return what a stage makes of ``values``, in registers: what is `WIDE` in copies."""
+    ranked = {}
+    for name, value in stage(m, SimpleNamespace(**values)).items():
+        register, value = f"{stage.__name__}_{name}", Value.cast(value)
+        if name in WIDE:
+            ranked[name] = Cat(copies(m, register, [value], _MOVES, _COPIES))
+        else:
+            ranked[name] = delayed(m, value, _MOVES, 1, register)
+    return ranked
 
 
 def _reached(m: Module, offset: Value):

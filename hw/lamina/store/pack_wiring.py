@@ -8,7 +8,7 @@ from lamina.arith.rounding import keep
 from lamina.formats.planes import BLOCK_CODES
 from lamina.store.plane_buffer import BANKS, WORD_BITS
 
-__all__ = ["form_of", "merged", "selected", "steered"]
+__all__ = ["WIDE", "form_of", "merged", "selected", "steered"]
 
 #: (group, take): the top ``take`` bits of all codes, side by side; K = 2^group. Groups of K < 8
 #: come with k > K / 2. Four to a choice, the longest first.
@@ -21,6 +21,14 @@ _CHOICES = (
     ((4, 6), (3, 2)),
 )
 _FORMS = tuple(form for choice in _CHOICES for form in choice)
+
+#: What steers a thousand places with one bit: best copied. `selected` takes any number of copies.
+WIDE = frozenset(
+    f"{name}_{number}"
+    for number in range(len(_CHOICES))
+    for name in ("low", "high", "far")
+    if number or name == "far"
+)
 
 #: Rows of a float that can be set by rounding though they do not stay: they tell a NaN from Inf.
 _QUIET_ROWS = (6, 9)
@@ -88,12 +96,24 @@ def selected(m: Module, x: SimpleNamespace) -> dict[str, Value]:
     return values | keep(x, "wide")
 
 
+def _places(steer: Value, places: int, wide: bool) -> list[Value]:
+    """Return what steers each place: a copy among neighbours if ``wide``, else its row."""
+    return [
+        steer[place * len(steer) // places if wide else place % len(steer)]
+        for place in range(places)
+    ]
+
+
 def _chosen(x, number, choice):
     """A multiplexer that can be off, of two LUTs a bit: the first gives one of two inputs, or
     chooses among the two of the second."""
-    low, high, far = (getattr(x, f"{name}_{number}") for name in ("low", "high", "far"))
+    places = 2 * BLOCK_CODES
+    low, high, far = (
+        _places(getattr(x, name), places, name in WIDE)
+        for name in (f"{steer}_{number}" for steer in ("low", "high", "far"))
+    )
     bits = []
-    for place in range(2 * BLOCK_CODES):
+    for place in range(places):
         sources = [_source(form, place) for form in choice]
         if not any(sources):
             break
@@ -101,13 +121,13 @@ def _chosen(x, number, choice):
             source and (x.more if source[0] else x.words)[source[1]]
             for source in sources + [None] * (4 - len(sources))
         )
-        near = low[place % len(low)], high[place % len(high)]
+        near = low[place], high[place]
         bit = near[0] & near[1]
         for steer, source in zip(near, (first, second), strict=True):
             bit = bit if source is None else bit | (steer & source)
         if third is not None or fourth is not None:
             third, fourth = third if fourth is None else fourth, fourth if third is None else third
-            bit = Mux(far, Mux(bit, third, fourth), bit)
+            bit = Mux(far[place], Mux(bit, third, fourth), bit)
         bits.append(bit)
     return Cat(bits)
 

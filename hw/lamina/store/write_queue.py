@@ -11,7 +11,7 @@ from lamina.stream.buffer import Queue, QueueParameters
 __all__ = ["WriteQueue", "order_layout"]
 
 #: Parts of the data's queue, each with pointers of its own: to all bits of a write wires are long.
-_PARTS = 4
+_PARTS = 8
 
 
 def order_layout(beat_bits: int) -> data.StructLayout:

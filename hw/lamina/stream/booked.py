@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, ShapeLike, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Shape, ShapeLike, Signal, Value
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.copies import COPIES_MAX, copies
+from lamina.copies import COPIES_MAX, chosen, copies
 from lamina.parameters import check_power_of_two
 from lamina.stream.buffer import Queue, QueueParameters
 
@@ -72,15 +72,21 @@ class BookedQueue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         p = self.parameters
-        count, left = Signal(range(p.depth + 1)), Signal()
+        count, left, up, down = Signal(range(p.depth + 1)), Signal(), Signal(), Signal()
+        # Known from registers, as what sets out is known late: no place is free, or but one.
+        full, nearly = Signal(), Signal()
         m.d.comb += [
             self.i.ready.eq(1),
             left.eq(self.o.valid & self.o.ready),
-            # The depth is a power of two. What leaves in this cycle is not seen yet.
-            self.room.eq(~(count + self.booked)[len(count) - 1]),
+            # What leaves in this cycle is not seen yet.
+            self.room.eq(~Mux(self.booked, nearly, full)),
+            up.eq(self.booked & ~left),
+            down.eq(left & ~self.booked),
         ]
-        with m.If(self.booked ^ left):
-            m.d.sync += count.eq(Mux(self.booked, count + 1, count - 1))
+        with m.If(up):
+            m.d.sync += [count.eq(count + 1), full.eq(nearly), nearly.eq(count >= p.depth - 2)]
+        with m.Elif(down):
+            m.d.sync += [count.eq(count - 1), full.eq(0), nearly.eq(full)]
         if p.early:
             self._at_once(m, left)
         else:
@@ -117,13 +123,5 @@ class BookedQueue(wiring.Component):
             waiting.eq(waits),
         ]
         # Every bit is chosen by it.
-        chosen = copies(m, "waiting", [waits], Const(1), min(COPIES_MAX, -(-width // _CHOSEN)))
-        step = -(-width // len(chosen))
-        come = Value.cast(self.i.payload)
-        pieces = [slice(n * step, (n + 1) * step) for n in range(len(chosen))]
-        m.d.comb += Value.cast(self.o.payload).eq(
-            Cat(
-                Mux(early, read.data[piece], come[piece])
-                for early, piece in zip(chosen, pieces, strict=True)
-            )
-        )
+        early = copies(m, "waiting", [waits], Const(1), min(COPIES_MAX, -(-width // _CHOSEN)))
+        m.d.comb += Value.cast(self.o.payload).eq(chosen(early, read.data, self.i.payload))
