@@ -202,21 +202,27 @@ def test_ports_get_registers():
     assert all(w["CLK"] == [2] for w in wires.values())
 
 
+ENABLED = {"CEMUX": "CE", "CE": [7]}
+
+
 @pytest.mark.parametrize(
-    ("changed", "moved"),
+    ("changed", "enable"),
     [
-        ({}, True),
-        ({"CEMUX": "CE"}, False),
-        ({"LSR": [9]}, False),
-        ({"CLK": [9]}, False),
-        ({"REGSET": "SET"}, False),
+        (({}, {}), "1"),
+        ((ENABLED, ENABLED), 7),
+        ((ENABLED, {**ENABLED, "CE": [9]}), None),
+        (({}, ENABLED), None),
+        (({}, {"CEMUX": "INV"}), None),
+        (({}, {"LSR": [9]}), None),
+        (({}, {"CLK": [9]}), None),
+        (({}, {"REGSET": "SET"}), None),
     ],
 )
 @pytest.mark.parametrize("looked_at", [False, True])
-def test_registers_behind_block_ram_become_its_own(changed, moved, looked_at):
-    """Not if one has an enable or a reset, or somebody looks at what comes before it."""
+def test_registers_behind_block_ram_become_its_own(changed, enable, looked_at):
+    """Not if one has another enable or a reset, or somebody looks at what comes before it."""
     plain = {"CEMUX": "1 ", "CLKMUX": "CLK", "REGSET": "RESET"}
-    directions = {"CLK": "input", "DI": "input", "LSR": "input", "Q": "output"}
+    directions = dict.fromkeys(("CE", "CLK", "DI", "LSR"), "input") | {"Q": "output"}
     cells = {"ram": {"type": "DP16KD", "parameters": {}, "connections": {}}}
     wires = {"CLKA": [2], "CLKB": [2], "DOA0": [3], "DOB1": [4], "DOB2": [8], "OCEA": ["0"]}
     cells["ram"]["connections"] = wires
@@ -224,9 +230,9 @@ def test_registers_behind_block_ram_become_its_own(changed, moved, looked_at):
         name: "output" if name.startswith("DO") else "input" for name in wires
     }
     for n, bit in enumerate((3, 4)):
-        connections = {"CLK": [2], "DI": [bit], "LSR": ["0"], "Q": [bit + 2]}
+        connections = {"CE": ["x"], "CLK": [2], "DI": [bit], "LSR": ["0"], "Q": [bit + 2]}
         parameters = dict(plain)
-        for name, value in changed.items() if n else ():
+        for name, value in changed[n].items():
             (parameters if name in plain else connections)[name] = value
         cells[f"ff_{n}"] = {
             "type": "TRELLIS_FF",
@@ -238,11 +244,11 @@ def test_registers_behind_block_ram_become_its_own(changed, moved, looked_at):
     ports = {"clk": {"direction": "input", "bits": [2]}, "y": {"direction": "output", "bits": bits}}
     design = {"modules": {"m": {"ports": ports, "cells": cells, "netnames": {}}}}
     found = with_output_registers(design, "m")["modules"]["m"]["cells"]
-    if moved and not looked_at:
+    if enable and not looked_at:
         assert set(found) == {"ram"}
         assert (wires["DOA0"], wires["DOB1"], wires["DOB2"]) == ([5], [6], [8])
         assert found["ram"]["parameters"] == {"REGMODE_A": "OUTREG", "REGMODE_B": "OUTREG"}
-        assert (wires["OCEA"], wires["OCEB"]) == (["1"], ["1"])
+        assert (wires["OCEA"], wires["OCEB"]) == ([enable], [enable])
     else:
         assert len(found) == 3
         assert found["ram"]["parameters"] == {}

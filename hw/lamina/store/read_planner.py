@@ -65,8 +65,12 @@ class ReadPlanner(wiring.Component):
         moves, planned = Signal(), Signal(self.o.p.shape())
         head, read = (Signal(self.i.p.shape(), name=name) for name in ("head", "read"))
         valid, behind, final = Signal(4), Signal(), Signal.like(planned)
-        packed, next_packed = Signal(packed_layout()), Signal(packed_layout())
-        add_packed(m, head, next_packed)
+        # The table is block RAM in FPGAs, with both of its ranks in it.
+        packed, found, listed = (
+            Signal(packed_layout(), name=name, reset_less=True)
+            for name in ("packed", "found", "listed")
+        )
+        add_packed(m, self.i.p, listed)
         m.d.comb += [
             moves.eq(~self.o.valid | self.o.ready),
             self.i.ready.eq(moves),
@@ -91,7 +95,8 @@ class ReadPlanner(wiring.Component):
                 valid.eq((valid << 1) | self.i.valid),
                 head.eq(self.i.p),
                 read.eq(head),
-                packed.eq(next_packed),
+                found.eq(listed),
+                packed.eq(found),
                 planned.eq(entering),
                 behind.eq(follows),
                 self.o.p.eq(final),
