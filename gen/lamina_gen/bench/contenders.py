@@ -123,8 +123,8 @@ def _anda(mantissa_bits: int) -> Contender:
         module="anda.element",
         mantissa_bits=mantissa_bits,
         paper=f"Anda M{mantissa_bits}",
-        # All 3 stages of a plane's sum in one: that is no longer than an FP32 addition.
-        ranks=3,
+        # All 4 stages of a plane's sum in one: that is no longer than an FP32 addition.
+        ranks=4,
     )
 
 
