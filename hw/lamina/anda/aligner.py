@@ -66,7 +66,8 @@ class SerialAlignerParameters:
     def storage_bits(self) -> int:
         """Significand and distance, before and after rounding; with what is added in each rank."""
         kept = self.form.precision + DISTANCE_MAX.bit_length()
-        added = (self.place_shape.width, self.form.precision)[-self.ranks :] if self.ranks else ()
+        precision = self.form.precision
+        added = (precision + self.place_shape.width, precision)[-self.ranks :] if self.ranks else ()
         return 2 * kept + sum(kept + width for width in added)
 
 
@@ -172,23 +173,27 @@ class SerialAligner(wiring.Component):
         return tuple(ranks)
 
     def _place(self, m, significand, distance):
-        """Return which bit is half a unit of the last kept one, or -1 to truncate."""
-        place = Signal(self.parameters.place_shape)
+        """Return of each bit whether it would be an even tie as half a unit of the last kept one;
+        and above these which bit it is, or -1 to truncate.
+        """
+        place, ties = Signal(self.parameters.place_shape), Signal.like(significand)
         truncate = ~self.rounding.replicate(len(place))
-        m.d.comb += place.eq((distance + self.half_place)[: len(place)] | truncate)
-        return place
-
-    def _decide(self, m, significand, distance, place):
-        """Return what is added: half a unit, or nothing if it is an even tie."""
-        added, seen = Signal.like(significand), Signal.like(significand)
-        even_tie = Signal()
         m.d.comb += [
+            place.eq((distance + self.half_place)[: len(place)] | truncate),
             # Nothing below the half, and the last kept bit, above it, clear.
-            *(bit.eq((place > n) | (place == n - 1)) for n, bit in enumerate(seen)),
-            even_tie.eq(~(significand & seen).any()),
-            # No multiplexer: synthesis would make a reset of it, which the enable has to go into.
-            *(bit.eq((place == n) & ~even_tie) for n, bit in enumerate(added)),
+            *(
+                tie.eq(~Cat(significand[:n], significand[n + 1 : n + 2]).any())
+                for n, tie in enumerate(ties)
+            ),
         ]
+        return Cat(ties, place)
+
+    def _decide(self, m, significand, distance, placed):
+        """Return what is added: half a unit, or nothing if it is an even tie."""
+        ties, place = placed[: len(significand)], placed[len(significand) :].as_signed()
+        added = Signal.like(significand)
+        # No multiplexer: synthesis would make a reset of it, which the enable has to go into.
+        m.d.comb += added.eq(Cat((place == n) & ~tie for n, tie in enumerate(ties)))
         return added
 
     def _add(self, m, significand, distance, added):
