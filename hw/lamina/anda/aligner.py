@@ -86,10 +86,10 @@ class SerialAligner(wiring.Component):
         Of the group that the first rank holds: precision - 1 - M, the bit of the significand that
         is half a unit where there is no distance; and 1 to round to nearest, ties to even,
         saturating. Ranks between the stages of rounding move with ``take``, too.
-    load : In(1)
-        Start with what the last rank holds, rounded.
-    shift : In(1)
+    moves : In(1)
         Go on to the next bit.
+    load : In(1)
+        With ``moves``: to the first one of what the last rank holds, rounded.
     plane_bit : Out(1)
         The current mantissa bit.
 
@@ -108,8 +108,8 @@ class SerialAligner(wiring.Component):
                 "take": In(1),
                 "half_place": In(parameters.half_place_shape),
                 "rounding": In(1),
+                "moves": In(1),
                 "load": In(1),
-                "shift": In(1),
                 "plane_bit": Out(1),
             }
         )
@@ -125,12 +125,13 @@ class SerialAligner(wiring.Component):
         with m.If(self.take):
             m.d.sync += [taken.eq(split[0]), taken_distance.eq(split[1])]
         rounded = self._round(m, taken, taken_distance)
-        with m.If(self.load):
-            m.d.sync += [significand.eq(rounded[0]), distance.eq(rounded[1])]
-        with m.Elif(self.shift & (distance != 0)):
-            m.d.sync += distance.eq(distance - 1)
-        with m.Elif(self.shift):
-            m.d.sync += significand.eq(significand << 1)
+        with m.If(self.moves):
+            with m.If(self.load):
+                m.d.sync += [significand.eq(rounded[0]), distance.eq(rounded[1])]
+            with m.Elif(distance != 0):
+                m.d.sync += distance.eq(distance - 1)
+            with m.Else():
+                m.d.sync += significand.eq(significand << 1)
         m.d.comb += self.plane_bit.eq(significand[-1] & (distance == 0))
         return m
 

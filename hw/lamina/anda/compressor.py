@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.anda.aligner import SerialAligner, SerialAlignerParameters
 from lamina.anda.max_exponent import MaxExponent, MaxExponentParameters
 from lamina.cell import Cell
+from lamina.copies import copies
 from lamina.formats.anda import (
     EXPONENT_BITS,
     FORMATS,
@@ -19,6 +20,9 @@ from lamina.formats.anda import (
 from lamina.parameters import check_choice, check_range
 
 __all__ = ["Compressor", "CompressorParameters"]
+
+#: Registers that say to so many aligners each whether a group begins.
+_LOADS = 8
 
 #: What a group has beside its significands until it is put out.
 _BESIDE = data.StructLayout(
@@ -76,7 +80,7 @@ class CompressorParameters:
         beside = _BESIDE.size * (1 + self.aligner.ranks) + 1 + self.aligner.ranks
         started = GROUP + EXPONENT_BITS + 5 + 1 + 1 + 1 + 1
         aligners = GROUP * self.aligner.storage_bits + self.aligner.half_place_shape.width
-        return self.maximum.storage_bits + aligners + beside + started + 1
+        return self.maximum.storage_bits + aligners + beside + started + 1 + 1 + _LOADS
 
 
 class Compressor(wiring.Component):
@@ -126,7 +130,7 @@ class Compressor(wiring.Component):
         ]
         found = maximum.o.payload
         remaining = Signal(5)
-        load, shift = Signal(), Signal()
+        load, shift, ends, ends_next = Signal(), Signal(), Signal(init=1), Signal()
         first, ready, coming, valid = self._delayed(m, maximum.o, advance)
         m.d.comb += [
             shift.eq(self.o.valid & self.o.ready),
@@ -155,10 +159,23 @@ class Compressor(wiring.Component):
             ]
         with m.If(load | shift):
             m.d.sync += self.o.payload.first.eq(load)
-        self._align(m, found, first.rounding, advance, load, shift)
+        # No plane is there, or the last one is: what comes next begins a group. All bits of the
+        # aligners are chosen by it, so it is a register, and has copies.
+        m.d.comb += ends_next.eq(
+            Mux(
+                load,
+                ready.mantissa_bits == 1,
+                Mux(shift, self.o.payload.last | (remaining == 2), ends),
+            )
+        )
+        m.d.sync += ends.eq(ends_next)
+        loads = copies(m, "ends", [ends_next], Const(1), _LOADS)
+        # Without a next group, what moves behind the last plane is anything.
+        moves = Mux(self.o.valid, self.o.ready, valid)
+        self._align(m, found, first.rounding, advance, moves, loads)
         return m
 
-    def _align(self, m, found, rounding, advance, load, shift):
+    def _align(self, m, found, rounding, advance, moves, loads):
         """Shift the significands to the group's exponent, and put a plane of them out."""
         p = self.parameters.aligner
         # Taken from M before it goes to all aligners.
@@ -173,8 +190,8 @@ class Compressor(wiring.Component):
                 aligner.take.eq(advance),
                 aligner.half_place.eq(half_place),
                 aligner.rounding.eq(rounding),
-                aligner.load.eq(load),
-                aligner.shift.eq(shift),
+                aligner.moves.eq(moves),
+                aligner.load.eq(loads[index * _LOADS // GROUP]),
                 self.o.payload.plane[index].eq(aligner.plane_bit),
             ]
 
