@@ -20,7 +20,7 @@ from amaranth.lib.memory import Memory
 
 from lamina.cell import Cell
 from lamina_gen.emit import emit
-from lamina_gen.platform import VerilogPlatform, module_text
+from lamina_gen.platform import VerilogPlatform, module_text, seldom_collected
 from lamina_gen.registry import MODULES, find, make_parameters
 from tb.bench import generate
 
@@ -78,7 +78,9 @@ class QuickPlatform(VerilogPlatform):
     """Writes RTLIL, which tells hardware apart as well, in a third of the time."""
 
     def convert(self, component, name):
-        return f"module {name}(\nendmodule\n" + rtlil.convert(component, name=name, platform=self)
+        with seldom_collected():
+            text = rtlil.convert(component, name=name, platform=self)
+        return f"module {name}(\nendmodule\n{text}"
 
 
 @functools.cache
