@@ -1,10 +1,8 @@
 """Maximum exponent: what the 64 values of a group are aligned to."""
 
 from dataclasses import dataclass
-from functools import reduce
-from operator import and_, or_
 
-from amaranth.hdl import Cat, Signal
+from amaranth.hdl import Cat, Mux, Signal
 
 from lamina.arith.pipeline import Pipeline, PipelineParameters
 from lamina.formats.anda import EXPONENT_BITS, FORMATS, group_values_layout
@@ -73,18 +71,17 @@ def _maxima(m, values):
 
     All pairs are compared at once: a tree of comparisons would be twice as deep.
     """
-    return [_largest(m, values[k : k + RADIX]) for k in range(0, len(values), RADIX)]
+    return [_largest(m, *values[k : k + RADIX]) for k in range(0, len(values), RADIX)]
 
 
-def _largest(m, values):
-    # Of equals the first one wins. Signals: Amaranth takes a part out of the whole at each use.
-    parts, values = values, [Signal.like(value, name=f"part_{n}") for n, value in enumerate(values)]
-    m.d.comb += [value.eq(part) for value, part in zip(values, parts, strict=True)]
-    wins = [
-        reduce(and_, [v >= w for w in values[k + 1 :]] + [w < v for w in values[:k]])
-        for k, v in enumerate(values)
+def _largest(m, *values):
+    # Signals: Amaranth takes a part out of the whole at each use.
+    a, b, c, d = (Signal.like(value, name=f"part_{n}") for n, value in enumerate(values))
+    first, second = a >= b, c >= d
+    largest = Signal.like(a, name="largest")
+    ahead = Mux(first, Mux(second, a >= c, a >= d), Mux(second, b >= c, b >= d))
+    m.d.comb += [
+        *(part.eq(value) for part, value in zip((a, b, c, d), values, strict=True)),
+        largest.eq(Mux(ahead, Mux(first, a, b), Mux(second, c, d))),
     ]
-    largest = Signal.like(values[0], name="largest")
-    chosen = [value & win.replicate(len(value)) for value, win in zip(values, wins, strict=True)]
-    m.d.comb += largest.eq(reduce(or_, chosen))
     return largest
