@@ -48,13 +48,10 @@ class SpanSequencer(wiring.Component):
         n, span = Signal(PLACE_BITS), self.span
         rows_left, columns_left = Signal(PLACE_BITS), Signal(PLACE_BITS)
         most = Signal.like(span.rows)  # rows of a batch
-        rows, columns = Signal.like(span.rows), Signal.like(span.columns)
         more_rows, more_columns = Signal(), Signal()
+        # They choose among sums: neither is behind the other.
+        rows_more, columns_more = rows_left > most, columns_left > p.span
         job = self.job.payload
-        m.d.comb += [
-            rows.eq(Mux(rows_left > most, most, rows_left)),
-            columns.eq(Mux(columns_left > p.span, p.span, columns_left)),
-        ]
         with m.FSM(name="spans"):
             with m.State("JOB"):
                 m.d.comb += self.job.ready.eq(1)
@@ -70,19 +67,24 @@ class SpanSequencer(wiring.Component):
                     m.next = "BATCH"
             with m.State("BATCH"):
                 m.d.sync += [
-                    span.rows.eq(rows),
-                    self.last_row.eq(self.first_row + rows - 1),
-                    rows_left.eq(rows_left - rows),
-                    more_rows.eq(rows_left > most),
+                    span.rows.eq(Mux(rows_more, most, rows_left)),
+                    self.last_row.eq(
+                        Mux(rows_more, self.first_row + most - 1, self.first_row + rows_left - 1)
+                    ),
+                    # Of the last batch, anything; as of the last columns.
+                    rows_left.eq(rows_left - most),
+                    more_rows.eq(rows_more),
                     columns_left.eq(n),
                 ]
                 m.next = "SPAN"
             with m.State("SPAN"):
                 m.d.sync += [
-                    span.columns.eq(columns),
-                    self.last_block.eq((columns - 1) >> p.block_bits),
-                    columns_left.eq(columns_left - columns),
-                    more_columns.eq(columns_left > p.span),
+                    span.columns.eq(Mux(columns_more, p.span, columns_left)),
+                    self.last_block.eq(
+                        Mux(columns_more, p.span - 1, columns_left - 1) >> p.block_bits
+                    ),
+                    columns_left.eq(columns_left - p.span),
+                    more_columns.eq(columns_more),
                 ]
                 m.next = "FILL"
             with m.State("FILL"):
