@@ -156,6 +156,35 @@ async def seen_once_answered(host, rounds=150):
     return raced
 
 
+async def view_changes_under_a_partial_write(host, view):
+    """A full view shows something else, or nothing, when a partial write through it is to be mixed
+    with what is there: the line is poisoned, and keeps what it had.
+    """
+    full, rng = host.windows[0], host.rng
+    bits, row = full.view.format.bits, full.blocks_per_row
+    planes = [
+        int(store.plane_address(2, plane, bits, blocks_per_row=row)) for plane in range(bits)
+    ]
+    before = [bytes(host.memory.data[at : at + 64]) for at in planes]
+    # The partial write waits for the one before it.
+    host.memory.hold_writes = True
+    host.write(line_at(host, full, 1, 0), rng.randbytes(64))
+    at = line_at(host, full, 2, 1)
+    tag = host.write(at, rng.randbytes(64), rng.getrandbits(63), MEM_WR_PTL)
+    while host.rwd.queue:
+        await host.stepper.step()
+    changed = control_word(dataclasses.replace(full, view=view)) if view else 0
+    await host.write_register("view_control", changed)
+    host.memory.hold_writes = False
+    while tag in host.expected:
+        await host.stepper.step()
+    await host.write_register("view_control", control_word(full))
+    tag = host.read(at)
+    host.expected[tag] = dataclasses.replace(host.expected[tag], poison=True, data=None)
+    await host.drain()
+    assert [bytes(host.memory.data[at : at + 64]) for at in planes] == before
+
+
 async def registers(host):
     """What software may do wrong, and what it finds."""
     assert (await host.access(0x000))[1] == 0x4C414D53

@@ -181,6 +181,16 @@ def test_a_write_is_seen_once_it_is_answered(device, seeded, latency):
     assert raced
 
 
+@pytest.mark.parametrize("kind", ["planes", "container", "packed", "nothing"])
+def test_a_view_that_changes_under_a_partial_write(device, seeded, kind):
+    other = None if kind == "nothing" else store.View(kind=kind, format=store.INT8, keep=3)
+    setup = measure.plain_setup("planes", 3)
+    play(
+        device, seeded, scenarios.view_changes_under_a_partial_write, other, setup=setup,
+        latency=(1, 20),
+    )  # fmt: skip
+
+
 def test_registers(device, seeded):
     play(device, seeded, scenarios.registers)
 

@@ -95,10 +95,11 @@ def test_every_read_gets_one_drs():
     begins = taken(planner.o) & line(planner.o.p.read)
     queued = device.place(enters, begins)
     h.assume(queued | ~(planner.o.valid & line(planner.o.p.read)))
-    # As in `add_plan`: what is read as it lies is one step.
+    # As in `ReadPlanner._plan`: what is read as it lies, or not at all, is one step.
     plan, empty = planner.o.p.plan, planner.o.p.empty
     h.assume(empty == (planner.o.p.read.unmapped | planner.o.p.read.blank))
     h.assume(~(plan.direct | empty) | ((plan.steps == 0) & ~plan.pairs))
+    h.assume(~(plan.direct & (empty | planner.o.p.read.internal)))
 
     # The reader makes lines, or pieces of lines; the last piece of a line stands for it.
     direct = reader.line.valid & line(reader.line.p)
@@ -108,7 +109,6 @@ def test_every_read_gets_one_drs():
     for offered in (reader.line, reader.piece):
         h.forbid(offered.valid & line(offered.p) & ~in_reader)
     others = (reader.line.valid & ~line(reader.line.p)) | (pieces & ~line(reader.piece.p))
-    others |= reader.internal
     overtaken(h, in_reader, others, 3)
 
     ranks = Signal(former.LATENCY)

@@ -1,10 +1,9 @@
 """Serves the reads that wait: one after the other, as soon as their planes have come."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.copies import chosen, copies
 from lamina.formats.planes import BLOCK_CODES
 from lamina.formats.views import (
     BLOCK_ROWS,
@@ -17,9 +16,6 @@ from lamina.store.pair_buffer import pair_carry, pair_rows, pair_turn
 from lamina.store.read_planner import planned_layout
 
 __all__ = ["BlockReader"]
-
-#: Registers that say whether a line is filled with zeros or ones, each for some of its bits.
-_FILLS = 8
 
 
 class BlockReader(wiring.Component):
@@ -47,11 +43,10 @@ class BlockReader(wiring.Component):
         Of the slot that was read, a cycle later: its planes that came with an error, its poisoned
         lines.
     line, line_room, line_booked
-        Lines that are rows as they lie, or no row at all: a stream of line_layout. ``internal``
-        comes in place of ``line.valid`` with one that the device reads for itself.
+        Lines that are rows as they lie: a stream of line_layout.
     piece, piece_room, piece_booked
-        Groups of which lines are formed, one or two at a time: a stream of piece_layout. A line
-        is booked with its last piece.
+        Groups of which lines are formed, one or two at a time, or none at all: a stream of
+        piece_layout. A line is booked with its last piece.
 
         Both streams have always to be ready, but nothing sets out without ``room`` in the cycle
         before, and what does is ``booked``, as in `BookedQueue`: a line two cycles, a last piece
@@ -85,7 +80,6 @@ class BlockReader(wiring.Component):
                 "line": Out(stream.Signature(line_layout())),
                 "line_room": In(1),
                 "line_booked": Out(1),
-                "internal": Out(1),
                 "piece": Out(stream.Signature(piece_layout())),
                 "piece_room": In(1),
                 "piece_booked": Out(1),
@@ -106,10 +100,10 @@ class BlockReader(wiring.Component):
         first, last, next_direct = Signal(), Signal(), Signal()
         read = Signal(access_layout(p.slot_bits))
         m.d.comb += [
-            next_direct.eq(next_plan.direct | then.empty),
+            next_direct.eq(next_plan.direct),
             done.eq(fire & last),
             load.eq(~valid | done),
-            self.line_booked.eq(done & direct & ~job.read.internal),
+            self.line_booked.eq(done & direct),
             self.piece_booked.eq(done & ~direct & ~job.read.internal),
             # What does not fire is read again and again, for nothing.
             self.read_enable.eq(valid),
@@ -205,27 +199,21 @@ class BlockReader(wiring.Component):
         """What was read: of a piece what comes before the words; of a line what comes with them."""
         held, held_sources, valid = Signal.like(job), Signal.like(sources), Signal()
         piece, line, held_direct = self.piece.p, self.line.p, Signal()
-        failed, poison = Signal(), Signal()
-        # Each decides of every bit of a line that is none of the block's.
-        fills, ones = (
-            copies(m, name, [value], Const(1), _FILLS)
-            for name, value in (("fills", held.unmapped | held.blank), ("ones", held.unmapped))
-        )
+        empty, strays, failed, tainted = Signal(), Signal(), Signal(), Signal()
         turn, more_turn = Signal(4), Signal(4)
         then = {name: Signal.like(value, name=f"held_{name}") for name, value in now.items()}
         m.d.comb += [
+            empty.eq(held.unmapped | held.blank),
+            # Software changed the view of a write whose line this is: what it shows now is not to
+            # be stored.
+            strays.eq(held.internal & (empty | (held.kind != ViewKind.FULL))),
             self.piece.valid.eq(valid & ~held_direct),
-            failed.eq(Mux(held_direct, self.errors.bit_select(held.line, 1), self.errors.any())),
-            poison.eq(failed | (self.poisoned & held_sources).any()),
-            line.data.eq(
-                chosen(
-                    fills, Cat(one.replicate(BLOCK_CODES // _FILLS) for one in ones), self.read_data
-                )
-            ),
+            line.data.eq(self.read_data),
+            line.poison.eq(failed | tainted),
             piece.words.eq(self.read_data),
             piece.more.eq(self.read_more),
+            piece.poison.eq(failed | tainted),
             piece.more_turn.eq(more_turn),
-            piece.poison.eq(poison),
             piece.keep.eq(held.keep),
             piece.take.eq(Mux(held.kind == ViewKind.PACKED, held.keep, 1 << held.group)),
             piece.gather.eq(held.kind == ViewKind.PLANES),
@@ -233,10 +221,14 @@ class BlockReader(wiring.Component):
             *(piece[name].eq(value) for name, value in then.items()),
             *(
                 piece[name].eq(held[name])
-                for name in ("tag", "ld_id", "internal", "line", "width", "read", "group")
+                for name in (
+                    "tag", "ld_id", "internal", "unmapped", "line", "width", "read", "group",
+                    "bfloat", "nearest",
+                )
             ),
-            *(piece[name].eq(held[name]) for name in ("bfloat", "nearest")),
-        ]
+        ]  # fmt: skip
+        with m.If(empty):
+            m.d.comb += [piece.take.eq(0), piece.gather.eq(0)]
         m.d.sync += [
             valid.eq(fire),
             held.eq(job),
@@ -245,8 +237,10 @@ class BlockReader(wiring.Component):
             turn.eq(pair_turn(self.read, 0)),
             more_turn.eq(pair_turn(self.read, 1)),
             *(then[name].eq(value) for name, value in now.items()),
-            self.line.valid.eq(valid & held_direct & ~held.internal),
-            self.internal.eq(valid & held_direct & held.internal),
-            line.poison.eq(poison & ~held.unmapped & ~held.blank),
-            *(line[name].eq(held[name]) for name in ("tag", "ld_id", "internal", "unmapped")),
+            self.line.valid.eq(valid & held_direct),
+            *(line[name].eq(held[name]) for name in ("tag", "ld_id")),
+            failed.eq(
+                Mux(held_direct, self.errors.bit_select(held.line, 1), self.errors.any()) & ~empty
+            ),
+            tainted.eq(((self.poisoned & held_sources).any() & ~empty) | strays),
         ]

@@ -258,7 +258,6 @@ class Device(wiring.Component):
             writes.i_valid.eq(reads.write_valid),
             writes.any_poison.eq(poison.poisoned),
             answers.line_booked.eq(reads.line_booked),
-            answers.line_internal.eq(reads.internal),
             answers.formed_booked.eq(reads.formed_booked),
             reads.line_room.eq(answers.line_room),
             reads.formed_room.eq(answers.formed_room),

@@ -31,10 +31,9 @@ class DeviceAnswers(wiring.Component):
     line, formed : In(streams of line_layout)
     line_booked, formed_booked, line_room, formed_room
         Both are `BookedQueue`'s. Internal lines are not booked.
-    line_internal : In
-        What is on ``line`` is internal; then it is not ``valid``.
     internal : Out(stream of line_layout)
-        Lines that partial writes asked for, one at a time, a cycle later: always taken.
+        Lines that partial writes asked for, of ``formed``, one at a time, a cycle later: always
+        taken.
     finished, dropped, invalidated : In(streams of response_layout)
     load : In
         How full the device is, 0 to 3, as DevLoad says it.
@@ -50,7 +49,6 @@ class DeviceAnswers(wiring.Component):
             {
                 "line": In(line),
                 "line_booked": In(1),
-                "line_internal": In(1),
                 "line_room": Out(1),
                 "formed": In(line),
                 "formed_booked": In(1),
@@ -102,7 +100,6 @@ class DeviceAnswers(wiring.Component):
         device reads for itself.
         """
         shape = line_layout()
-        inward = self.formed.valid & self.formed.p.internal
         m.submodules.direct = direct = BookedQueue(
             BookedQueueParameters(shape=shape, depth=LINES_BOOKED[0], early=True)
         )
@@ -121,10 +118,9 @@ class DeviceAnswers(wiring.Component):
             formed.booked.eq(self.formed_booked),
             self.formed_room.eq(formed.room),
         ]
-        # At most one internal read is under way, so that these two never come together.
         m.d.sync += [
-            self.internal.valid.eq(inward | self.line_internal),
-            self.internal.payload.eq(Mux(inward, self.formed.payload, self.line.payload)),
+            self.internal.valid.eq(self.formed.valid & self.formed.p.internal),
+            self.internal.payload.eq(self.formed.payload),
         ]
         return direct.o, formed.o
 

@@ -1,6 +1,6 @@
 """The device's way of reads: look the block up, fetch it, keep it, make lines of it."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -41,7 +41,7 @@ class DeviceReads(wiring.Component):
     write, write_valid : Out
         Writes with their addresses; taken always.
     line, formed : Out(streams of line_layout)
-    line_booked, formed_booked, line_room, formed_room, internal
+    line_booked, formed_booked, line_room, formed_room
         As in `BlockReader`.
     prefetch_depth, ask, ask_line, asked
         As in `Prefetch`.
@@ -66,7 +66,6 @@ class DeviceReads(wiring.Component):
                 "write_valid": Out(1),
                 "line": Out(line),
                 "line_booked": Out(1),
-                "internal": Out(1),
                 "line_room": In(1),
                 "formed": Out(line),
                 "formed_booked": Out(1),
@@ -122,17 +121,20 @@ class DeviceReads(wiring.Component):
         wiring.connect(m, wiring.flipped(self.r), fill.r)
         wiring.connect(m, fetch.lookup, wiring.flipped(self.lookup))
         filled, filled_slot, failed, flush = Signal(), Signal(p.slot_bits), Signal(), Signal()
-        # A cycle later, where the slots are: a bit for each.
-        came, fails, at = Signal(), Signal(), Signal(p.blocks)
+        # A cycle later, where the slots are: a bit for each, of which both halves of its number
+        # are known.
+        came, fails, half = Signal(p.blocks), Signal(p.blocks), p.slot_bits // 2
+        low, high = Signal(1 << half), Signal(1 << p.slot_bits - half)
         m.d.sync += [
             filled.eq(fill.filled),
             filled_slot.eq(fill.errors_slot),
+            low.eq(1 << fill.errors_slot[:half]),
+            high.eq(1 << fill.errors_slot[half:]),
             failed.eq(fill.failed),
-            came.eq(filled),
-            fails.eq(failed),
-            at.eq(1 << filled_slot),
             flush.eq(self.flush),
         ]
+        at = Cat(low & row.replicate(len(low)) for row in high)
+        m.d.sync += [came.eq(Mux(filled, at, 0)), fails.eq(Mux(failed, at, 0))]
         m.d.comb += [
             locator.i.eq(self.i.p),
             locator.advance.eq(lookup.advance),
@@ -140,7 +142,7 @@ class DeviceReads(wiring.Component):
             lookup.release.eq(reader.release),
             lookup.release_slot.eq(reader.release_slot),
             lookup.flush.eq(flush),
-            lookup.filled.eq(Mux(came, at, 0)),
+            lookup.filled.eq(came),
             planner.filling.eq(lookup.filling),
             planner.filled.eq(filled),
             planner.filled_slot.eq(filled_slot),
@@ -148,7 +150,7 @@ class DeviceReads(wiring.Component):
             reader.filled.eq(filled),
             reader.filled_slot.eq(filled_slot),
             reader.alone.eq(fill.alone),
-            lookup.drop.eq(Mux(fails, at, 0)),
+            lookup.drop.eq(fails),
             fetch.poisoned.eq(self.poisoned),
             fetch.lookup_done.eq(self.lookup_done),
             fetch.lookup_lines.eq(self.lookup_lines),
@@ -165,7 +167,6 @@ class DeviceReads(wiring.Component):
             reader.line_room.eq(self.line_room),
             reader.piece_room.eq(self.formed_room),
             self.line_booked.eq(reader.line_booked),
-            self.internal.eq(reader.internal),
             self.formed_booked.eq(reader.piece_booked),
             reader.arrived.eq(fill.arrived),
             self.hit.eq(lookup.hit),

@@ -11,7 +11,7 @@ from lamina.store.plane_buffer import BANKS, WORD_BITS
 __all__ = ["extended", "judged", "ordered", "rounded", "rows_of"]
 
 #: What the ranks behind are steered by.
-_PACKING = ("form", "row", "gather", "line", "more", "wide", "stays")
+_PACKING = ("form", "row", "gather", "line", "more", "wide", "stays", "unmapped")
 
 
 def rows_of(x: SimpleNamespace) -> dict[str, Value]:
@@ -134,4 +134,4 @@ def rounded(m: Module, x: SimpleNamespace) -> dict[str, Value]:
         if w in (6, 9):
             word = (word & x.stays[w].replicate(WORD_BITS)) | x.quiet.word_select(w == 6, WORD_BITS)
         words.append(word)
-    return {"words": Cat(words), **keep(x, "more", "wide"), **steered(m, x)}
+    return {"words": Cat(words), **keep(x, "more", "wide", "unmapped"), **steered(m, x)}

@@ -18,24 +18,25 @@ from lamina.store.plane_buffer import BANKS, WORD_BITS, exchange
 __all__ = ["LineFormer", "piece_layout"]
 
 #: Fields that make a line out of words; `_CODES` make words out of a group.
-_LINE = ("first", "last", "offset", "tag", "ld_id", "internal", "poison")
+_LINE = ("first", "last", "offset", "tag", "ld_id", "internal", "unmapped", "poison")
 _CODES = (
     "turn", "more_turn", "group", "width", "read", "keep", "take", "gather",
-    "line", "bfloat", "nearest",
+    "line", "bfloat", "nearest", "unmapped",
 )  # fmt: skip
 
 
 def piece_layout() -> data.StructLayout:
     """Return a group on its way into a line.
 
-    ``words``, as ``more``, come a cycle behind all else; as they lie in the banks, turned by
-    ``turn``; the group has 2^``group`` rows, of
+    ``words``, as ``more`` and ``poison``, come a cycle behind all else; as they lie in the banks,
+    turned by ``turn``; the group has 2^``group`` rows, of
     which ``read``, from row ``width`` - 1 downwards, were fetched, and ``keep`` stay. ``take``:
     bits of each code that go into the line; ``gather``: instead, bit ``line``, counted from the
     top. They fill the line from word ``offset`` on, which may lie before it, as far as it goes; the
     ``last`` piece of a line fills it to its end, and the ``first`` one begins in it or before, or
     behind what the last piece before had no room for. ``more``, by ``more_turn``, is the group
     after it, whose top ``take`` bits come next, not rounded, if K / 2 < ``take`` < K = 2^``group``.
+    ``take`` 0 without ``gather`` is a line of zeros, or of ones if ``unmapped``.
     """
     return data.StructLayout(
         {
@@ -58,6 +59,7 @@ def piece_layout() -> data.StructLayout:
             "tag": unsigned(16),
             "ld_id": unsigned(4),
             "internal": unsigned(1),
+            "unmapped": unsigned(1),
             "poison": unsigned(1),
         }
     )
@@ -90,7 +92,7 @@ def _turned(m: Module, x: SimpleNamespace) -> dict[str, Value]:
         "top": x.top ^ x.turn[3].shift_left(2),
         **rows_of(x),
         **form_of(x),
-        **keep(x, "wide", "eight", "gather", "line", "bfloat"),
+        **keep(x, "wide", "eight", "gather", "line", "bfloat", "unmapped"),
     }
 
 
@@ -138,7 +140,9 @@ class LineFormer(wiring.Component):
         for stage in _STAGES:
             values = _rank(m, stage, values)
         early = {
-            name: delayed(m, piece[name], _MOVES, len(_STAGES) - 1, f"{name}_early")
+            name: delayed(
+                m, piece[name], _MOVES, len(_STAGES) - 1 - (name == "poison"), f"{name}_early"
+            )
             for name in _LINE
         }
         reached = _reached(m, early["offset"])
@@ -181,7 +185,7 @@ class LineFormer(wiring.Component):
             if w < len(leaves):
                 with m.If(leaves[w]):
                     m.d.sync += left.eq(fine.word_select(BANKS + w, WORD_BITS))
-        for name in ("tag", "ld_id", "internal", "poison"):
+        for name in ("tag", "ld_id", "internal", "unmapped", "poison"):
             m.d.comb += self.o.p[name].eq(delayed(m, getattr(early, name), _MOVES, 3, name))
         made = delayed(m, valid & early.last, _MOVES, 3, "made", reset_less=False)
         m.d.comb += self.o.valid.eq(made)

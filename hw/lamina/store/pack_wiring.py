@@ -22,13 +22,13 @@ _CHOICES = (
 )
 _FORMS = tuple(form for choice in _CHOICES for form in choice)
 
-#: What steers a thousand places with one bit: best copied. `selected` takes any number of copies.
+#: What steers a thousand places with one bit: best copied. Whoever takes them takes any number.
 WIDE = frozenset(
     f"{name}_{number}"
     for number in range(len(_CHOICES))
     for name in ("low", "high", "far")
     if number or name == "far"
-)
+) | {"ones"}
 
 #: Rows of a float that can be set by rounding though they do not stay: they tell a NaN from Inf.
 _QUIET_ROWS = (6, 9)
@@ -93,7 +93,7 @@ def selected(m: Module, x: SimpleNamespace) -> dict[str, Value]:
         for word in range(8 * half, 8 * half + 8):
             row = row | (x.words.word_select(word, WORD_BITS) & x.picked[word].replicate(WORD_BITS))
         values[name] = row
-    return values | keep(x, "wide")
+    return values | keep(x, "wide") | {"ones": x.unmapped}
 
 
 def _places(steer: Value, places: int, wide: bool) -> list[Value]:
@@ -133,9 +133,9 @@ def _chosen(x, number, choice):
 
 
 def merged(m: Module, x: SimpleNamespace) -> dict[str, Value]:
-    """Return the words of one or two groups from the first word of the line on."""
+    """Return the words of one or two groups from the first word of the line on, or ones."""
     first = x.row_low | (x.row_high & x.wide.replicate(WORD_BITS))
-    codes = Cat(first, x.row_high)
+    codes = Cat(first, x.row_high) | Cat(_places(x.ones, BLOCK_CODES, wide=True))
     for number in range(len(_CHOICES)):
         codes = codes | getattr(x, f"choice_{number}")
     return {"codes": codes}

@@ -138,8 +138,10 @@ class ReadPlanner(wiring.Component):
             planned.empty.eq(empty),
             planned.target.eq(self.start + needed),
         ]
-        with m.If(empty):
-            m.d.comb += [planned.plan.steps.eq(0), planned.plan.pairs.eq(0)]
+        with m.If(empty):  # a piece of nothing, which fills its line
+            m.d.comb += [planned.plan[n].eq(0) for n in ("steps", "pairs", "offset", "direct")]
+        with m.If(read.internal):
+            m.d.comb += planned.plan.direct.eq(0)
 
     def _follow(self, m, read, moves, follows):
         """See whether a line is the one behind the line before it.

@@ -9,13 +9,14 @@ from lamina.formats.planes import BEAT_BYTES, BLOCK_CODES
 from lamina.formats.views import BLOCK_ROWS, access_layout
 from lamina.store.plane_buffer import exchange, turn_of
 from lamina.store.write_gather import staged_layout
-from lamina.stream.buffer import Queue, QueueParameters, SkidBuffer, SkidBufferParameters
+from lamina.stream.booked import BookedQueue, BookedQueueParameters
+from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
 
 __all__ = ["WriteIssue"]
 
 _BEAT_SHIFT = BEAT_BYTES.bit_length() - 1
 #: So many beats wait for memory: more than cycles from a free place to the beat that takes it.
-_BEATS = 16
+_BEATS = 8
 
 #: A row on its way to memory: where its words lie, the lines to be written, 16-bit codes.
 _BEAT = {"valid": 1, "turn": 4, "good": BLOCK_ROWS, "wide": 1}
@@ -68,7 +69,8 @@ class WriteIssue(wiring.Component):
         m = Module()
         p = self.parameters
         job = Signal(data.StructLayout(_JOB | {"address": p.beat_bits}))
-        # Registers: there is a slot to begin; one has begun; its planes go; the last one is next.
+        # Registers: there is a slot to begin; one has begun; its planes go; the last one is next;
+        # there is room for a beat.
         pending, busy, issuing, last = Signal(), Signal(), Signal(), Signal()
         fire, room = Signal(), Signal()
         # What memory stalls is known from a register: that of a slice.
@@ -128,19 +130,21 @@ class WriteIssue(wiring.Component):
 
     def _beats(self, m, fire, room, job):
         """Follow the rows from the buffer to the port, with the lines that they are written of."""
-        m.submodules.beats = queue = Queue(
-            QueueParameters(shape=self.w.payload.shape(), depth=_BEATS)
+        # Nothing stalls on its way: a row is read when there is a place for it in the queue. What
+        # memory stalls then is a few pointers, and no enable of a beat.
+        m.submodules.beats = queue = BookedQueue(
+            BookedQueueParameters(shape=self.w.payload.shape(), depth=_BEATS, early=True)
         )
         wiring.connect(m, queue.o, wiring.flipped(self.w))
-        # Nothing stalls on its way: a row is read when there is a place for it in the queue.
-        level = Signal(range(_BEATS + 1))
-        words, half = Signal(BLOCK_CODES, reset_less=True), Signal(BLOCK_CODES, reset_less=True)
+        words, half, placed = (
+            Signal(BLOCK_CODES, name=name, reset_less=True) for name in ("words", "half", "placed")
+        )
         first, *later = beats = [
-            Signal(data.StructLayout(_BEAT), name=f"beat_{n}") for n in range(3)
+            Signal(data.StructLayout(_BEAT), name=f"beat_{n}") for n in range(4)
         ]
-        m.d.comb += room.eq(~level[-1])
+        m.d.comb += queue.booked.eq(fire)
         m.d.sync += [
-            level.eq(level + fire - (self.w.valid & self.w.ready)),
+            room.eq(queue.room),
             first.valid.eq(fire),
             first.turn.eq(turn_of(self.read)),
             first.good.eq(job.good),
@@ -148,13 +152,14 @@ class WriteIssue(wiring.Component):
             Cat(later).eq(Cat(beats)),
             words.eq(self.read_data),
             half.eq(exchange(m, words, beats[1].turn, (2, 3))),
+            placed.eq(exchange(m, half, beats[2].turn, (0, 1))),
         ]
         beat = beats[-1]
         narrow = Cat(beat.good[n // 8] for n in range(BEAT_BYTES))
         wide = Cat(beat.good[n // 4] for n in range(BEAT_BYTES))
         m.d.comb += [
             queue.i.valid.eq(beat.valid),
-            queue.i.p.data.eq(exchange(m, half, beat.turn, (0, 1))),
+            queue.i.p.data.eq(placed),
             queue.i.p.strb.eq(Mux(beat.wide, wide, narrow)),
             queue.i.p.last.eq(1),
         ]

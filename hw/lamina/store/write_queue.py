@@ -63,9 +63,11 @@ class WriteQueue(wiring.Component):
             QueueParameters(shape=order_layout(p.beat_bits), depth=p.writes)
         )
         wiring.connect(m, orders.o, wiring.flipped(self.order))
-        # Data are on their way to their queue for a cycle: places are counted when they are given.
-        level = Signal(range(p.writes + 1))
-        enter, leave = self.payload.valid & self.payload.ready, self.data.valid & self.data.ready
+        # Data are on their way to their queue for a cycle: places are counted when they are given,
+        # and free again a cycle late.
+        level, leave = Signal(range(p.writes + 1)), Signal()
+        m.d.sync += leave.eq(self.data.valid & self.data.ready)
+        enter = self.payload.valid & self.payload.ready
         m.d.comb += [
             self.payload.ready.eq(~level[-1]),
             self.load.eq(level[-3:-1] | level[-1].replicate(2)),
