@@ -191,6 +191,17 @@ def test_point_that_kills_its_workers(spec, environment, tmp_path):
     assert "Every worker that tried this point died" in output
 
 
+def test_point_that_kills_the_last_worker(spec, environment, tmp_path):
+    """Nobody is waited for for ever; what was finished is kept."""
+    path = spec(evaluator="deadly", inputs=[4, 2, 3], widths=[1])
+    with cluster(environment, 2, tmp_path) as (address, _, workers):
+        driver = sweep(environment, path, "-o", tmp_path / "out", "--scheduler", address)
+        _, error = driver.communicate(timeout=120)
+        assert all(worker.wait(timeout=30) is not None for worker in workers)
+    assert driver.returncode == 2
+    assert "No Dask worker is left" in error
+
+
 def test_example_of_the_documentation(capfd, tmp_path):
     folder = tmp_path / "out"
     arguments = ["sweep", str(ROOT / "docs/examples/adder_tree.toml"), "-o", str(folder)]

@@ -216,15 +216,23 @@ ENABLED = {"CEMUX": "CE", "CE": [7]}
         (({}, {"LSR": [9]}), None),
         (({}, {"CLK": [9]}), None),
         (({}, {"REGSET": "SET"}), None),
+        (({}, {}, {"RSTB": [9]}), None),
+        (({}, {}, {"CLKAMUX": "INV"}), None),
     ],
 )
 @pytest.mark.parametrize("looked_at", [False, True])
 def test_registers_behind_block_ram_become_its_own(changed, enable, looked_at):
-    """Not if one has another enable or a reset, or somebody looks at what comes before it."""
+    """Not if one has another enable or a reset, or somebody looks at what comes before it; nor if
+    the block RAM has a reset, or another edge.
+    """
     plain = {"CEMUX": "1 ", "CLKMUX": "CLK", "REGSET": "RESET"}
     directions = dict.fromkeys(("CE", "CLK", "DI", "LSR"), "input") | {"Q": "output"}
     cells = {"ram": {"type": "DP16KD", "parameters": {}, "connections": {}}}
     wires = {"CLKA": [2], "CLKB": [2], "DOA0": [3], "DOB1": [4], "DOB2": [8], "OCEA": ["0"]}
+    *changed, of_ram = (*changed, {})[:3]
+    for name, value in of_ram.items():
+        (cells["ram"]["parameters"] if name.endswith("MUX") else wires)[name] = value
+    settings = dict(cells["ram"]["parameters"])
     cells["ram"]["connections"] = wires
     cells["ram"]["port_directions"] = {
         name: "output" if name.startswith("DO") else "input" for name in wires
@@ -251,7 +259,7 @@ def test_registers_behind_block_ram_become_its_own(changed, enable, looked_at):
         assert (wires["OCEA"], wires["OCEB"]) == ([enable], [enable])
     else:
         assert len(found) == 3
-        assert found["ram"]["parameters"] == {}
+        assert found["ram"]["parameters"] == settings
 
 
 def test_ecp5_gives_resources_and_the_median_frequency(capfd):

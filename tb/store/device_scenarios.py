@@ -52,6 +52,29 @@ async def always_waited_for(host, blocks=220):
     return await host.check()
 
 
+async def crowded(host, rounds=60):
+    """As many reads as the device takes wait for one block, while more are fetched ahead of it."""
+    rng, window, answers = host.rng, host.windows[1], host.takers[0]
+    for _ in range(rounds):
+        block = rng.randrange(window.blocks - 8)
+        answers.stall = 0
+        for ahead in range(3):
+            host.read(line_at(host, window, block + ahead, 0))
+        for _ in range(rng.randrange(80)):
+            await host.stepper.step()
+        answers.stall = 1
+        for _ in range(rng.randrange(16, 24)):
+            host.read(line_at(host, window, block + 2, rng.randrange(window.view.lines)))
+        for _ in range(rng.randrange(250)):
+            await host.stepper.step()
+        answers.stall = rng.choice((0, 0.5, 0.9))
+        for _ in range(rng.randrange(400)):
+            await host.stepper.step()
+    answers.stall = 0
+    await host.drain()
+    return await host.check()
+
+
 async def sweep(host, blocks, depth, outstanding):
     """A stream of reads with up to ``depth`` blocks fetched ahead; (stream, counters)."""
     await host.write_register("prefetch", depth)
@@ -162,9 +185,7 @@ async def view_changes_under_a_partial_write(host, view):
     """
     full, rng = host.windows[0], host.rng
     bits, row = full.view.format.bits, full.blocks_per_row
-    planes = [
-        int(store.plane_address(2, plane, bits, blocks_per_row=row)) for plane in range(bits)
-    ]
+    planes = [int(store.plane_address(2, plane, bits, blocks_per_row=row)) for plane in range(bits)]
     before = [bytes(host.memory.data[at : at + 64]) for at in planes]
     # The partial write waits for the one before it.
     host.memory.hold_writes = True

@@ -53,6 +53,7 @@ def play(dut, rng, slots):
             offered = rng.random() < 0.97
             ctx.set(dut.i.valid, offered)
             ctx.set(dut.i.p.block, block)
+            ctx.set(dut.i.p.elsewhere, ~block & (1 << len(dut.i.p.elsewhere)) - 1)
             ctx.set(dut.i.p.message.tag, block)
             filled = slots.filling and slots.filling[0][1] < cycle and rng.random() < comes
             there = slots.waiting and slots.waiting[0] not in (slot for slot, _ in slots.filling)

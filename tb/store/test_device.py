@@ -113,6 +113,17 @@ def test_a_block_that_is_always_waited_for(device, seeded):
     assert counted["fetched_blocks"] == 220
 
 
+@pytest.mark.slow
+def test_more_reads_of_a_block_than_their_queue_has_places(seeded):
+    """They wait behind it too: no count of theirs may run over."""
+    windows, decoders, data = measure.plain_setup("planes", 8, blocks=512)
+    setup = windows, decoders, seeded.randbytes(len(data))
+    with bulk_model("store.device", reads=8, blocks=8).stepped() as small:
+        small.reset()
+        counted = play(small, seeded, scenarios.crowded, setup=setup, latency=(2, 10))
+    assert counted["prefetched_blocks"]
+
+
 @pytest.mark.parametrize(("kind", "keep"), [("planes", 4), ("packed", 3), ("full", 8)])
 def test_blocks_ahead_of_a_stream(device, seeded, kind, keep):
     """A host of few reads at a time gets more lines, and none is fetched in vain or twice."""

@@ -13,14 +13,19 @@ from lamina.store.device import Device
 from lamina.store.device_answers import DeviceAnswers
 from lamina.store.device_writes import DeviceWrites
 from lamina.store.read_planner import ReadPlanner
+from lamina.store.read_queue import READS_AHEAD, ReadQueue
 from lamina.store.register_map import ADDRESS_BITS
 from lamina.store.write_finish import WriteFinish
 from lamina.store.write_gather import WriteGather
 from lamina.store.write_issue import WriteIssue
+from lamina.store.write_queue import PARTS
 from tb.opened import Opened
 from tb.prover import Harness
 from tb.store.device_rules import SMALL, FollowedDevice, overtaken, pins, seen, taken
-from tb.stream_rules import holds, in_order
+from tb.stream_rules import holds, in_order, soon
+
+#: Cycles of a row of the write buffer on its way to the queue before memory.
+_BEAT_RANKS = 4
 
 #: What no proof of the whole device needs: tables, registers, data, the traffic with memory.
 _FREE = (
@@ -71,8 +76,8 @@ def test_what_is_offered_stays_offered(kind):
 def test_every_read_gets_one_drs():
     """A DRS of its tag for each read, none else; no other message makes one.
 
-    The queue of waiting reads is taken out: it gives what it got, as `test_queue` shows, and has
-    room, as is shown below. So is what plans them.
+    The queue of waiting reads is taken out: it gives what it got, and has room, as is shown below.
+    So is what plans them.
     """
     h = Harness()
     parts = ("front", "lookup", "reads.lookup", "reads.reader", "reads.former")
@@ -142,6 +147,17 @@ def test_every_read_gets_one_drs():
     assert h.check() is None
 
 
+def test_waiting_reads_keep_their_order():
+    h, _ = open_part(waiting := ReadQueue(SMALL))
+    enter, leave = taken(waiting.i), taken(waiting.o)
+    most = SMALL.reads + READS_AHEAD
+    inside = in_order(h, "r", enter, waiting.i.p.tag, leave, waiting.o.p.tag, most)
+    soon(h, inside != 0, waiting.o.valid, 3)
+    h.forbid(~holds(h, waiting.o))
+    h.cover(inside == most)
+    assert h.check() is None
+
+
 def test_what_is_planned_comes_in_its_order():
     h, _ = open_part(planner := ReadPlanner(SMALL))
     tag, planned = planner.i.p.tag, planner.o.p.read.tag
@@ -175,7 +191,7 @@ def test_every_write_gets_one_cmp():
     inner = ("gather", "issue", "finish", "planes", "tags", "staged_0", "staged_1", "expected")
     inner = (*inner, "dropped", "finished")
     cut = (*_FREE, *former, *(f"writes.{name}" for name in inner), "answered", "invalidated")
-    queues = [f"writes.queue.payloads_{n}" for n in range(4)]
+    queues = [f"writes.queue.payloads_{n}" for n in range(PARTS)]
     device = FollowedDevice(h, (*parts, *queues), cut)
     front, lookup, blocks, writes, orders, payloads, *beside = device.parts
     (entered, invalidated), mine, ndr = device.cut[-2:], device.mine, device.dut.o_ndr
@@ -343,6 +359,9 @@ def test_every_beat_to_memory_has_a_place():
     """What was read of the write buffer finds room in the queue before memory."""
     h, part = open_part(WriteIssue(SMALL))
     beats = part.part("beats")
-    h.forbid(beats.i.valid & ~beats.i.ready)
+    booked = Signal(_BEAT_RANKS)
+    h.m.d.sync += booked.eq(Cat(beats.booked, booked))
+    h.forbid(beats.booked & ~h.earlier(beats.room))
+    h.forbid(beats.i.valid != booked[-1])
     h.cover(beats.i.valid)
     assert h.check() is None

@@ -104,7 +104,7 @@ class Host:
         self.golden = golden.Device(np.frombuffer(bytearray(data), np.uint8), windows, decoders)
         self.lite = Lite(dut)
         channels = (link or _streams)(dut, rng, idle, stall, self._data, self._done)
-        self.req, self.rwd, *_ = channels
+        self.req, self.rwd, *self.takers = channels
         ends = (*channels, self.memory, self.lite)
         self.stepper = Stepper(ends, simulator)
         self.expected: dict[int, golden.Answer] = {}

@@ -3,12 +3,12 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
+from distributed import Client, Future, KilledWorker, LocalCluster, wait
 from distributed.client import FutureCancelledError
 
 from lamina_gen.build import Progress
@@ -18,8 +18,13 @@ from lamina_sim.verilated.toolchain import ToolError
 
 __all__ = ["Cluster", "run"]
 
+T = TypeVar("T")
+
 #: How long a scheduler has to answer, and to have its first worker.
 _PATIENCE = "30s"
+#: So often it is asked whether there are workers, in seconds; one that a nanny starts anew takes
+#: some, and is there when it is asked again.
+_WORKERS_ASKED = 10
 #: Deterministic, so that rows compare: which workers they were says nothing of the point.
 _DEADLY = "Every worker that tried this point died; it may lack memory."
 
@@ -80,7 +85,8 @@ def run(
     """Evaluate the ``points`` that ``results`` has not, each kept as it is finished.
 
     ``retry``: evaluate those that failed as well. Returns how many were evaluated. Raises ToolError
-    if the cluster cannot be had or is lost; what was finished until then is kept.
+    if the cluster cannot be had or is lost, or its last worker; what was finished until then is
+    kept.
     """
     finished = results.finished(failed=not retry)
     waiting = [point for point in points if point.key not in finished]
@@ -102,31 +108,71 @@ def run(
             for point in waiting
         }
         suspects = []
-        for future in as_completed(futures, loop=client.loop):
+        for future in _ended(client, list(futures)):
             # Dask would keep the outcome as long as the future lives.
             point = futures.pop(future)
-            outcome = _outcome(future)
+            outcome = _outcome(client, future)
             if outcome is None:
                 suspects.append(point)
             else:
                 keep(point, outcome)
         # Dask blames whatever waits on a worker that dies; alone there, a point is guilty or not.
         for point in suspects:
-            alone = client.submit(evaluate, point, key=f"lamina-{point.key}-alone", pure=False)
-            keep(point, _outcome(alone) or Outcome(sentence=_DEADLY))
+            outcome = None
+            if len(suspects) > 1:
+                alone = client.submit(evaluate, point, key=f"lamina-{point.key}-alone", pure=False)
+                (ended,) = _ended(client, [alone])
+                outcome = _outcome(client, ended)
+            keep(point, outcome or Outcome(sentence=_DEADLY))
     return len(waiting)
 
 
-def _outcome(future: Future) -> Outcome | None:
+def _ended(client: Client, futures: Collection[Future]) -> Iterator[Future]:
+    """Yield tasks as they end."""
+    left = set(futures)
+
+    def some(seconds: float) -> set[Future]:
+        with client.as_current():
+            return set(wait(left, timeout=seconds, return_when="FIRST_COMPLETED").done)
+
+    while left:
+        try:
+            ended = _patiently(client, some)
+        except (FutureCancelledError, OSError):
+            ended = set(left)  # what became of them is seen one by one
+        left -= ended
+        yield from ended
+
+
+def _outcome(client: Client, future: Future) -> Outcome | None:
     """Return the outcome of a task when it has ended; None if its workers died."""
     try:
-        return future.result()
+        return _patiently(client, lambda seconds: future.result(timeout=seconds))
     except KilledWorker:
         return None
-    except (FutureCancelledError, TimeoutError, OSError):
+    except (FutureCancelledError, OSError):
         raise ToolError(
             "The Dask scheduler was lost; the same command goes on where this one stopped."
         ) from None
+
+
+def _patiently(client: Client, attempt: Callable[[float], T]) -> T:
+    """Return what ``attempt`` does within some seconds; try as long as there are workers.
+
+    Raises ToolError when none is left, OSError when the scheduler is lost.
+    """
+    deserted = False
+    while True:
+        try:
+            return attempt(_WORKERS_ASKED)
+        except TimeoutError:
+            workers = client.nthreads()
+            if deserted and not workers:
+                raise ToolError(
+                    "No Dask worker is left; start some, and the same command goes on where this "
+                    "one stopped."
+                ) from None
+            deserted = not workers
 
 
 def _check_workers(client: Client) -> None:

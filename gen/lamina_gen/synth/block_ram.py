@@ -14,7 +14,8 @@ def with_output_registers(netlist: dict[str, Any], top: str) -> dict[str, Any]:
     """Return the netlist with plain flip-flops that follow a block RAM's outputs moved into it.
 
     Only where all outputs that are used go to such flip-flops, of the same clock and enable, and
-    nowhere else: one setting is for all. Block RAM without these is slow: 5.6 ns in ECP5.
+    nowhere else: one setting is for all. Not where the block RAM is reset, which would reset the
+    register too, or takes the other edge. Block RAM without these is slow: 5.6 ns in ECP5.
     """
     module = netlist["modules"][top]
     cells, loads = module["cells"], _loads(module)
@@ -29,7 +30,7 @@ def with_output_registers(netlist: dict[str, Any], top: str) -> dict[str, Any]:
         behind = [followers.get(bit) for bit in used.values() if loads[bit] == 1]
         clocks = {cells[name]["connections"]["CLK"][0] for name in behind if name}
         enables = {_enable(cells[name]) for name in behind if name}
-        alike = _clocks(ram) == clocks and len(enables) == 1
+        alike = _clocks(ram) == clocks and len(enables) == 1 and _free(ram)
         if len(behind) != len(used) or None in behind or not alike:
             continue
         enable = enables.pop()
@@ -52,6 +53,14 @@ def _enable(flip_flop: dict[str, Any]) -> int | str:
     """Return the wire that enables a plain flip-flop, "1" if it always is."""
     plain = str(flip_flop["parameters"]["CEMUX"]).strip() == "1"
     return "1" if plain else flip_flop["connections"]["CE"][0]
+
+
+def _free(ram: dict[str, Any]) -> bool:
+    """Return whether no reset and no other edge of the clock is in a block RAM's ports."""
+    wires, parameters = ram["connections"], ram["parameters"]
+    resets = (wires.get(f"RST{side}", ["0"])[0] for side in "AB")
+    edges = (str(parameters.get(f"CLK{side}MUX", "CLK")).strip() for side in "AB")
+    return all(bit in ("0", "x") for bit in resets) and "INV" not in edges
 
 
 def _clocks(ram: dict[str, Any]) -> set[Any]:

@@ -16,6 +16,7 @@ from lamina.formats.anda import (
     output_layout,
 )
 from lamina.parameters import check_choice, check_range
+from lamina.select import select_one
 from lamina.stream.buffer import SkidBuffer, SkidBufferParameters, sliced
 
 __all__ = ["Accumulator", "AccumulatorParameters"]
@@ -108,10 +109,10 @@ class AccumulatorParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Of both units, of the slices before and between them, and the column counter."""
+        """Of both units, of the slices before and between them, and the column counters."""
         parts = (self.chosen, self.convert, self.convert.slice, self.accumulate)
         held = sum(part.storage_bits for part in parts if part)
-        return held + (self.columns - 1).bit_length()
+        return held + (self.columns - 1).bit_length() + (self.columns if self.chosen else 0)
 
 
 class Accumulator(wiring.Component):
@@ -181,21 +182,31 @@ class Accumulator(wiring.Component):
         column = Signal(range(p.columns))
         final = Signal(init=p.columns == 1)  # at the last column; many bits wait for it
         unit = Signal(signed(p.convert.exponent_bits))
-        tag = Signal(p.tag)
+        tag, moves = Signal(p.tag), Signal()
+        total, scale = group.sums[column], group.scales[column]
+        if p.chosen:  # of short ranks, to which the decoder of a number is long
+            at = Signal(p.columns, init=1)
+            total, scale = (
+                select_one(at, (values[n] for n in range(p.columns)))
+                for values in (group.sums, group.scales)
+            )
+            with m.If(moves):
+                m.d.sync += at.eq(at.rotate_left(1))
         m.d.comb += [
+            moves.eq(to.valid & to.ready),
             unit.eq(group.exponent + (1 - form.bias) - MANTISSA_BITS_MAX),
-            tag.scale.eq(group.scales[column]),
+            tag.scale.eq(scale),
             tag.index.eq(group.index * p.columns + column),
             tag.begin.eq(group.begin),
             tag.end.eq(group.end),
-            to.payload.value.eq(group.sums[column]),
+            to.payload.value.eq(total),
             to.payload.exponent.eq(unit),
             to.payload.nan.eq(group.exponent == form.exponent_ones),
             to.payload.tag.eq(tag),
             to.valid.eq(self.i.valid),
             self.i.ready.eq(to.ready & final),
         ]
-        with m.If(to.valid & to.ready):
+        with m.If(moves):
             m.d.sync += column.eq(column + 1)
             with m.If(final):
                 m.d.sync += column.eq(0)

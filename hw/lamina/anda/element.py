@@ -250,12 +250,17 @@ class Element(wiring.Component):
         m.d.comb += moves.eq(going & Mux(row.i.ready, brings, waits))
         m.d.sync += load.eq(moves)
         # Weights wait in the columns until they are loaded; then the next ones come.
-        stays = Signal()
-        m.d.comb += stays.eq((weights.valid & weights.ready) | (there & ~load))
+        stays, comes = Signal(), Signal()
+        m.d.comb += [comes.eq(weights.valid & weights.ready), stays.eq(comes | (there & ~load))]
         m.d.sync += [there.eq(stays), weights.ready.eq(moves | ~stays)]
         loads = copies(m, "load", [moves], 1, self.parameters.loads)
-        full = copies(m, "there", [stays], 1, self.parameters.loads)
-        return [load | ~there for load, there in zip(loads, full, strict=True)], loads
+        takes = []
+        for number, own in enumerate(loads):
+            # Each by itself, for its columns: what comes is all that it hears from afar.
+            full = Signal(name=f"there_{number}")
+            m.d.sync += full.eq(comes | (full & ~own))
+            takes.append(own | ~full)
+        return takes, loads
 
     def _delayed(self, m, row, advance):
         """Delay planes as the ranks in the plane sums do.

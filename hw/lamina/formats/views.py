@@ -116,7 +116,9 @@ def message_layout() -> data.StructLayout:
 def place_layout(view: data.StructLayout) -> data.StructLayout:
     """Return where a message goes: ``block`` and ``line`` of the view of number ``index``.
 
-    ``mapped``: some window holds the address, if ``block`` is one of the view's.
+    ``mapped``: some window holds the address, if ``block`` is one of the view's. ``elsewhere``:
+    ``block`` and ``index`` the other way round: registers of their own for those who compare them
+    with all slots.
     """
     return data.StructLayout(
         {
@@ -126,6 +128,7 @@ def place_layout(view: data.StructLayout) -> data.StructLayout:
             "view": view,
             "block": unsigned(BLOCK_BITS),
             "line": unsigned(4),
+            "elsewhere": unsigned(BLOCK_BITS + VIEW_INDEX_BITS),
         }
     )
 

@@ -18,8 +18,8 @@ from lamina.pacq.layouts import (
     operand_layout,
     special_layout,
 )
-from lamina.pacq.select import select_one
 from lamina.parameters import check_choice, check_power_of_two, check_range
+from lamina.select import select_one
 
 __all__ = ["Columns", "ColumnsParameters"]
 

@@ -15,8 +15,8 @@ from lamina.formats.packed import (
     weights_per_word,
 )
 from lamina.formats.planes import TILE_COLUMNS, TILE_ROWS, tile_layout, tile_scales_layout
-from lamina.pacq.select import select_one
 from lamina.parameters import check_range
+from lamina.select import select_one
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
 __all__ = ["OperandBuffer", "OperandBufferParameters"]

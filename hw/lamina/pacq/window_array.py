@@ -11,11 +11,11 @@ from lamina.cell import Cell
 from lamina.formats.ieee import FP16
 from lamina.formats.packed import weights_per_word
 from lamina.pacq.rank import Rank, RankParameters
-from lamina.pacq.select import select_one
 from lamina.pacq.window_bank import WindowBank, WindowBankParameters
 from lamina.pacq.window_element import WindowElementParameters
 from lamina.pacq.window_entry import WindowEntry, WindowEntryParameters
 from lamina.parameters import narrowed
+from lamina.select import select_one
 from lamina.stream.buffer import Queue, QueueParameters
 
 __all__ = ["WindowArray", "WindowArrayParameters"]

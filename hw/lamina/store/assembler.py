@@ -13,6 +13,9 @@ from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
 
 __all__ = ["Assembler", "AssemblerParameters"]
 
+#: Registers that say of a plane of the tile where it comes from, each for some of its codes.
+_COPIES = 4
+
 
 @dataclass(frozen=True, kw_only=True)
 class AssemblerParameters:
@@ -46,7 +49,7 @@ class AssemblerParameters:
     @property
     def storage_bits(self) -> int:
         """The plane at hand with where it goes, the tile that grows and those that leave."""
-        places = 3 * self.code_bits + 1 + self.merges
+        places = (1 + 2 * _COPIES) * self.code_bits + 1 + self.merges
         tiles = tile_layout(self.code_bits).size + self.out.storage_bits
         return plane_beat_layout().size + tiles + places + 1
 
@@ -94,8 +97,7 @@ class Assembler(wiring.Component):
         for b in range(self.parameters.code_bits):
             row = Signal(BLOCK_CODES, name=f"row_{b}", reset_less=True)
             merged = Signal(BLOCK_CODES, name=f"merged_{b}")
-            takes_b, keeps_b = (bits[b].replicate(BLOCK_CODES) for bits in (takes, keeps))
-            m.d.comb += merged.eq(plane.payload.bits & takes_b | row & keeps_b)
+            m.d.comb += merged.eq(plane.payload.bits & takes[b] | row & keeps[b])
             grown.append(merged)
             # A plane that waits is merged again, which changes nothing.
             with m.If(merges[b % len(merges)]):
@@ -113,25 +115,27 @@ class Assembler(wiring.Component):
         return m
 
     def _place(self, m, advance):
-        """Register the plane that comes in, and which planes of the tile take it or stay.
+        """Register the plane that comes in, and which planes of the tile take it or stay, a bit for
+        each code.
 
         Plane 0 is the sign: it fills all bits from its own up; those below start at zero.
         """
         bits, beat = self.parameters.code_bits, self.i.p
         plane = stream.Signature(plane_beat_layout()).create()
-        takes, keeps = Signal(bits), Signal(bits)
-        first = Signal(init=1)
+        takes, keeps, first = [], [], Signal(init=1)
         # One-hot: the code bit of the next plane, N - 1 for the first one.
         place, following = Signal(bits), Signal(bits)
         m.d.comb += [
             place.eq(Mux(first, (1 << self.planes) >> 1, following)),
             self.i.ready.eq(advance),
         ]
+        for b in range(bits):
+            take = place[b] | first & place[:b].any()
+            for name, value, to in (("takes", take, takes), ("keeps", ~first & ~take, keeps)):
+                kept = copies(m, f"{name}_{b}", [value], advance, _COPIES)
+                to.append(Cat(bit.replicate(BLOCK_CODES // _COPIES) for bit in kept))
         with m.If(advance):
             m.d.sync += [plane.valid.eq(self.i.valid), plane.payload.eq(beat)]
-            for b in range(bits):
-                take = place[b] | first & place[:b].any()
-                m.d.sync += [takes[b].eq(take), keeps[b].eq(~first & ~take)]
             with m.If(self.i.valid):
                 m.d.sync += [following.eq(place >> 1), first.eq(beat.last)]
         return plane, takes, keeps

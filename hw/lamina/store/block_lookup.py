@@ -50,7 +50,7 @@ def _number(hits: Value) -> Value:
 
 
 def _key(stage) -> Value:
-    """Return which block a message wants: number and view."""
+    """Return which block a message wants, as ``elsewhere`` has it: number and view."""
     return Cat(stage.place.block, stage.place.index)
 
 
@@ -230,7 +230,7 @@ class BlockLookup(wiring.Component):
         is looked for where it is.
         """
         p = self.parameters
-        key, seen_key, known_key = _key(enters), _key(seen), _key(known)
+        key, seen_key, known_key = ~enters.place.elsewhere, _key(seen), _key(known)
         hits, valid = Signal(p.blocks), Signal(p.blocks)
         # The block of the read before is the same; that of a slot that was taken just now is; that
         # of the slot taken before.

@@ -42,6 +42,7 @@ from lamina.store.device_registers import DeviceRegisters
 from lamina.store.device_writes import DeviceWrites
 from lamina.store.poison_table import PoisonTable
 from lamina.store.read_plan import PACKED_TABLE_ROWS, packed_layout
+from lamina.store.read_queue import READS_AHEAD
 from lamina.store.register_map import ADDRESS_BITS, COUNTERS
 from lamina.store.view_lookup import ViewLookup
 from lamina.store.view_table import ENTRY_WORDS, ViewTable
@@ -149,7 +150,7 @@ class DeviceParameters:
         """Both buffers, queues and tables; the registers between them as counted once."""
         slot, beat, view = self.slot_bits, self.beat_bits, self.view.size
         buffers = (self.blocks + self.write_blocks) * BLOCK_ROWS * 8 * BEAT_BYTES
-        queues = self.reads * read_layout(slot).size
+        queues = (self.reads + READS_AHEAD) * read_layout(slot).size
         queues += self.writes * (write_layout(beat).size + self.payload_layout.size)
         queues += sum(LINES_BOOKED) * line_layout().size
         queues += self.blocks * (fetch_layout(slot, beat).size + run_layout(slot, beat).size)

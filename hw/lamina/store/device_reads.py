@@ -11,7 +11,6 @@ from lamina.formats.views import (
     ViewKind,
     line_layout,
     place_layout,
-    read_layout,
     write_layout,
 )
 from lamina.store.block_fetch import BlockFetch
@@ -23,8 +22,7 @@ from lamina.store.line_former import LineFormer
 from lamina.store.pair_buffer import PairBuffer, PairBufferParameters
 from lamina.store.prefetch import DEPTH_BITS, Prefetch
 from lamina.store.read_planner import ReadPlanner
-from lamina.stream.booked import BookedQueue, BookedQueueParameters
-from lamina.stream.buffer import Queue, QueueParameters
+from lamina.store.read_queue import ReadQueue
 from lamina.stream.memory import BlockMemory, BlockMemoryParameters
 
 __all__ = ["DeviceReads"]
@@ -105,12 +103,10 @@ class DeviceReads(wiring.Component):
         m.submodules.reader = reader = BlockReader(p)
         m.submodules.former = former = LineFormer()
         m.submodules.planes = planes = PairBuffer(PairBufferParameters(slots=p.blocks))
-        m.submodules.waiting = waiting = Queue(
-            QueueParameters(shape=read_layout(p.slot_bits), depth=p.reads)
-        )
+        m.submodules.waiting = waiting = ReadQueue(p)
         wiring.connect(m, wiring.flipped(self.i), lookup.i)
         wiring.connect(m, lookup.read, waiting.i)
-        self._head(m, waiting.o, planner.i)
+        wiring.connect(m, waiting.o, planner.i)
         wiring.connect(m, planner.o, reader.i)
         wiring.connect(m, fetch.started, fill.i)
         m.d.comb += [fill.joined.eq(fetch.joined), fill.joined_slot.eq(fetch.joined_slot)]
@@ -188,26 +184,6 @@ class DeviceReads(wiring.Component):
         self._mark(m, lookup, locator)
         self._remember(m, lookup, fetch, fill, planner, reader)
         return m
-
-    def _head(self, m, waiting, planner):
-        """Take the reads out of their queue ahead of the planner: through a register that nothing
-        stalls, which block RAM of FPGAs has within, and is slow without.
-        """
-        shape = read_layout(self.parameters.slot_bits)
-        m.submodules.waited = waited = BookedQueue(
-            BookedQueueParameters(shape=shape, depth=4, early=True)
-        )
-        read = Signal(shape, reset_less=True)
-        m.d.sync += [
-            waiting.ready.eq(waited.room),
-            read.eq(waiting.p),
-            waited.i.valid.eq(waited.booked),
-        ]
-        m.d.comb += [
-            waited.booked.eq(waiting.valid & waiting.ready),
-            waited.i.payload.eq(read),
-        ]
-        wiring.connect(m, waited.o, planner)
 
     def _prefetch(self, m, lookup):
         """Follow what the host reads."""

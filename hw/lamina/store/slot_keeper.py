@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from lamina.store.read_queue import READS_AHEAD
 from lamina.stream.buffer import Queue, QueueParameters
 
 __all__ = ["SlotKeeper"]
@@ -11,6 +12,10 @@ __all__ = ["SlotKeeper"]
 #: Steps of a slot, in cycles after those in which reads move: seen to be idle, hidden, three until
 #: the last read that saw it has left the lookup, two until it is counted, and found idle still.
 _WAY = 8
+
+#: Reads of a slot beyond those in the queue's memory: behind it, in the planner's four ranks, at
+#: the reader; and two that are done, which is not counted yet.
+_BEYOND = READS_AHEAD + 4 + 2 + 2
 
 
 class SlotKeeper(wiring.Component):
@@ -145,7 +150,7 @@ class SlotKeeper(wiring.Component):
         p = self.parameters
         released = Signal(p.blocks)
         for n in range(p.blocks):
-            count = Signal(range(p.reads + 4), name=f"count_{n}")
+            count = Signal(range(p.reads + _BEYOND + 1), name=f"count_{n}")
             m.d.sync += [
                 joined[n].eq(self.join & (self.join_slot == n)),
                 taken[n].eq(self.fresh & (self.join_slot == n)),

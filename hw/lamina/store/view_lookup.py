@@ -127,4 +127,5 @@ class ViewLookup(wiring.Component):
             shifted.eq(reduce(or_, (Mux(lines[n], offset >> n, 0) for n in range(len(lines))))),
             place.block.eq(shifted),
             place.line.eq(offset[:4] & (lines - 1)[:4]),
+            place.elsewhere.eq(~Cat(place.block, place.index)),
         ]

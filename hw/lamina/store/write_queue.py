@@ -8,10 +8,10 @@ from lamina.compare import equal
 from lamina.formats.views import write_layout
 from lamina.stream.buffer import Queue, QueueParameters
 
-__all__ = ["WriteQueue", "order_layout"]
+__all__ = ["PARTS", "WriteQueue", "order_layout"]
 
 #: Parts of the data's queue, each with pointers of its own: to all bits of a write wires are long.
-_PARTS = 8
+PARTS = 8
 
 
 def order_layout(beat_bits: int) -> data.StructLayout:
@@ -92,8 +92,8 @@ class WriteQueue(wiring.Component):
     def _payloads(self, m, enter):
         """Queue the data."""
         p = self.parameters
-        part = QueueParameters(shape=p.payload_layout.size // _PARTS, depth=p.writes)
-        queues = [Queue(part) for _ in range(_PARTS)]
+        part = QueueParameters(shape=p.payload_layout.size // PARTS, depth=p.writes)
+        queues = [Queue(part) for _ in range(PARTS)]
         come, valid = Signal(p.payload_layout), Signal()
         m.d.sync += [come.eq(self.payload.p), valid.eq(enter)]
         for number, queue in enumerate(queues):

@@ -95,7 +95,9 @@ class QueueParameters:
     @property
     def memory(self) -> BlockMemoryParameters:
         """Of the memory in which the beats wait."""
-        return BlockMemoryParameters(width=Shape.cast(self.shape).width, depth=max(self.depth, 2))
+        # What is read as it is written waits for nobody: it is read again.
+        width = Shape.cast(self.shape).width
+        return BlockMemoryParameters(width=width, depth=max(self.depth, 2), apart=True)
 
     @property
     def latency(self) -> int:
