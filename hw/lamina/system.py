@@ -109,6 +109,13 @@ class SystemParameters:
         p = self.element
         return SkidBufferParameters(shape=group_sum_layout(p.columns, p.weight_bits, p.index_bits))
 
+    def results(self, accumulate) -> SkidBufferParameters:
+        """Parameters of the register slice from which results leave, behind an accumulator: whoever
+        takes them has no way to its stages.
+        """
+        bits = (accumulate.outputs - 1).bit_length()
+        return SkidBufferParameters(shape=output_layout(bits))
+
     @property
     def operand_buffer(self) -> OperandBufferParameters:
         """Parameters of PacQ's operand buffer."""
@@ -138,7 +145,7 @@ class SystemParameters:
             parts["anda"] = (self.element, self.sums, self.accumulator)
         if self.has_pacq:
             parts["pacq"] = (self.operand_buffer, self.steps, self.dot, self.scale_accumulate)
-        return parts
+        return {name: (*own, self.results(own[-1])) for name, own in parts.items()}
 
     @property
     def latency(self) -> int:
@@ -251,7 +258,8 @@ class System(wiring.Component):
         connect(m, flipped(self.i_anda), element.i)
         # An element sees one cycle late that its sums are taken; here they are taken early.
         connect(m, sliced(m, "sums", element.o, p.sums), accumulator.i)
-        connect(m, accumulator.o, flipped(self.o_anda))
+        results = sliced(m, "anda_results", accumulator.o, p.results(p.accumulator))
+        connect(m, results, flipped(self.o_anda))
         # A set of weights is a tile and its scales, once both are there; only then it is taken.
         tile = stream.Signature(tile_layout(p.weight_bits)).flip().create()
         scales = stream.Signature(tile_scales_layout(p.weight_bits)).flip().create()
@@ -275,7 +283,8 @@ class System(wiring.Component):
         connect(m, flipped(self.i_pacq), operands.i)
         connect(m, sliced(m, "steps", operands.o, p.steps), dot.i)
         connect(m, dot.o, accumulate.i)
-        connect(m, accumulate.o, flipped(self.o_pacq))
+        results = sliced(m, "pacq_results", accumulate.o, p.results(p.scale_accumulate))
+        connect(m, results, flipped(self.o_pacq))
         return operands.i_tile, operands.i_scales
 
     def _steer(self, m, source, sinks):

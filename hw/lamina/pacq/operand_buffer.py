@@ -57,7 +57,7 @@ class OperandBufferParameters:
         """Tile, scales, the step on its way out, and where the next one is."""
         scales = STEPS * tile_scales_layout(CODE_BITS).size
         rows = LANES * CODE_BITS * (TILE_COLUMNS - _INT4_COLUMNS)
-        rest = dot_step_layout(self.index_bits).size + rows + 3 * STEPS
+        rest = dot_step_layout(self.index_bits).size + rows + 4 * STEPS
         return tile_layout(CODE_BITS).size + scales + rest
 
 
@@ -101,7 +101,9 @@ class OperandBuffer(wiring.Component):
         tile = Signal.like(self.i_tile.payload.codes)
         loaded, take = Signal(), Signal()
         # One-hot, because a number would have to be decoded for hundreds of multiplexers.
+        # And once more, the other way round, for the rows of the tile.
         step, word, entry = Signal(STEPS, init=1), Signal(), Signal(range(STEPS))
+        passed = Signal(STEPS, init=(1 << STEPS) - 2)
         group, go, advance = self.i.payload, Signal(), Signal()
         scales = self._scale_memory(m, read=advance, entry=entry)
 
@@ -137,6 +139,7 @@ class OperandBuffer(wiring.Component):
         with m.If(go):
             m.d.sync += [
                 step.eq(step.rotate_left(1)),
+                passed.eq(passed.rotate_left(1)),
                 ends_later.eq(ends_left[1:]),
                 entry.eq(entry + ends_left[0]),
             ]
@@ -144,7 +147,7 @@ class OperandBuffer(wiring.Component):
                 m.d.sync += [word.eq(~last_word), entry.eq(0)]
             with m.If(self.i.ready):
                 m.d.sync += loaded.eq(0)
-        place = {"step": step, "word": word, "ends_left": ends_left}
+        place = {"step": step, "of_rows": ~passed, "word": word, "ends_left": ends_left}
         self._output(m, tile=tile, advance=advance, go=go, scales=scales, **place)
         return m
 
@@ -169,7 +172,7 @@ class OperandBuffer(wiring.Component):
                 m.d.sync += write.eq(0)
         return shape(memory.read_data)
 
-    def _output(self, m, *, tile, advance, go, scales, step, word, ends_left):
+    def _output(self, m, *, tile, advance, go, scales, step, of_rows, word, ends_left):
         """Register the operands of a step while its scales are read."""
         group, out = self.i.payload, self.o.payload
         held = Signal(dot_step_layout(self.parameters.index_bits))
@@ -196,7 +199,7 @@ class OperandBuffer(wiring.Component):
             m.d.sync += [
                 self.o.valid.eq(go),
                 Value.cast(held.a).eq(_of_step(group.values, step)),
-                rows.eq(Cat(_of_step(column, step) for column in _by_column(tile))),
+                rows.eq(Cat(_of_step(column, of_rows) for column in _by_column(tile))),
                 held.int2.eq(group.int2),
                 held.index.eq(Cat(word, group.index)),
                 held.first.eq(first),
