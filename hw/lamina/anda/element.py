@@ -136,7 +136,7 @@ class ElementParameters:
         column = self.column.storage_bits + self.plane_sum.storage_bits + (1 + ranks) * 16
         column += 16 if self.ranked else 0
         fields = ranks * group_descriptor_layout(self.index_bits).size + 2 * sum(self.ends) + 1
-        fields += 4 + 3 * self.loads + self.planes.storage_bits if self.ranked else 0
+        fields += 3 + 4 * self.loads + self.planes.storage_bits if self.ranked else 0
         shared = self.operands.storage_bits + self.row.storage_bits + fields
         return shared + self.columns * column
 
@@ -244,22 +244,23 @@ class Element(wiring.Component):
             m.d.comb += [there.eq(weights.valid), load.eq(brings & row.i.ready)]
             return [Const(0)], [load]
         # A group has two planes at least: its weights are gone before the next one asks for some.
-        waits, moves, load = Signal(), Signal(), Signal()
+        waits, moves = Signal(), Signal()
         with m.If(row.i.ready):
             m.d.sync += waits.eq(brings)
         m.d.comb += moves.eq(going & Mux(row.i.ready, brings, waits))
-        m.d.sync += load.eq(moves)
+        loads = copies(m, "load", [moves], 1, self.parameters.loads)
         # Weights wait in the columns until they are loaded; then the next ones come.
         stays, comes = Signal(), Signal()
-        m.d.comb += [comes.eq(weights.valid & weights.ready), stays.eq(comes | (there & ~load))]
+        m.d.comb += [comes.eq(weights.valid & weights.ready), stays.eq(comes | (there & ~loads[0]))]
         m.d.sync += [there.eq(stays), weights.ready.eq(moves | ~stays)]
-        loads = copies(m, "load", [moves], 1, self.parameters.loads)
         takes = []
-        for number, own in enumerate(loads):
-            # Each by itself, for its columns: what comes is all that it hears from afar.
-            full = Signal(name=f"there_{number}")
-            m.d.sync += full.eq(comes | (full & ~own))
-            takes.append(own | ~full)
+        for number, load in enumerate(loads):
+            # Each by itself, for its columns: what comes and goes is all that it hears from afar.
+            full, kept = Signal(name=f"there_{number}"), Signal(name=f"stays_{number}")
+            take = Signal(name=f"take_{number}", init=1)
+            m.d.comb += kept.eq(comes | (full & ~load))
+            m.d.sync += [full.eq(kept), take.eq(moves | ~kept)]
+            takes.append(take)
         return takes, loads
 
     def _delayed(self, m, row, advance):
