@@ -12,7 +12,10 @@ from amaranth.hdl import Cat, Mux, Signal
 
 from lamina.formats.cxl import ReqOpcode, RwdOpcode
 from lamina.store.device import Device, DeviceParameters
+from lamina.store.device_answers import DeviceAnswers
 from tb.opened import Opened
+from tb.prover import Harness
+from tb.stream_rules import holds
 
 #: Stages from a message accepted to its read or write leaving the lookup of blocks: before the
 #: slice in which the lookup of views ends, and behind it.
@@ -136,3 +139,17 @@ def overtaken(h, place, other, most):
     count = Signal(range(most + 2))
     h.m.d.sync += count.eq(Mux(place, Mux(count > most, count, count + other), 0))
     h.forbid(count > most)
+
+
+def open_part(component):
+    """Return a harness around one part with free inputs, and the part opened.
+
+    The queues in which lines end are taken out: they offer again what was not taken.
+    """
+    h = Harness()
+    h.m.submodules.dut = part = Opened(h, component)
+    if isinstance(component, DeviceAnswers):
+        for queue in part.cut("direct", "formed"):
+            h.assume(holds(h, seen(queue.o)))
+    part.free_inputs()
+    return h, part

@@ -12,20 +12,14 @@ from lamina.store.block_fetch import BlockFetch
 from lamina.store.device import Device
 from lamina.store.device_answers import DeviceAnswers
 from lamina.store.device_writes import DeviceWrites
-from lamina.store.read_planner import ReadPlanner
-from lamina.store.read_queue import READS_AHEAD, ReadQueue
 from lamina.store.register_map import ADDRESS_BITS
-from lamina.store.write_finish import WriteFinish
 from lamina.store.write_gather import WriteGather
 from lamina.store.write_issue import WriteIssue
 from lamina.store.write_queue import PARTS
 from tb.opened import Opened
 from tb.prover import Harness
-from tb.store.device_rules import SMALL, FollowedDevice, overtaken, pins, seen, taken
-from tb.stream_rules import holds, in_order, soon
-
-#: Cycles of a row of the write buffer on its way to the queue before memory.
-_BEAT_RANKS = 4
+from tb.store.device_rules import SMALL, FollowedDevice, open_part, overtaken, pins, seen, taken
+from tb.stream_rules import holds, in_order
 
 #: What no proof of the whole device needs: tables, registers, data, the traffic with memory.
 _FREE = (
@@ -33,20 +27,6 @@ _FREE = (
     *("reads.locator", "reads.prefetch", "reads.starts", "reads.errors", "reads.lines"),
     "reads.lookup.keeper",
 )
-
-
-def open_part(component):
-    """Return a harness around one part with free inputs, and the part opened.
-
-    The queues in which lines end are taken out: they offer again what was not taken.
-    """
-    h = Harness()
-    h.m.submodules.dut = part = Opened(h, component)
-    if isinstance(component, DeviceAnswers):
-        for queue in part.cut("direct", "formed"):
-            h.assume(holds(h, seen(queue.o)))
-    part.free_inputs()
-    return h, part
 
 
 def orders(h, gather):
@@ -144,33 +124,6 @@ def test_every_read_gets_one_drs():
     device.answered_once(device.read, answered, places)
     h.cover(reader.line.valid & ~direct)
     h.cover(former.o.valid)
-    assert h.check() is None
-
-
-def test_waiting_reads_keep_their_order():
-    """One bit of a tag is followed."""
-    h, _ = open_part(waiting := ReadQueue(SMALL))
-    tag, leaves = waiting.i.p.tag[0], waiting.o.p.tag[0]
-    most = SMALL.reads + READS_AHEAD
-    inside = in_order(h, "r", taken(waiting.i), tag, taken(waiting.o), leaves, most)
-    soon(h, inside != 0, waiting.o.valid, 3)
-    h.cover(inside == most)
-    assert h.check() is None
-
-
-def test_waiting_reads_stay_offered():
-    h, _ = open_part(waiting := ReadQueue(SMALL))
-    h.forbid(~holds(h, waiting.o))
-    h.cover(taken(waiting.o))
-    assert h.check() is None
-
-
-def test_what_is_planned_comes_in_its_order():
-    h, _ = open_part(planner := ReadPlanner(SMALL))
-    tag, planned = planner.i.p.tag, planner.o.p.read.tag
-    in_order(h, "r", taken(planner.i), tag, taken(planner.o), planned, 5)
-    h.forbid(~holds(h, planner.o))
-    h.cover(taken(planner.o))
     assert h.check() is None
 
 
@@ -347,28 +300,4 @@ def test_every_gathered_write_is_answered_once():
     given = done != h.earlier(done)
     h.forbid(gather.used != used + given + h.earlier(given))
     h.cover(answer)
-    assert h.check() is None
-
-
-def test_what_is_looked_up_is_answered():
-    """The tags that are read of their memory leave as answers, in their order, each once."""
-    h, _ = open_part(finish := WriteFinish(SMALL))
-    looked_up = h.earlier(finish.tag_read)
-    h.assume(looked_up | (finish.tag.as_value() == h.earlier(finish.tag.as_value())))
-    answer = finish.o.p.as_value()
-    in_order(h, "o", looked_up, finish.tag.as_value(), taken(finish.o), answer, 2)
-    h.forbid(~holds(h, finish.o))
-    h.cover(taken(finish.o))
-    assert h.check() is None
-
-
-def test_every_beat_to_memory_has_a_place():
-    """What was read of the write buffer finds room in the queue before memory."""
-    h, part = open_part(WriteIssue(SMALL))
-    beats = part.part("beats")
-    booked = Signal(_BEAT_RANKS)
-    h.m.d.sync += booked.eq(Cat(beats.booked, booked))
-    h.forbid(beats.booked & ~h.earlier(beats.room))
-    h.forbid(beats.i.valid != booked[-1])
-    h.cover(beats.i.valid)
     assert h.check() is None
