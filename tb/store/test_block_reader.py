@@ -13,8 +13,11 @@ PARAMETERS = DeviceParameters(address_bits=24, device_bits=30, blocks=8, reads=1
 
 
 def test_an_unmapped_read_behind_a_packed_one_is_one_line():
-    """Its slot and line look as if it began with what the line before has left over."""
+    """Its slot and line look as if it began with what the line before has left over. It is made
+    of one piece of nothing, which fills it.
+    """
     m, lines, pieces = Module(), [], []
+    names = ("tag", "unmapped", "first", "last", "offset", "take", "gather")
     m.submodules.planner = planner = ReadPlanner(PARAMETERS)
     m.submodules.reader = dut = BlockReader(PARAMETERS)
     wiring.connect(m, planner.o, dut.i)
@@ -31,9 +34,9 @@ def test_an_unmapped_read_behind_a_packed_one_is_one_line():
             for name, value in (reads[0] if reads else {}).items():
                 ctx.set(planner.i.p[name], value)
             if ctx.get(dut.line.valid):
-                lines.append((ctx.get(dut.line.p.tag), ctx.get(dut.line.p.unmapped)))
-            if ctx.get(dut.piece.valid) and ctx.get(dut.piece.p.last):
-                pieces.append(ctx.get(dut.piece.p.tag))
+                lines.append(ctx.get(dut.line.p.tag))
+            if ctx.get(dut.piece.valid):
+                pieces.append(tuple(ctx.get(dut.piece.p[name]) for name in names))
             taken = reads and ctx.get(planner.i.ready)
             await ctx.tick()
             if taken:
@@ -43,4 +46,7 @@ def test_an_unmapped_read_behind_a_packed_one_is_one_line():
     simulator.add_clock(1e-6)
     simulator.add_testbench(process)
     simulator.run()
-    assert (lines, pieces) == ([(2, 1)], [1])
+    assert not lines
+    assert [piece[:2] for piece in pieces[:-1]] == [(1, 0)] * (len(pieces) - 1)
+    assert pieces[-2][3], "the last piece of the packed line"
+    assert pieces[-1] == (2, 1, 1, 1, 0, 0, 0)

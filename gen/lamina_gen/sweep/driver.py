@@ -4,12 +4,12 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, wait
-from distributed.client import FutureCancelledError
 
 from lamina_gen.build import Progress
 from lamina_gen.sweep.point import Outcome, Point, evaluate, source_digest
@@ -138,7 +138,7 @@ def _ended(client: Client, futures: Collection[Future]) -> Iterator[Future]:
     while left:
         try:
             ended = _patiently(client, some)
-        except (FutureCancelledError, OSError):
+        except (CancelledError, OSError):
             ended = set(left)  # what became of them is seen one by one
         left -= ended
         yield from ended
@@ -150,7 +150,7 @@ def _outcome(client: Client, future: Future) -> Outcome | None:
         return _patiently(client, lambda seconds: future.result(timeout=seconds))
     except KilledWorker:
         return None
-    except (FutureCancelledError, OSError):
+    except (CancelledError, OSError):
         raise ToolError(
             "The Dask scheduler was lost; the same command goes on where this one stopped."
         ) from None
