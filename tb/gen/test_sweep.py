@@ -288,13 +288,22 @@ def test_bad_specification(capfd, tmp_path, case):
     assert not (tmp_path / "out").exists()
 
 
-def test_refusals(capfd, spec, tmp_path, monkeypatch):
-    monkeypatch.setattr("lamina_gen.sweep.driver._PATIENCE", "1s")
+@pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1:1"])
+def test_no_scheduler(spec, environment, tmp_path, address):
+    """In a process of its own: what Dask leaves behind keeps the next client from starting."""
+    impatient = "import sys, lamina_gen.sweep.driver as driver; driver._PATIENCE = '1s'"
+    command = [sys.executable, "-c", f"{impatient}; {LAMINA[-1]}", "sweep", str(spec())]
+    command += ["-o", str(tmp_path / "out"), "--scheduler", address]
+    tried = subprocess.run(
+        command, env=environment, text=True, capture_output=True, timeout=120, check=False
+    )
+    assert tried.returncode == 2
+    assert "No Dask cluster" in tried.stderr
+    assert address in tried.stderr
+
+
+def test_refusals(capfd, spec, tmp_path):
     path, out = spec(), tmp_path / "out"
-    for address in ("nonsense", "tcp://127.0.0.1:1"):
-        sentence = refused(capfd, path, "-o", out, "--scheduler", address)
-        assert "No Dask cluster" in sentence
-        assert address in sentence
     both = ["--scheduler", "tcp://127.0.0.1:1", "--workers", "2"]
     assert "must not be given with" in refused(capfd, path, "-o", out, *both)
     (tmp_path / "file").write_text("")
