@@ -290,7 +290,7 @@ def test_bad_specification(capfd, tmp_path, case):
 
 @pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1:1"])
 def test_no_scheduler(spec, environment, tmp_path, address):
-    """In a process of its own: what Dask leaves behind keeps the next client from starting."""
+    """The sentence is all, at the end of the process too: Dask's client is gone by then."""
     impatient = "import sys, lamina_gen.sweep.driver as driver; driver._PATIENCE = '1s'"
     command = [sys.executable, "-c", f"{impatient}; {LAMINA[-1]}", "sweep", str(spec())]
     command += ["-o", str(tmp_path / "out"), "--scheduler", address]
@@ -300,10 +300,19 @@ def test_no_scheduler(spec, environment, tmp_path, address):
     assert tried.returncode == 2
     assert "No Dask cluster" in tried.stderr
     assert address in tried.stderr
+    assert not tried.stdout
+    assert tried.stderr.startswith("lamina: ")
+    assert tried.stderr.endswith(".\n")
+    assert tried.stderr.count("\n") == 1
 
 
-def test_refusals(capfd, spec, tmp_path):
+def test_refusals(capfd, spec, tmp_path, monkeypatch):
+    monkeypatch.setattr("lamina_gen.sweep.driver._PATIENCE", "1s")
     path, out = spec(), tmp_path / "out"
+    for address in ("nonsense", "tcp://127.0.0.1:1"):
+        sentence = refused(capfd, path, "-o", out, "--scheduler", address)
+        assert "No Dask cluster" in sentence
+        assert address in sentence
     both = ["--scheduler", "tcp://127.0.0.1:1", "--workers", "2"]
     assert "must not be given with" in refused(capfd, path, "-o", out, *both)
     (tmp_path / "file").write_text("")

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, wait
+from distributed.comm import get_address_host_port
 
 from lamina_gen.build import Progress
 from lamina_gen.sweep.point import Outcome, Point, evaluate, source_digest
@@ -47,15 +49,19 @@ class Cluster:
             address: Any = self.scheduler
             if address is None:
                 address = stack.enter_context(self._local())
+            reason = None
             try:
+                if self.scheduler is not None:
+                    get_address_host_port(self.scheduler)  # else a client finds out too late to end
                 client = stack.enter_context(Client(address, set_as_default=False))
                 client.wait_for_workers(1, timeout=_PATIENCE)
             except (OSError, TimeoutError, ValueError) as error:
-                where = self.scheduler or "this machine"
                 reason = str(error).partition("\n")[0].rstrip(".")
-                raise ToolError(
-                    f"No Dask cluster with workers answers at {where}: {reason}."
-                ) from None
+                # A client that has not started closes with its last reference: now, while it can.
+                traceback.clear_frames(error.__traceback__)
+            if reason is not None:
+                where = self.scheduler or "this machine"
+                raise ToolError(f"No Dask cluster with workers answers at {where}: {reason}.")
             _check_workers(client)
             yield client
 
@@ -108,7 +114,7 @@ def run(
             for point in waiting
         }
         suspects = []
-        for future in _ended(client, list(futures)):
+        for future in _ended(client, futures):
             # Dask would keep the outcome as long as the future lives.
             point = futures.pop(future)
             outcome = _outcome(client, future)
@@ -121,8 +127,7 @@ def run(
             outcome = None
             if len(suspects) > 1:
                 alone = client.submit(evaluate, point, key=f"lamina-{point.key}-alone", pure=False)
-                (ended,) = _ended(client, [alone])
-                outcome = _outcome(client, ended)
+                outcome = _outcome(client, alone)
             keep(point, outcome or Outcome(sentence=_DEADLY))
     return len(waiting)
 
