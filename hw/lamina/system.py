@@ -109,12 +109,12 @@ class SystemParameters:
         p = self.element
         return SkidBufferParameters(shape=group_sum_layout(p.columns, p.weight_bits, p.index_bits))
 
-    def results(self, accumulate) -> SkidBufferParameters:
-        """Parameters of the register slice from which results leave, behind an accumulator: whoever
-        takes them has no way to its stages.
+    @property
+    def anda_results(self) -> SkidBufferParameters:
+        """Parameters of the register slice from which Anda's results leave: whoever takes them has
+        no way to the accumulator's stages.
         """
-        bits = (accumulate.outputs - 1).bit_length()
-        return SkidBufferParameters(shape=output_layout(bits))
+        return SkidBufferParameters(shape=self.accumulator.accumulate.output_layout)
 
     @property
     def operand_buffer(self) -> OperandBufferParameters:
@@ -138,14 +138,20 @@ class SystemParameters:
         return ScaleAccumulateParameters(outputs=outputs)
 
     @property
+    def pacq_results(self) -> SkidBufferParameters:
+        """The same of PacQ's."""
+        return SkidBufferParameters(shape=self.scale_accumulate.output_layout)
+
+    @property
     def engines(self) -> dict:
         """Parameters of each engine's parts, in the order in which data goes through them."""
         parts = {}
         if self.has_anda:
-            parts["anda"] = (self.element, self.sums, self.accumulator)
+            parts["anda"] = (self.element, self.sums, self.accumulator, self.anda_results)
         if self.has_pacq:
-            parts["pacq"] = (self.operand_buffer, self.steps, self.dot, self.scale_accumulate)
-        return {name: (*own, self.results(own[-1])) for name, own in parts.items()}
+            steps = (self.operand_buffer, self.steps)
+            parts["pacq"] = (*steps, self.dot, self.scale_accumulate, self.pacq_results)
+        return parts
 
     @property
     def latency(self) -> int:
@@ -258,7 +264,7 @@ class System(wiring.Component):
         connect(m, flipped(self.i_anda), element.i)
         # An element sees one cycle late that its sums are taken; here they are taken early.
         connect(m, sliced(m, "sums", element.o, p.sums), accumulator.i)
-        results = sliced(m, "anda_results", accumulator.o, p.results(p.accumulator))
+        results = sliced(m, "anda_results", accumulator.o, p.anda_results)
         connect(m, results, flipped(self.o_anda))
         # A set of weights is a tile and its scales, once both are there; only then it is taken.
         tile = stream.Signature(tile_layout(p.weight_bits)).flip().create()
@@ -283,7 +289,7 @@ class System(wiring.Component):
         connect(m, flipped(self.i_pacq), operands.i)
         connect(m, sliced(m, "steps", operands.o, p.steps), dot.i)
         connect(m, dot.o, accumulate.i)
-        results = sliced(m, "pacq_results", accumulate.o, p.results(p.scale_accumulate))
+        results = sliced(m, "pacq_results", accumulate.o, p.pacq_results)
         connect(m, results, flipped(self.o_pacq))
         return operands.i_tile, operands.i_scales
 
