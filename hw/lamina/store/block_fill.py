@@ -27,16 +27,15 @@ class BlockFill(wiring.Component):
         Ready whenever a run is under way: every beat has its place.
     write_enable, write, write_turn, write_data : Out
         To the plane buffer, in the beat's own cycle; ``write_turn`` is a register.
-    errors_enable, errors_slot, errors : Out
-        Planes of the block that came with an error, so far.
     arrived : Out
         Beats since reset, modulo its range.
     alone : Out
         The run under way has one block, whose planes are the next that arrive.
-    failed : Out
-        Pulse: a beat came with an error.
-    filled : Out
-        Pulse: this beat is the last of its block, whose slot is ``errors_slot``.
+    errors_enable, errors_slot, errors : Out
+        Of the beat in the cycle before: the slot of its block, and the planes of that which came
+        with an error, so far.
+    failed, filled : Out
+        Pulses: that beat came with an error; it is the last of its block.
     """
 
     def __init__(self, parameters):
@@ -51,10 +50,11 @@ class BlockFill(wiring.Component):
                 "write": Out(access_layout(p.slot_bits)),
                 "write_turn": Out(4),
                 "write_data": Out(BLOCK_CODES),
-                "errors_slot": Out(p.slot_bits),
-                "errors": Out(BLOCK_ROWS),
                 "arrived": Out(p.sequence_bits),
                 "alone": Out(1),
+                "errors_enable": Out(1),
+                "errors_slot": Out(p.slot_bits),
+                "errors": Out(BLOCK_ROWS),
                 "failed": Out(1),
                 "filled": Out(1),
             }
@@ -68,15 +68,14 @@ class BlockFill(wiring.Component):
         )
         job, following = Signal(run), waiting.o.p
         valid, load, free = Signal(), Signal(), Signal()
-        slot, row, plane = Signal(self.parameters.slot_bits), Signal(4), Signal(BLOCK_ROWS, init=1)
+        slot, row = Signal(self.parameters.slot_bits), Signal(4)
         # Blocks of this plane behind this one; and what can be known a beat early.
         left, last_block, last_plane = Signal.like(job.blocks), Signal(), Signal()
-        taken, final, errors = Signal(), Signal(), Signal(BLOCK_ROWS)
+        taken, final = Signal(), Signal()
         m.d.comb += self.i.ready.eq(1)
         m.d.sync += [waiting.i.valid.eq(self.i.valid), waiting.i.payload.eq(self.i.p)]
         m.d.comb += [
             taken.eq(self.r.valid & self.r.ready),
-            self.filled.eq(taken & last_plane),
             # Whatever beat comes: it ends the run.
             final.eq(last_plane & last_block),
             free.eq(~valid | (self.r.valid & final)),
@@ -89,8 +88,11 @@ class BlockFill(wiring.Component):
             self.write.index.eq(row),
             self.write.group.eq(job.order.group),
             self.write_data.eq(self.r.p.data),
+        ]
+        m.d.sync += [
+            self.errors_enable.eq(taken),
             self.errors_slot.eq(slot),
-            self.errors.eq(Mux(plane[0], 0, errors) | Mux(self.r.p.resp[1], plane, 0)),
+            self.filled.eq(taken & last_plane),
             self.failed.eq(taken & self.r.p.resp[1]),
         ]
         with m.If(taken):
@@ -107,10 +109,9 @@ class BlockFill(wiring.Component):
                 last_plane.eq(job.order.count == 2),
                 row.eq(row - 1),
                 self.write_turn.eq(self.write_turn - (Const(16) >> job.order.group)),
-                plane.eq(plane << 1),
             ]
         self._slots(m, taken, last_block, last_plane, slot, load, following)
-        self._errors(m, taken, slot, errors)
+        self._errors(m, taken & last_block, load)
         with m.If(free):
             m.d.sync += valid.eq(load)
         with m.If(load):
@@ -120,7 +121,6 @@ class BlockFill(wiring.Component):
                 left.eq(following.blocks),
                 last_block.eq(following.blocks == 0),
                 last_plane.eq(order.count == 1),
-                plane.eq(1),
                 row.eq(order.top),
                 self.write_turn.eq((order.top << 4) >> order.group),
             ]
@@ -151,16 +151,24 @@ class BlockFill(wiring.Component):
         with m.If(load):
             m.d.sync += slot.eq(following.order.slot)
 
-    def _errors(self, m, taken, slot, errors):
-        """What came with an error of each block of the run."""
+    def _errors(self, m, next_plane, load):
+        """What came with an error of each block of the run: a cycle after the beat, as the rows
+        are far from each other.
+        """
         m.submodules.errors = rows = memory.Memory(
             shape=unsigned(BLOCK_ROWS), depth=self.parameters.blocks, init=[]
         )
         write, read = rows.write_port(), rows.read_port(domain="comb")
+        plane, moves, loads = Signal(BLOCK_ROWS, init=1), Signal(), Signal()
+        m.d.sync += [moves.eq(next_plane), loads.eq(load)]
+        with m.If(loads):
+            m.d.sync += plane.eq(1)
+        with m.Elif(moves):
+            m.d.sync += plane.eq(plane << 1)
         m.d.comb += [
-            write.en.eq(taken),
-            write.addr.eq(slot),
+            read.addr.eq(self.errors_slot),
+            self.errors.eq(Mux(plane[0], 0, read.data) | Mux(self.failed, plane, 0)),
+            write.en.eq(self.errors_enable),
+            write.addr.eq(self.errors_slot),
             write.data.eq(self.errors),
-            read.addr.eq(slot),
-            errors.eq(read.data),
         ]

@@ -116,21 +116,17 @@ class DeviceReads(wiring.Component):
         wiring.connect(m, fetch.ar, wiring.flipped(self.ar))
         wiring.connect(m, wiring.flipped(self.r), fill.r)
         wiring.connect(m, fetch.lookup, wiring.flipped(self.lookup))
-        filled, filled_slot, failed, flush = Signal(), Signal(p.slot_bits), Signal(), Signal()
-        # A cycle later, where the slots are: a bit for each, of which both halves of its number
-        # are known.
+        # Two cycles later, where the slots are: a bit for each, of which both halves of its number
+        # are known after one.
         came, fails, half = Signal(p.blocks), Signal(p.blocks), p.slot_bits // 2
-        low, high = Signal(1 << half), Signal(1 << p.slot_bits - half)
+        low, high, flush = Signal(1 << half), Signal(1 << p.slot_bits - half), Signal()
         m.d.sync += [
-            filled.eq(fill.filled),
-            filled_slot.eq(fill.errors_slot),
-            low.eq(1 << fill.errors_slot[:half]),
-            high.eq(1 << fill.errors_slot[half:]),
-            failed.eq(fill.failed),
+            low.eq(1 << fill.write.slot[:half]),
+            high.eq(1 << fill.write.slot[half:]),
             flush.eq(self.flush),
         ]
         at = Cat(low & row.replicate(len(low)) for row in high)
-        m.d.sync += [came.eq(Mux(filled, at, 0)), fails.eq(Mux(failed, at, 0))]
+        m.d.sync += [came.eq(Mux(fill.filled, at, 0)), fails.eq(Mux(fill.failed, at, 0))]
         m.d.comb += [
             locator.i.eq(self.i.p),
             locator.advance.eq(lookup.advance),
@@ -140,11 +136,11 @@ class DeviceReads(wiring.Component):
             lookup.flush.eq(flush),
             lookup.filled.eq(came),
             planner.filling.eq(lookup.filling),
-            planner.filled.eq(filled),
-            planner.filled_slot.eq(filled_slot),
+            planner.filled.eq(fill.filled),
+            planner.filled_slot.eq(fill.errors_slot),
             reader.i_there.eq(planner.there),
-            reader.filled.eq(filled),
-            reader.filled_slot.eq(filled_slot),
+            reader.filled.eq(fill.filled),
+            reader.filled_slot.eq(fill.errors_slot),
             reader.alone.eq(fill.alone),
             lookup.drop.eq(fails),
             fetch.poisoned.eq(self.poisoned),
@@ -170,7 +166,7 @@ class DeviceReads(wiring.Component):
             self.unread.eq(lookup.unread),
             self.prefetched.eq(lookup.prefetched),
             self.fetched.eq(lookup.o_fetch),
-            self.failed.eq(failed),
+            self.failed.eq(fill.failed),
             self.unmapped.eq(
                 lookup.o_valid
                 & ~lookup.o.message.write
@@ -258,7 +254,7 @@ class DeviceReads(wiring.Component):
         ]
         memories = {
             "starts": (p.sequence_bits, orders, slot, ordered),
-            "errors": (BLOCK_ROWS, fill.write_enable, fill.errors_slot, fill.errors),
+            "errors": (BLOCK_ROWS, fill.errors_enable, fill.errors_slot, fill.errors),
             "lines": (BLOCK_ROWS, fetch.lines_enable, fetch.lines_slot, fetch.lines),
         }
         built = {}

@@ -86,7 +86,8 @@ class WriteIssue(wiring.Component):
             addresses.i.p.size.eq(p.axi.size),
             addresses.i.p.burst.eq(BURST_INCR),
             self.expect.payload.eq(self.staged.planes),
-            self.read_enable.eq(fire),
+            # What does not fire is read again, for nothing.
+            self.read_enable.eq(issuing),
             self.read.slot.eq(self.staged_slot),
             self.read.index.eq(job.row),
             self.read.group.eq(Mux(job.wide, 4, 3)),

@@ -104,7 +104,8 @@ class BookedQueue(wiring.Component):
         write, read = rows.write_port(), rows.read_port(domain="comb")
         level, waits, waiting = Signal(range(depth + 1)), Signal(), Signal()
         m.d.comb += [
-            write.en.eq(self.i.valid),
+            # For nothing, if there is no beat: the next place is free unless all are taken.
+            write.en.eq(~level[-1]),
             write.data.eq(self.i.payload),
             # Something waits in the next cycle. Whether it is taken is known late.
             waits.eq(
