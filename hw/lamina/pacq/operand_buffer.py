@@ -26,6 +26,8 @@ CODE_BITS = 4
 
 #: Columns of a tile that one word of INT4 weights covers: half of them.
 _INT4_COLUMNS = weights_per_word(4)
+#: Each tells as many of a tile's columns which step it is.
+_TURNS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ class OperandBufferParameters:
         """Tile, scales, the step on its way out, and where the next one is."""
         scales = STEPS * tile_scales_layout(CODE_BITS).size
         rows = LANES * CODE_BITS * (TILE_COLUMNS - _INT4_COLUMNS)
-        rest = dot_step_layout(self.index_bits).size + rows + 4 * STEPS
+        rest = dot_step_layout(self.index_bits).size + rows + (3 + _TURNS) * STEPS
         return tile_layout(CODE_BITS).size + scales + rest
 
 
@@ -100,10 +102,10 @@ class OperandBuffer(wiring.Component):
         m = Module()
         tile = Signal.like(self.i_tile.payload.codes)
         loaded, take = Signal(), Signal()
-        # One-hot, because a number would have to be decoded for hundreds of multiplexers.
-        # And once more, the other way round, for the rows of the tile.
-        step, word, entry = Signal(STEPS, init=1), Signal(), Signal(range(STEPS))
-        passed = Signal(STEPS, init=(1 << STEPS) - 2)
+        # One-hot, because a number would have to be decoded for hundreds of multiplexers. And once
+        # more for every few columns of the tile: each turns by itself, so that none is merged.
+        step, *turns = (Signal(STEPS, init=1, name=f"step_{n}") for n in range(1 + _TURNS))
+        word, entry = Signal(), Signal(range(STEPS))
         group, go, advance = self.i.payload, Signal(), Signal()
         scales = self._scale_memory(m, read=advance, entry=entry)
 
@@ -138,8 +140,7 @@ class OperandBuffer(wiring.Component):
         m.d.comb += self.i.ready.eq(go & last_step & last_word)
         with m.If(go):
             m.d.sync += [
-                step.eq(step.rotate_left(1)),
-                passed.eq(passed.rotate_left(1)),
+                *(turn.eq(turn.rotate_left(1)) for turn in (step, *turns)),
                 ends_later.eq(ends_left[1:]),
                 entry.eq(entry + ends_left[0]),
             ]
@@ -147,7 +148,8 @@ class OperandBuffer(wiring.Component):
                 m.d.sync += [word.eq(~last_word), entry.eq(0)]
             with m.If(self.i.ready):
                 m.d.sync += loaded.eq(0)
-        place = {"step": step, "of_rows": ~passed, "word": word, "ends_left": ends_left}
+        turns = [turn for turn in turns for _ in range(TILE_COLUMNS // _TURNS)]
+        place = {"step": step, "turns": turns, "word": word, "ends_left": ends_left}
         self._output(m, tile=tile, advance=advance, go=go, scales=scales, **place)
         return m
 
@@ -172,7 +174,7 @@ class OperandBuffer(wiring.Component):
                 m.d.sync += write.eq(0)
         return shape(memory.read_data)
 
-    def _output(self, m, *, tile, advance, go, scales, step, of_rows, word, ends_left):
+    def _output(self, m, *, tile, advance, go, scales, step, turns, word, ends_left):
         """Register the operands of a step while its scales are read."""
         group, out = self.i.payload, self.o.payload
         held = Signal(dot_step_layout(self.parameters.index_bits))
@@ -199,7 +201,7 @@ class OperandBuffer(wiring.Component):
             m.d.sync += [
                 self.o.valid.eq(go),
                 Value.cast(held.a).eq(_of_step(group.values, step)),
-                rows.eq(Cat(_of_step(column, of_rows) for column in _by_column(tile))),
+                rows.eq(Cat(map(_of_step, _by_column(tile), turns))),
                 held.int2.eq(group.int2),
                 held.index.eq(Cat(word, group.index)),
                 held.first.eq(first),
