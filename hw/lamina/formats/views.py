@@ -69,18 +69,17 @@ class ViewKind(enum.IntEnum, shape=unsigned(2)):
     PLANES = 3
 
 
-def view_layout(beat_bits: int, granule_bits: int) -> data.StructLayout:
+def view_layout(beat_bits: int) -> data.StructLayout:
     """Return a view as the device uses it, made from its entry in the view table.
 
-    ``first``: granule in which the window begins. ``blocks`` in it. ``store``: beat in memory at
-    which the region begins; ``row_shift``: log2 R. ``lines`` of a block, and log2 of that.
+    ``blocks`` in its window. ``store``: beat in memory at which the region begins; ``row_shift``:
+    log2 R. ``lines`` of a block, and log2 of that.
     ``planes`` N, ``keep`` k, ``read``: planes that a read fetches (k, or k + 1 to round).
     ``width``: row of plane 0 in the plane buffer, plus one; ``group``: log2 of its pattern's K.
     ``wide``: 16-bit codes; ``bfloat``: of those, BF16; ``nearest``: there is something to round.
     """
     return data.StructLayout(
         {
-            "first": unsigned(granule_bits),
             "blocks": unsigned(BLOCK_BITS),
             "store": unsigned(beat_bits),
             "row_shift": unsigned(4),

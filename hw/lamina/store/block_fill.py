@@ -111,7 +111,7 @@ class BlockFill(wiring.Component):
                 self.write_turn.eq(self.write_turn - (Const(16) >> job.order.group)),
             ]
         self._slots(m, taken, last_block, last_plane, slot, load, following)
-        self._errors(m, taken & last_block, load)
+        self._errors(m, taken & last_block, load, slot)
         with m.If(free):
             m.d.sync += valid.eq(load)
         with m.If(load):
@@ -151,7 +151,7 @@ class BlockFill(wiring.Component):
         with m.If(load):
             m.d.sync += slot.eq(following.order.slot)
 
-    def _errors(self, m, next_plane, load):
+    def _errors(self, m, next_plane, load, slot):
         """What came with an error of each block of the run: a cycle after the beat, as the rows
         are far from each other.
         """
@@ -160,14 +160,20 @@ class BlockFill(wiring.Component):
         )
         write, read = rows.write_port(), rows.read_port(domain="comb")
         plane, moves, loads = Signal(BLOCK_ROWS, init=1), Signal(), Signal()
-        m.d.sync += [moves.eq(next_plane), loads.eq(load)]
+        before = Signal(BLOCK_ROWS)
+        m.d.sync += [
+            moves.eq(next_plane),
+            loads.eq(load),
+            # Of a block that is alone, the plane before may not have been written yet.
+            before.eq(Mux(self.alone, self.errors, read.data)),
+        ]
         with m.If(loads):
             m.d.sync += plane.eq(1)
         with m.Elif(moves):
             m.d.sync += plane.eq(plane << 1)
         m.d.comb += [
-            read.addr.eq(self.errors_slot),
-            self.errors.eq(Mux(plane[0], 0, read.data) | Mux(self.failed, plane, 0)),
+            read.addr.eq(slot),
+            self.errors.eq(Mux(plane[0], 0, before) | Mux(self.failed, plane, 0)),
             write.en.eq(self.errors_enable),
             write.addr.eq(self.errors_slot),
             write.data.eq(self.errors),

@@ -124,7 +124,7 @@ class DeviceParameters:
     @property
     def view(self) -> data.StructLayout:
         """A view as the device uses it."""
-        return view_layout(self.beat_bits, self.granule_bits)
+        return view_layout(self.beat_bits)
 
     @property
     def payload_layout(self) -> data.StructLayout:
@@ -154,7 +154,7 @@ class DeviceParameters:
         queues += self.writes * (write_layout(beat).size + self.payload_layout.size)
         queues += sum(LINES_BOOKED) * line_layout().size
         queues += self.blocks * (fetch_layout(slot, beat).size + run_layout(slot, beat).size)
-        tables = self.views * (view + 32 * ENTRY_WORDS + 2 * self.granule_bits + 2)
+        tables = self.views * (view + 32 * ENTRY_WORDS + 3 * self.granule_bits + 2)
         tables += self.blocks * (VIEW_INDEX_BITS + 32 + MARK_BITS + self.sequence_bits + 65 + slot)
         tables += self.streams * (VIEW_INDEX_BITS + 2 * 32 + LINE_ADDRESS_BITS + 17)
         tables += PACKED_TABLE_ROWS * packed_layout().size

@@ -125,10 +125,12 @@ class SlotKeeper(wiring.Component):
         return m
 
     def _wanted(self, m, wanted, hides, refused, looks):
-        """Count the slots that are hidden and not taken: two more may be when that is known."""
+        """Count the slots that are hidden and not taken, which is told a cycle late: two more may
+        be hidden when that is known.
+        """
         count = Signal(range(wanted + 1))
         m.d.sync += [
-            count.eq(count + hides - refused - (self.free.valid & self.free.ready)),
+            count.eq(count + hides - refused - self.fresh),
             looks.eq(count < wanted - 2),
         ]
 

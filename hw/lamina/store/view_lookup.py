@@ -74,27 +74,44 @@ class ViewLookup(wiring.Component):
         m = Module()
         p = self.parameters
         message = [Signal(message_layout(), name=f"message_{n}") for n in (3, 4)]
-        line = [Signal(p.device_line_bits, name=f"line_{n}") for n in (3, 4)]
+        line = [Signal(GRANULE_LINES_BITS, name=f"line_{n}") for n in (3, 4)]
         valid = [Signal(name=f"valid_{n}") for n in (3, 4)]
         found, index = Signal(), Signal(VIEW_INDEX_BITS)
         hit, mapped = Signal(p.views), Signal()
         groups = [hit[n : n + _GROUP] for n in range(0, p.views, _GROUP)]
         # Of each group of views, whether any was hit, and which was first.
         some, firsts = Signal(len(groups)), Signal(len(groups) * len(_first(groups[0])))
-        granule = self.i_line[GRANULE_LINES_BITS:]
+        # How far the address is into each window, in granules; and into the one that counts.
+        granule, bits = self.i_line[GRANULE_LINES_BITS:], p.granule_bits
+        ahead, offsets = (
+            [Signal(bits, name=f"{name}_{v}") for v in range(p.views)]
+            for name in ("ahead", "offset")
+        )
+        granules = Signal(bits)
         for v in range(p.views):
-            first = self.first.word_select(v, p.granule_bits)
-            limit = self.limit.word_select(v, p.granule_bits + 1)
-            m.d.comb += hit[v].eq(self.valid[v] & (granule >= first) & (granule < limit))
-        group = _first(some)
-        m.d.comb += self.index.eq(Cat(firsts.word_select(group, len(firsts) // len(groups)), group))
+            before = Signal(name=f"before_{v}")
+            limit = self.limit.word_select(v, bits + 1)
+            m.d.comb += [
+                Cat(ahead[v], before).eq(granule - self.first.word_select(v, bits)),
+                hit[v].eq(self.valid[v] & ~before & (granule < limit)),
+            ]
+        group, step = _first(some), len(firsts) // len(groups)
+        here = [
+            Cat(offsets[n * _GROUP : (n + 1) * _GROUP]).word_select(
+                firsts.word_select(n, step), bits
+            )
+            for n in range(len(groups))
+        ]
+        m.d.comb += self.index.eq(Cat(firsts.word_select(group, step), group))
         with m.If(self.advance):
             m.d.sync += [
                 firsts.eq(Cat(_first(group) for group in groups)),
                 some.eq(Cat(group.any() for group in groups)),
+                Cat(offsets).eq(Cat(ahead)),
+                granules.eq(Cat(here).word_select(group, bits)),
                 mapped.eq(self.i_mapped),
                 Cat(*message).eq(Cat(self.i, message[0])),
-                Cat(*line).eq(Cat(self.i_line, line[0])),
+                Cat(*line).eq(Cat(self.i_line[:GRANULE_LINES_BITS], line[0])),
                 Cat(*valid).eq(Cat(self.i_valid, valid[0])),
                 found.eq(some.any() & mapped),
                 index.eq(self.index),
@@ -104,14 +121,11 @@ class ViewLookup(wiring.Component):
         m.d.comb += [self.advance.eq(last.i.ready), last.i.valid.eq(valid[1])]
         stalls = self.o.valid & ~self.o.ready
         m.d.sync += self.goes.eq(~(stalls & (valid[1] | ~self.goes)))
-        self._place(m, last.i.p, message[1], line[1], found, index)
+        self._place(m, last.i.p, message[1], Cat(line[1], granules), found, index)
         return m
 
-    def _place(self, m, place, message, line, found, index):
-        """Third stage: how far the address is into the window."""
-        granules = Signal(self.parameters.granule_bits)
-        m.d.comb += granules.eq(line[GRANULE_LINES_BITS:] - self.view.first)
-        offset = Cat(line[:GRANULE_LINES_BITS], granules)
+    def _place(self, m, place, message, offset, found, index):
+        """Third stage: in which block of the window the address is."""
         m.d.comb += [
             place.message.eq(message),
             place.mapped.eq(found),

@@ -85,7 +85,8 @@ class ViewTable(wiring.Component):
         m = Module()
         words = self._words(m)
         view, good = Signal(self.parameters.view), Signal()
-        self._derive(m, words, view, good)
+        first = Signal(self.parameters.granule_bits)
+        self._derive(m, words, view, first, good)
         m.submodules.views = views = BlockMemory(
             BlockMemoryParameters(width=view.shape().size, depth=self.parameters.views)
         )
@@ -115,7 +116,7 @@ class ViewTable(wiring.Component):
                     with m.If(chosen[v]):
                         m.d.sync += [
                             self.valid[v].eq(good & inside),
-                            self.first.word_select(v, bits).eq(view.first),
+                            self.first.word_select(v, bits).eq(first),
                             self.limit.word_select(v, bits + 1).eq(limit),
                         ]
                 m.next = "IDLE"
@@ -124,7 +125,7 @@ class ViewTable(wiring.Component):
             lines.eq(view.blocks << view.lines_shift),
             # Rounded up.
             granules.eq((lines + ((1 << GRANULE_LINES_BITS) - 1)) >> GRANULE_LINES_BITS),
-            limit.eq(granules + view.first),
+            limit.eq(granules + first),
             inside.eq(~(limit >> (bits + 1)).any()),
         ]
         return m
@@ -157,8 +158,10 @@ class ViewTable(wiring.Component):
                 m.d.sync += self.read_data.eq(0)
         return words
 
-    def _derive(self, m, words, view, good):
-        """Make a view of an entry in three steps; ``good`` if the entry makes sense."""
+    def _derive(self, m, words, view, first, good):
+        """Make a view of an entry in three steps, and the ``first`` granule of its window; ``good``
+        if the entry makes sense.
+        """
         p = self.parameters
         control = data.View(control_layout(), words[0])
         host, store = Cat(words[2], words[3]), Cat(words[4], words[5])
@@ -200,8 +203,8 @@ class ViewTable(wiring.Component):
             view.read.eq(keep + nearest),
             view.kind.eq(control.kind),
             view.blocks.eq(words[1]),
-            view.first.eq(host >> (GRANULE_LINES_BITS + 6)),
             view.store.eq(store >> 6),
+            first.eq(host >> (GRANULE_LINES_BITS + 6)),
             view.row_shift.eq(control.row_shift),
             view.lines.eq(1 << lines_shift),
             view.lines_shift.eq(lines_shift),
