@@ -47,9 +47,9 @@ class BlockFetch(wiring.Component):
         is still to be fetched.
 
     Timing: an address a cycle, of blocks of one plane that had to wait and are no neighbours every
-    other cycle; the first one is valid as its order comes, if nothing is poisoned, no order is
-    before it, and none came in the cycle before. Since poison is looked up before data are read,
-    and a write clears it after its data are in memory, bad data are never taken for good ones.
+    other cycle; the first one is valid as its order comes, if nothing is poisoned and no order is
+    before it. Since poison is looked up before data are read, and a
+    write clears it after its data are in memory, bad data are never taken for good ones.
     """
 
     def __init__(self, parameters):
@@ -81,8 +81,6 @@ class BlockFetch(wiring.Component):
         checked, asked, busy = Signal(), Signal(), Signal()
         waits, wait_valid = Signal(run), Signal()
         free, bypass, pop, grows = Signal(), Signal(), Signal(), Signal()
-        # Known from a register, since orders come late: none came before, and none waits.
-        calm = Signal(init=1)
         # An address goes out as its order comes; it went, and the next one is to be found.
         early, sent = Signal(), Signal()
         # The run that waits may become longer; the most blocks behind its first one.
@@ -92,7 +90,7 @@ class BlockFetch(wiring.Component):
             # A lookup's answer is told by the way on which slots are told to be clean.
             busy.eq(asked & ~checked),
             free.eq(~valid | (checked & self.ar.ready & final)),
-            bypass.eq(self.i_valid & calm & free),
+            bypass.eq(self.i_valid & empty & free & ~wait_valid & ~busy),
             grows.eq(follows & more),
             # Whether a run starts now is known too late to begin the next one, but not to grow it.
             pop.eq(queued.valid & (~wait_valid | grows) & ~busy),
@@ -109,7 +107,6 @@ class BlockFetch(wiring.Component):
         ]
         with m.If(~wait_valid):
             m.d.comb += [self.started.p.order.eq(self.i), self.started.p.blocks.eq(0)]
-        m.d.sync += calm.eq(empty & ~self.i_valid & ~wait_valid & ~asked & ~self.lookup.valid)
         ends = (waits.blocks == most) | (pop & (waits.blocks == most - 1))
         m.d.sync += more.eq(~self.poisoned & ~(wait_valid & ends))
         with m.If(pop):
