@@ -106,6 +106,15 @@ def test_rate_of_a_stream_of_lines(device, seeded, kind, keep, rate):
     assert stream.lines_per_cycle == pytest.approx(rate, rel=0.05)
 
 
+def test_rate_behind_a_slow_memory(device, seeded):
+    """Every block of a plane is another order: they go out one a cycle, and hold no slot longer."""
+    stream = play(
+        device, seeded, measure.streaming, setup=measure.plain_setup("planes", 1, blocks=320),
+        latency=(36, 36),
+    )  # fmt: skip
+    assert stream.lines_per_cycle == pytest.approx(1, rel=0.05)
+
+
 def test_a_block_that_is_always_waited_for(device, seeded):
     """It stays while all others of the buffer are fetched many times: no count may run over."""
     setup = measure.plain_setup("container", 16, store.BF16)

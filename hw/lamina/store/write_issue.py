@@ -131,7 +131,7 @@ class WriteIssue(wiring.Component):
 
     def _beats(self, m, fire, room, job):
         """Follow the rows from the buffer to the port, with the lines that they are written of."""
-        # Nothing stalls on its way: a row is read when there is a place for it in the queue. What
+        # Nothing stalls on its way: a row sets out when there is a place for it in the queue. What
         # memory stalls then is a few pointers, and no enable of a beat.
         m.submodules.beats = queue = BookedQueue(
             BookedQueueParameters(shape=self.w.payload.shape(), depth=_BEATS, early=True)
