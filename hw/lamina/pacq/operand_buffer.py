@@ -26,7 +26,7 @@ CODE_BITS = 4
 
 #: Columns of a tile that one word of INT4 weights covers: half of them.
 _INT4_COLUMNS = weights_per_word(4)
-#: Each tells as many of a tile's columns which step it is.
+#: Registers of the step for a tile's columns: each serves as many of them.
 _TURNS = 4
 
 

@@ -31,7 +31,8 @@ def _first(hits: Value) -> Value:
 
 
 class ViewLookup(wiring.Component):
-    """Three stages: compare with all windows, fetch the view's entry, find block and line.
+    """Three stages: how far it is into each window, the entry of the view that counts, its block
+    and line.
 
     Parameters: `DeviceParameters`.
 
@@ -97,10 +98,8 @@ class ViewLookup(wiring.Component):
             ]
         group, step = _first(some), len(firsts) // len(groups)
         here = [
-            Cat(offsets[n * _GROUP : (n + 1) * _GROUP]).word_select(
-                firsts.word_select(n, step), bits
-            )
-            for n in range(len(groups))
+            Cat(offsets[n : n + _GROUP]).word_select(firsts.word_select(n // _GROUP, step), bits)
+            for n in range(0, p.views, _GROUP)
         ]
         m.d.comb += self.index.eq(Cat(firsts.word_select(group, step), group))
         with m.If(self.advance):
