@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Value
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -267,16 +267,19 @@ class System(wiring.Component):
         results = sliced(m, "anda_results", accumulator.o, p.anda_results)
         connect(m, results, flipped(self.o_anda))
         # A set of weights is a tile and its scales, once both are there; only then it is taken.
+        # Both leave a cycle later: the registers behind a tile, 2,048 of them, wait for a word that
+        # comes from one register. A group has two words at least, so that no set is late.
         tile = stream.Signature(tile_layout(p.weight_bits)).flip().create()
         scales = stream.Signature(tile_scales_layout(p.weight_bits)).flip().create()
-        weights = element.i_weights
+        weights, leave = element.i_weights, Signal()
+        m.d.sync += leave.eq(weights.valid & weights.ready)
         m.d.comb += [
             Value.cast(weights.p.codes).eq(Value.cast(tile.p.codes)),
             weights.p.scales.eq(scales.p.scales),
             weights.p.zeros.eq(scales.p.zeros),
-            weights.valid.eq(tile.valid & scales.valid),
-            tile.ready.eq(weights.ready & scales.valid),
-            scales.ready.eq(weights.ready & tile.valid),
+            weights.valid.eq(tile.valid & scales.valid & ~leave),
+            tile.ready.eq(leave),
+            scales.ready.eq(leave),
         ]
         return tile, scales
 

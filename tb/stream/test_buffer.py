@@ -7,6 +7,7 @@ from tb.bench import bulk_model, parameters, run_bench
 
 CASES = {
     "skid_buffer": ("stream.skid_buffer", {"shape": 37}),
+    "skid_buffer in parts": ("stream.skid_buffer", {"shape": 37, "parts": 4}),
     "queue of 1": ("stream.queue", {"shape": 37, "depth": 1}),
     "queue of 2": ("stream.queue", {"shape": 37, "depth": 2}),
     "queue of 3": ("stream.queue", {"shape": 37, "depth": 3}),

@@ -32,8 +32,9 @@ def test_queue(depth):
     assert h.check() is None
 
 
-def test_skid_buffer():
-    h, _ = passing(SkidBuffer(SkidBufferParameters(shape=WIDTH)), 2, 1)
+@pytest.mark.parametrize("parts", [1, WIDTH])
+def test_skid_buffer(parts):
+    h, _ = passing(SkidBuffer(SkidBufferParameters(shape=WIDTH, parts=parts)), 2, 1)
     assert h.check() is None
 
 

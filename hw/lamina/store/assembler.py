@@ -7,7 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.copies import COPIES_MAX, copies
-from lamina.formats.planes import BLOCK_CODES, plane_beat_layout, tile_layout
+from lamina.formats.planes import BLOCK_CODES, TILE_COLUMNS, plane_beat_layout, tile_layout
 from lamina.parameters import check_range
 from lamina.stream.buffer import SkidBuffer, SkidBufferParameters
 
@@ -34,7 +34,7 @@ class AssemblerParameters:
     @property
     def out(self) -> SkidBufferParameters:
         """Of the register slice from which tiles leave."""
-        return SkidBufferParameters(shape=tile_layout(self.code_bits))
+        return SkidBufferParameters(shape=tile_layout(self.code_bits), parts=TILE_COLUMNS)
 
     @property
     def latency(self) -> int:

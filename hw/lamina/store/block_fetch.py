@@ -85,20 +85,23 @@ class BlockFetch(wiring.Component):
         early, sent = Signal(), Signal()
         # The run that waits may become longer; the most blocks behind its first one.
         more, most = Signal(), min(p.blocks, 1 << RUN_BLOCKS_BITS) - 1
-        queued, follows, empty = self._queue(m, bypass, pop)
+        # No order waits: found a cycle early, for one that comes is known late.
+        quiet, stays = Signal(init=1), Signal()
+        queued, follows, behind = self._queue(m, stays, pop)
         m.d.comb += [
             # A lookup's answer is told by the way on which slots are told to be clean.
             busy.eq(asked & ~checked),
             free.eq(~valid | (checked & self.ar.ready & final)),
-            bypass.eq(self.i_valid & empty & free & ~wait_valid & ~busy),
+            bypass.eq(self.i_valid & quiet & free),
+            stays.eq(self.i_valid & ~(quiet & free)),
             grows.eq(follows & more),
             # Whether a run starts now is known too late to begin the next one, but not to grow it.
             pop.eq(queued.valid & (~wait_valid | grows) & ~busy),
             queued.ready.eq(pop),
-            self.started.valid.eq(free & (wait_valid | bypass)),
+            self.started.valid.eq((free & wait_valid) | bypass),
             self.started.p.order.eq(waits.order),
             self.started.p.blocks.eq(waits.blocks + pop),
-            early.eq(bypass & ~valid & ~self.poisoned),
+            early.eq(self.i_valid & quiet & ~valid & ~self.poisoned),
             self.ar.valid.eq((valid & checked & ~sent) | early),
             self.ar.p.addr.eq(Mux(valid, job.order.address, self.i.address) << _BEAT_SHIFT),
             self.ar.p.len.eq(Mux(valid, job.blocks, 0)),
@@ -115,6 +118,7 @@ class BlockFetch(wiring.Component):
             m.d.sync += [wait_valid.eq(pop), waits.order.eq(queued.p.order), waits.blocks.eq(0)]
         with m.Elif(free):
             m.d.sync += wait_valid.eq(0)
+        m.d.sync += quiet.eq(~behind & ~stays & ~Mux(wait_valid, ~free, pop))
         m.d.sync += sent.eq(early & self.ar.ready)
         with m.If((self.ar.ready & checked) | sent):  # for nothing, if there is no job
             m.d.sync += [
@@ -135,9 +139,9 @@ class BlockFetch(wiring.Component):
         m.d.comb += self.joined_slot.eq(Mux(queued.valid, queued.p.order.slot, self.i.slot))
         return m
 
-    def _queue(self, m, bypass, pop):
-        """Orders that cannot go at once: the oldest, whether it follows the one before, and
-        whether there is none.
+    def _queue(self, m, stays, pop):
+        """Orders that cannot go at once: the oldest, whether it follows the one before, and whether
+        there are more in the next cycle than what comes.
         """
         order = self.i.shape()
         m.submodules.waiting = waiting = Queue(
@@ -150,7 +154,7 @@ class BlockFetch(wiring.Component):
         # Of the block behind one in the same row and page: its place in the page, which is not 0.
         low, after, inside = slice(RUN_BLOCKS_BITS), Signal(RUN_BLOCKS_BITS), Signal()
         row = (1 << self.i.row_shift) - 1
-        m.d.sync += late_valid.eq(self.i_valid & ~bypass)
+        m.d.sync += late_valid.eq(stays)
         with m.If(self.i_valid):
             m.d.sync += [
                 late.eq(self.i),
@@ -168,7 +172,8 @@ class BlockFetch(wiring.Component):
             waiting.i.p.order.eq(late),
             waiting.i.p.follows.eq(follows),
         ]
-        return waiting.o, waiting.o.p.follows, (waiting.level == 0) & ~late_valid
+        behind = late_valid | (waiting.level > 1) | ((waiting.level == 1) & ~pop)
+        return waiting.o, waiting.o.p.follows, behind
 
     def _look_up(self, m, job, valid, checked, asked, busy, joins):
         m.d.comb += [

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from lamina.compare import equal
 from lamina.formats.planes import BLOCK_BITS
 from lamina.formats.views import VIEW_INDEX_BITS, ViewKind, place_layout, read_layout
+from lamina.select import one_hot
 from lamina.store.read_plan import form_number
 from lamina.store.slot_keeper import SlotKeeper
 
@@ -82,8 +83,8 @@ class BlockLookup(wiring.Component):
         A read that waited on a slot has read it.
     filled, filling
         As in `SlotKeeper`.
-    mark, mark_slot, mark_valid : In
-        The address of the block that is fetched into a slot, its low bits.
+    mark : In
+        A cycle after ``o_fetch``: the address of the block that is fetched, its low bits.
     stale, stale_mark : In
         Blocks of that mark are out of date: no read joins them that is looked up later than in the
         next cycle.
@@ -118,8 +119,6 @@ class BlockLookup(wiring.Component):
                 "filled": In(p.blocks),
                 "filling": Out(p.blocks),
                 "mark": In(MARK_BITS),
-                "mark_slot": In(p.slot_bits),
-                "mark_valid": In(1),
                 "stale": In(1),
                 "stale_mark": In(MARK_BITS),
                 "drop": In(p.blocks),
@@ -154,6 +153,7 @@ class BlockLookup(wiring.Component):
         )
         message = known.place.message
         self._enter(m, enters)
+        m.d.comb += keeper.fresh_at.eq(one_hot(m, "fresh", keeper.free.payload, take))
         found = self._search(m, keeper, enters, seen, known, take)
         m.d.sync += room.eq(self.room)
         m.d.comb += [
@@ -253,11 +253,8 @@ class BlockLookup(wiring.Component):
         # A read that is kept waiting may lose what it saw: slots are taken for others meanwhile.
         waited, kept = Signal(), Signal(p.blocks)
         # What was taken just now is valid only in the next cycle.
-        now = (hits & valid) | Mux(newest, 1 << newest_slot, 0) | Mux(newer, 1 << newer_slot, 0)
-        m.d.sync += [
-            waited.eq(~self.advance),
-            kept.eq(Mux(waited, kept & valid, now)[: p.blocks]),
-        ]
+        now = (hits & valid) | Mux(newest, keeper.fresh_at, 0) | Mux(newer, keeper.taken, 0)
+        m.d.sync += [waited.eq(~self.advance), kept.eq(Mux(waited, kept & valid, now))]
         taken, new = same & take, ~waited & (newest | newer)
         return _Found(
             any=Mux(waited, kept.any(), hits.any() | new) | taken,
@@ -277,9 +274,9 @@ class BlockLookup(wiring.Component):
             m.d.sync += outdated[n].eq(self.flush | stale | self.drop[n])
             with m.If(outdated[n] | keeper.hide[n]):
                 m.d.sync += valid[n].eq(0)
-            with m.If(keeper.fresh & (keeper.join_slot == n)):
+            with m.If(keeper.fresh_at[n]):
                 m.d.sync += [valid[n].eq(1), keys[n].eq(last_key)]
-            with m.If(self.mark_valid & (self.mark_slot == n)):
+            with m.If(keeper.taken[n]):
                 m.d.sync += marks[n].eq(self.mark)
             alike = equal(m, keys[n], key)
             with m.If(self.advance):

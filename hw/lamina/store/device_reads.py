@@ -1,6 +1,6 @@
 """The device's way of reads: look the block up, fetch it, keep it, make lines of it."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,6 +13,7 @@ from lamina.formats.views import (
     place_layout,
     write_layout,
 )
+from lamina.select import one_hot
 from lamina.store.block_fetch import BlockFetch
 from lamina.store.block_fill import BlockFill
 from lamina.store.block_locator import BlockLocator
@@ -116,17 +117,14 @@ class DeviceReads(wiring.Component):
         wiring.connect(m, fetch.ar, wiring.flipped(self.ar))
         wiring.connect(m, wiring.flipped(self.r), fill.r)
         wiring.connect(m, fetch.lookup, wiring.flipped(self.lookup))
-        # Two cycles later, where the slots are: a bit for each, of which both halves of its number
-        # are known after one.
-        came, fails, half = Signal(p.blocks), Signal(p.blocks), p.slot_bits // 2
-        low, high, flush = Signal(1 << half), Signal(1 << p.slot_bits - half), Signal()
+        # Two cycles later, where the slots are: a bit for each.
+        came, fails, flush = Signal(p.blocks), Signal(p.blocks), Signal()
+        at = one_hot(m, "at", fill.write.slot)
         m.d.sync += [
-            low.eq(1 << fill.write.slot[:half]),
-            high.eq(1 << fill.write.slot[half:]),
             flush.eq(self.flush),
+            came.eq(Mux(fill.filled, at, 0)),
+            fails.eq(Mux(fill.failed, at, 0)),
         ]
-        at = Cat(low & row.replicate(len(low)) for row in high)
-        m.d.sync += [came.eq(Mux(fill.filled, at, 0)), fails.eq(Mux(fill.failed, at, 0))]
         m.d.comb += [
             locator.i.eq(self.i.p),
             locator.advance.eq(lookup.advance),
@@ -137,7 +135,7 @@ class DeviceReads(wiring.Component):
             lookup.filled.eq(came),
             planner.filling.eq(lookup.filling),
             planner.filled.eq(fill.filled),
-            planner.filled_slot.eq(fill.errors_slot),
+            planner.fills_slot.eq(fill.write.slot),
             reader.i_there.eq(planner.there),
             reader.filled.eq(fill.filled),
             reader.filled_slot.eq(fill.errors_slot),
@@ -233,8 +231,6 @@ class DeviceReads(wiring.Component):
         """
         stale, stale_mark = Signal(), Signal(MARK_BITS)
         m.d.sync += [
-            lookup.mark_valid.eq(lookup.o_fetch),
-            lookup.mark_slot.eq(lookup.o_slot),
             lookup.mark.eq(locator.address),
             stale.eq(self.stale),
             stale_mark.eq(self.stale_mark),

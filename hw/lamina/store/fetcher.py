@@ -19,6 +19,9 @@ __all__ = ["Fetcher", "FetcherParameters"]
 #: Chunks under way. Only runs of a few blocks have chunks so small that this could bind.
 _CHUNKS = 32
 
+#: Parts of the register slice from which beats leave: whether one does is known late.
+_PARTS = 4
+
 
 @dataclass(frozen=True, kw_only=True)
 class FetcherParameters:
@@ -103,7 +106,7 @@ class FetcherParameters:
     @property
     def out(self) -> SkidBufferParameters:
         """Of the register slice from which beats leave."""
-        return SkidBufferParameters(shape=self.beat_layout)
+        return SkidBufferParameters(shape=self.beat_layout, parts=_PARTS)
 
     def chunk_blocks(self, keep: int) -> int:
         """Blocks of a chunk, L: ``keep`` planes of them are at most a quarter of the ring.

@@ -1,6 +1,6 @@
 """Plans the reads that wait: which groups of their block make their line, and when they are due."""
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -35,8 +35,8 @@ class ReadPlanner(wiring.Component):
         Beats that had been ordered when the fetch of the block in a slot was, a cycle later.
     filling : In
         A bit for each slot: not all of its planes had come two cycles ago.
-    filled, filled_slot : In
-        As in `BlockReader`.
+    fills_slot, filled : In
+        The slot that a beat is for, if one comes; in the next cycle, that it was the last.
     o : Out(stream of planned_layout)
     there : Out
         All planes of the block of ``o`` have come before this cycle, or it needs none.
@@ -53,8 +53,8 @@ class ReadPlanner(wiring.Component):
                 "start_enable": Out(1),
                 "start": In(p.sequence_bits),
                 "filling": In(p.blocks),
+                "fills_slot": In(p.slot_bits),
                 "filled": In(1),
-                "filled_slot": In(p.slot_bits),
                 "o": Out(stream.Signature(planned_layout(p))),
                 "there": Out(1),
             }
@@ -101,24 +101,26 @@ class ReadPlanner(wiring.Component):
                 behind.eq(follows),
                 self.o.p.eq(final),
             ]
-        self._look(m, moves, read.slot, planned)
+        self._look(m, moves, head.slot, read.slot, planned)
         return m
 
-    def _look(self, m, moves, slot, planned):
+    def _look(self, m, moves, head, slot, planned):
         """See in two ranks whether all planes of a block have come: those of eight slots, in a
         rank, and of which of them it is, in the next one.
         """
         low = min(3, len(slot))
-        some, come = Signal(1 << low), Signal()
-        slots = (slot, planned.read.slot, self.o.p.read.slot)
-        now, then, last = (self.filled & (self.filled_slot == slot) for slot in slots)
-        # That is not to be seen in ``filling`` yet.
-        filled, filled_slot = Signal(), Signal.like(self.filled_slot)
-        m.d.sync += [filled.eq(self.filled), filled_slot.eq(self.filled_slot)]
+        some, come, before = Signal(1 << low), Signal(), Signal()
+        # Which ranks are about the slot that is filled now: found while its beat comes.
+        slots = (self.i.p.slot, head, slot, planned.read.slot, self.o.p.read.slot)
+        alike, at = [slot == self.fills_slot for slot in slots], Signal(4)
+        m.d.sync += at.eq(Mux(moves, Cat(alike[:-1]), Cat(alike[1:])))
+        soon, now, then, last = (self.filled & bit for bit in at)
+        # What came a cycle ago is not to be seen in ``filling`` yet.
+        m.d.sync += before.eq(Mux(moves, soon, now))
         with m.If(moves):
             m.d.sync += [
                 some.eq(self.filling.word_select(slot[low:], 1 << low)),
-                come.eq(now | (filled & (filled_slot == slot))),
+                come.eq(now | before),
                 self.there.eq(
                     planned.empty | ~some.bit_select(planned.read.slot[:low], 1) | come | then
                 ),

@@ -33,6 +33,8 @@ class SlotKeeper(wiring.Component):
     free : Out(stream of slots)
     join, fresh, join_slot : In
         A read waits on a slot; the slot is taken for a new block; or both.
+    fresh_at : In
+        A bit for each slot: it is taken. ``taken`` : Out, the same a cycle later.
     release, release_slot : In
         A read waits no longer.
     filled : In
@@ -57,6 +59,8 @@ class SlotKeeper(wiring.Component):
                 "free": Out(stream.Signature(p.slot_bits)),
                 "join": In(1),
                 "fresh": In(1),
+                "fresh_at": In(p.blocks),
+                "taken": Out(p.blocks),
                 "join_slot": In(p.slot_bits),
                 "release": In(1),
                 "release_slot": In(p.slot_bits),
@@ -74,18 +78,21 @@ class SlotKeeper(wiring.Component):
         m = Module()
         p = self.parameters
         # Some are to be ready when others are on their way.
-        wanted = min(p.blocks // 4 + _WAY - 1, p.blocks - 2)
+        wanted = min(p.blocks // 4 + _WAY, p.blocks - 2)
         m.submodules.ready = ready = Queue(QueueParameters(shape=p.slot_bits, depth=wanted))
         wiring.connect(m, ready.o, wiring.flipped(self.free))
         busy, hidden, once = Signal(p.blocks), Signal(p.blocks), Signal(p.blocks)
         never = Signal(p.blocks)
         slot, good, gone = Signal(p.slot_bits), Signal(), Signal(p.slot_bits)
-        joined, taken = Signal(p.blocks), Signal(p.blocks)
+        joined, taken = Signal(p.blocks), self.taken
         way = [Signal(p.slot_bits, name=f"slot_{n}") for n in range(1, _WAY + 1)]
         on_way, idle, last = Signal(_WAY - 1), Signal(), way[-1]
         offered, refused, looks = Signal(), Signal(), Signal()
         # The slot that is hidden next, if it is: a bit for each, as many look at it.
         advance, hides, hiding = Signal(), Signal(), Signal(p.blocks)
+        # Looked at in two ranks: some slots are picked, then one of them.
+        low = min(3, p.slot_bits)
+        some, picked, looked = Signal(1 << low), Signal(p.slot_bits), Signal()
         self._count(m, busy, once, never, joined, taken)
         self._room(m, never, joined, taken)
         self._wanted(m, wanted, hides, refused, looks)
@@ -106,9 +113,12 @@ class SlotKeeper(wiring.Component):
         with m.If(advance):
             m.d.sync += [
                 slot.eq(slot + looks),
-                good.eq(looks & ~(busy | hidden).bit_select(slot, 1)),
-                Cat(*way).eq(Cat(slot, *way[:-1])),
-                hiding.eq(1 << slot),
+                some.eq((busy | hidden).word_select(slot[low:], 1 << low)),
+                picked.eq(slot),
+                looked.eq(looks),
+                good.eq(looked & ~some.bit_select(picked[:low], 1)),
+                Cat(*way).eq(Cat(picked, *way[:-1])),
+                hiding.eq(1 << picked),
                 on_way.eq(Cat(good, on_way)),
                 idle.eq(~busy.bit_select(way[-2], 1)),
             ]
@@ -125,13 +135,13 @@ class SlotKeeper(wiring.Component):
         return m
 
     def _wanted(self, m, wanted, hides, refused, looks):
-        """Count the slots that are hidden and not taken, which is told a cycle late: two more may
+        """Count the slots that are hidden and not taken, which is told a cycle late: three more may
         be hidden when that is known.
         """
         count = Signal(range(wanted + 1))
         m.d.sync += [
             count.eq(count + hides - refused - self.fresh),
-            looks.eq(count < wanted - 2),
+            looks.eq(count < wanted - 3),
         ]
 
     def _room(self, m, never, joined, taken):
@@ -155,7 +165,7 @@ class SlotKeeper(wiring.Component):
             count = Signal(range(p.reads + _BEYOND + 1), name=f"count_{n}")
             m.d.sync += [
                 joined[n].eq(self.join & (self.join_slot == n)),
-                taken[n].eq(self.fresh & (self.join_slot == n)),
+                taken[n].eq(self.fresh_at[n]),
                 released[n].eq(self.release & (self.release_slot == n)),
                 busy[n].eq(count.any() | self.filling[n]),
             ]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Mux, Shape, ShapeLike, Signal
+from amaranth.hdl import Module, Mux, Shape, ShapeLike, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,9 +14,17 @@ __all__ = ["Queue", "QueueParameters", "SkidBuffer", "SkidBufferParameters", "sl
 
 @dataclass(frozen=True, kw_only=True)
 class SkidBufferParameters:
-    """``shape`` of a beat."""
+    """``shape`` of a beat.
+
+    ``parts``: pieces of a wide beat, 1 to 64, each with a handshake of its own, all alike. On an
+    FPGA the wire from one to all bits is longer than the logic before it.
+    """
 
     shape: ShapeLike = 32
+    parts: int = 1
+
+    def __post_init__(self):
+        check_range("parts", self.parts, 1, 64)
 
     @property
     def latency(self) -> int:
@@ -30,8 +38,8 @@ class SkidBufferParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Two beats, their valid bits, and ``i.ready``."""
-        return 2 * (Shape.cast(self.shape).width + 1) + 1
+        """Two beats; for each part their valid bits, and that it is ready."""
+        return 2 * Shape.cast(self.shape).width + 3 * self.parts
 
 
 class SkidBuffer(wiring.Component):
@@ -49,25 +57,32 @@ class SkidBuffer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spare = Signal.like(self.i.payload)
-        # Ready is a register of its own: the other selects every bit of the payload, which is slow.
-        spare_valid, ready = Signal(), Signal(init=1)
-        advance, keep = Signal(), Signal()
+        beats = [Value.cast(beat) for beat in (self.i.payload, spare, self.o.payload)]
+        step = -(-len(beats[0]) // self.parameters.parts)
+        for part in range(self.parameters.parts):
+            # Ready is a register of its own: the other selects all of the payload, which is slow.
+            ready, valid = Signal(init=1), self.o.valid
+            if part == 0:
+                m.d.comb += self.i.ready.eq(ready)
+            else:
+                valid = Signal(name=f"valid_{part}")
+            self._part(m, ready, valid, *(beat[part * step : (part + 1) * step] for beat in beats))
+        return m
+
+    def _part(self, m, ready, valid, incoming, spare, outgoing):
+        spare_valid, advance, keep = Signal(), Signal(), Signal()
         m.d.comb += [
-            self.i.ready.eq(ready),
-            advance.eq(self.o.ready | ~self.o.valid),
+            advance.eq(self.o.ready | ~valid),
             keep.eq(~advance & (spare_valid | self.i.valid)),
         ]
         m.d.sync += [spare_valid.eq(keep), ready.eq(~keep)]
         with m.If(~spare_valid):  # for nothing, if there is no beat or it moves on at once
-            m.d.sync += spare.eq(self.i.payload)
+            m.d.sync += spare.eq(incoming)
         with m.If(advance):
             m.d.sync += [
-                self.o.valid.eq(self.i.valid | spare_valid),
-                self.o.payload.eq(self.i.payload),
+                valid.eq(self.i.valid | spare_valid),
+                outgoing.eq(Mux(spare_valid, spare, incoming)),
             ]
-            with m.If(spare_valid):
-                m.d.sync += self.o.payload.eq(spare)
-        return m
 
 
 def sliced(m: Module, name: str, source, parameters: SkidBufferParameters | None):
