@@ -4,8 +4,8 @@ from amaranth.hdl import Module, Signal, Value
 
 __all__ = ["equal"]
 
-#: Bits that are compared before what is known of them is put together.
-_PIECE_BITS = 8
+#: Bits that are compared before what is known of them is put together: a LUT's.
+_PIECE_BITS = 2
 
 
 def equal(m: Module, one: Value, other: Value) -> Value:

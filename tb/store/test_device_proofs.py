@@ -32,7 +32,12 @@ _FREE = (
 def orders(h, gather):
     """Let the orders that a part gets say of themselves what is so."""
     order = gather.i.p
+    line, last = order.write.line, Signal.like(order.write.line)
+    with h.m.If(taken(gather.i)):
+        h.m.d.sync += last.eq(line)
     h.assume(order.whole == ~(order.write.drop | order.write.message.partial))
+    h.assume(order.line_bit == (1 << line)[: len(order.line_bit)])
+    h.assume(order.again == (line == last))
 
 
 def channels(component):

@@ -3,6 +3,7 @@
 import pytest
 from amaranth.hdl import Signal
 
+from lamina.stream import booked
 from lamina.stream.arbiter import Arbiter, ArbiterParameters
 from lamina.stream.booked import BookedQueue, BookedQueueParameters
 from lamina.stream.buffer import Queue, QueueParameters, SkidBuffer, SkidBufferParameters
@@ -38,9 +39,10 @@ def test_skid_buffer(parts):
     assert h.check() is None
 
 
-@pytest.mark.parametrize("early", [False, True])
-def test_booked_queue(early):
+@pytest.mark.parametrize(("early", "parts"), [(False, 1), (True, 1), (True, WIDTH)])
+def test_booked_queue(early, parts, monkeypatch):
     """Beats come any time after they were booked."""
+    monkeypatch.setattr(booked, "_PART_BITS", WIDTH // parts)
     depth = 4
     h = Harness()
     h.m.submodules.dut = dut = BookedQueue(

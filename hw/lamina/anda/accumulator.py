@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,6 +20,9 @@ from lamina.select import select_one
 from lamina.stream.buffer import SkidBuffer, SkidBufferParameters, sliced
 
 __all__ = ["Accumulator", "AccumulatorParameters"]
+
+#: Bits of a column's sum and scale that one register chooses, for FPGAs.
+_CHOSEN = 14
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,10 +112,11 @@ class AccumulatorParameters:
 
     @property
     def storage_bits(self) -> int:
-        """Of both units, of the slices before and between them, and the column counters."""
+        """Of both units, of the slices before and between them, and what counts columns."""
         parts = (self.chosen, self.convert, self.convert.slice, self.accumulate)
         held = sum(part.storage_bits for part in parts if part)
-        return held + (self.columns - 1).bit_length() + (self.columns if self.chosen else 0)
+        rings = -(-(group_sum_bits(self.weight_bits) + 16) // _CHOSEN) if self.chosen else 0
+        return held + (self.columns - 1).bit_length() + rings * self.columns
 
 
 class Accumulator(wiring.Component):
@@ -185,13 +189,15 @@ class Accumulator(wiring.Component):
         tag, moves = Signal(p.tag), Signal()
         total, scale = group.sums[column], group.scales[column]
         if p.chosen:  # of short ranks, to which the decoder of a number is long
-            at = Signal(p.columns, init=1)
-            total, scale = (
-                select_one(at, (values[n] for n in range(p.columns)))
-                for values in (group.sums, group.scales)
-            )
-            with m.If(moves):
-                m.d.sync += at.eq(at.rotate_left(1))
+            beats = [Cat(group.sums[n], group.scales[n]) for n in range(p.columns)]
+            some = []
+            for first in range(0, len(beats[0]), _CHOSEN):
+                # Rings of their own, alike: the columns lie far from each other.
+                at = Signal(p.columns, init=1, name=f"at_{first}")
+                some.append(select_one(at, [beat[first : first + _CHOSEN] for beat in beats]))
+                with m.If(moves):
+                    m.d.sync += at.eq(at.rotate_left(1))
+            total, scale = Cat(*some)[: len(total)], Cat(*some)[len(total) :]
         m.d.comb += [
             moves.eq(to.valid & to.ready),
             unit.eq(group.exponent + (1 - form.bias) - MANTISSA_BITS_MAX),

@@ -135,7 +135,9 @@ class ElementParameters:
         ranks = self.plane_sum.latency
         column = self.column.storage_bits + self.plane_sum.storage_bits + (1 + ranks) * 16
         column += 16 if self.ranked else 0
-        fields = ranks * group_descriptor_layout(self.index_bits).size + 2 * sum(self.ends) + 1
+        fields = (
+            ranks * (1 + group_descriptor_layout(self.index_bits).size) + 2 * sum(self.ends) + 1
+        )
         fields += 3 + 4 * self.loads + self.planes.storage_bits if self.ranked else 0
         shared = self.operands.storage_bits + self.row.storage_bits + fields
         return shared + self.columns * column
@@ -194,11 +196,11 @@ class Element(wiring.Component):
         # A plane may wait for weights.
         planes = sliced(m, "planes", operands.o, self.parameters.planes)
         takes, loads = self._admit(m, planes, row, going)
-        coming, group, valid, ends = self._delayed(m, row, advance)
+        coming, ending, group, valid, ends = self._delayed(m, row, advance)
         blocked = Signal()
         m.d.comb += [
             row.o.ready.eq(advance),
-            finish.eq(valid & advance & ends[0][1]),
+            finish.eq(ending & advance),
             blocked.eq(finish | (self.o.valid & ~self.o.ready)),
         ]
         # All ranks from the row on move together. What stops them has far to go, so it is found
@@ -266,20 +268,21 @@ class Element(wiring.Component):
     def _delayed(self, m, row, advance):
         """Delay planes as the ranks in the plane sums do.
 
-        Return whether a last plane comes next; of the plane behind all ranks its group, whether it
-        is valid, and its flags first and last, in copies for the columns.
+        Return whether a last plane comes next, and whether one is behind all ranks; of the plane
+        that is there its group, whether it is valid, and its flags first and last, in copies for
+        the columns.
         """
-        coming = row.i.valid & row.i.payload.last
+        coming, ending = row.i.valid & row.i.payload.last, row.o.valid & row.o.payload.last
         valid, group = row.o.valid, row.o.payload.group
         ends = [Cat(row.o.payload.first, row.o.payload.last)]
         for rank, count in enumerate(self.parameters.ends):
-            coming = valid & ends[0][1]
+            coming, ending = ending, Signal(name=f"ending_{rank}")
             was_valid, valid = valid, Signal(name=f"valid_{rank}")
             before, group = group, Signal.like(group, name=f"group_{rank}", reset_less=True)
             ends = copies(m, f"ends_{rank}", ends, advance, count)
             with m.If(advance):
-                m.d.sync += [valid.eq(was_valid), group.eq(before)]
-        return coming, group, valid, ends
+                m.d.sync += [ending.eq(coming), valid.eq(was_valid), group.eq(before)]
+        return coming, ending, group, valid, ends
 
     def _describe(self, m, group, finish):
         """Keep what goes with the sums of the group that ends."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,6 +12,7 @@ from lamina.pacq.columns import Columns, ColumnsParameters
 from lamina.pacq.layouts import segment_layout, summed_layout
 from lamina.pacq.operands import Operands, OperandsParameters
 from lamina.parameters import check_flag, check_power_of_two, check_range, narrowed
+from lamina.select import select_one
 from lamina.stream.buffer import Queue, QueueParameters, SkidBufferParameters, sliced
 
 __all__ = ["Sums", "SumsParameters"]
@@ -93,7 +94,8 @@ class SumsParameters:
     def storage_bits(self) -> int:
         """Flip-flops and memory bits of all parts."""
         parts = (self.align, self.aligned, self.operands, self.columns, self.segments)
-        return sum(part.storage_bits for part in parts if part)
+        column = self.columns.places if self.aligned else 0
+        return column + sum(part.storage_bits for part in parts if part)
 
 
 class Sums(wiring.Component):
@@ -172,14 +174,24 @@ class Sums(wiring.Component):
             sums.ready.eq(taken),
             segments.ready.eq(taken & sums.valid & sums.p.last),
         ]
+        places = p.columns.places
+        at = Signal(places, init=1) if p.aligned else None
+        if p.aligned:  # the column, one-hot: the register that selects the sums lies far from here
+            with m.If(sums.valid & sums.ready):
+                m.d.sync += at.eq(Mux(sums.p.last, 1, at << 1))
         for lane, (o, there) in enumerate(zip(lanes, exists, strict=True)):
+            own = slice(lane * places, (lane + 1) * places)
+            offset, scale = (
+                select_one(at, [*values][own]) if p.aligned else values[o.p.sum.column]
+                for values in (segments.p.offsets, segments.p.scales)
+            )
             others = Cat(*free[:lane], *free[lane + 1 :], Const(1)).all()
             m.d.comb += [
                 o.valid.eq(valid & there & others),
                 *(o.p[name].eq(segments.p[name]) for name in names),
-                o.p.offset.eq(segments.p.offsets[o.p.sum.column]),
-                o.p.scale.eq(segments.p.scales[o.p.sum.column]),
+                o.p.offset.eq(offset),
+                o.p.scale.eq(scale),
                 *(o.p.sum[name].eq(sums.p.lanes[lane][name]) for name in ("total", "special")),
                 *(o.p.sum[name].eq(sums.p[name]) for name in ("row_sum", "last")),
-                o.p.sum.column.eq(sums.p.column + lane * p.columns.places),
+                o.p.sum.column.eq(sums.p.column + lane * places),
             ]

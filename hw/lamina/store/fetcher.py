@@ -73,7 +73,8 @@ class FetcherParameters:
     @property
     def ring(self) -> BlockMemoryParameters:
         """Of the ring: a beat and its error bit in each row."""
-        return BlockMemoryParameters(width=BLOCK_CODES + 1, depth=self.buffer_beats)
+        # A beat is read when it has come, or for a run that is refused, whose bits mean nothing.
+        return BlockMemoryParameters(width=BLOCK_CODES + 1, depth=self.buffer_beats, apart=True)
 
     @property
     def chunk_layout(self) -> data.StructLayout:

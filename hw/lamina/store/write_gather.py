@@ -153,28 +153,26 @@ class WriteGather(wiring.Component):
             used.eq(used_next),
             nearly_full.eq(used_next[:-1].all()),
         ]
-        self._decide(m, write, lines, room, ~stays, comes, whole, goes, joined, opened)
+        self._decide(m, lines, room, ~stays, comes, whole, goes, joined, opened)
         self._merge(m, write, lacking, merged, used)
         self._stage(m, write, lines, stage, joined)
         return m
 
-    def _decide(self, m, write, lines, room, free, comes, whole, goes, joined, opened):
+    def _decide(self, m, lines, room, free, comes, whole, goes, joined, opened):
         """See whether the write that will be here in the next cycle goes into a slot then."""
-        order = self.i.p.write
         newest = (self.tail - 1)[: len(self.begun)]
         # The newest slot is open, and stays so; it is the next to begin; the write may join it.
         opens, next_, joinable = Signal(), Signal(), Signal()
         # The write goes if there is room, or as it waited to; or if its line is not there.
         # Kept: what is known late is not to become one with what is known early.
-        alike, waited = Signal(), Signal()
+        waited = Signal()
         there, sure, maybe = (
             Signal(name=name, attrs={"keep": 1}) for name in ("there", "sure", "maybe")
         )
         m.d.comb += [
             opens.eq(opened | (self.open & ~(self.begins & next_))),
-            alike.eq(order.line == write.line),
             # A line that is there already is answered for already.
-            there.eq(alike | (~opened & lines.bit_select(order.line, 1))),
+            there.eq(self.i.p.again | (~opened & (lines & self.i.p.line_bit).any())),
             waited.eq(opens & whole & joinable),
             sure.eq(waited | (room & (whole | (free & comes)))),
             maybe.eq(opens & free & comes & self.i.p.same),

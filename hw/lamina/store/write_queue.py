@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.compare import equal
-from lamina.formats.views import write_layout
+from lamina.formats.views import BLOCK_ROWS, write_layout
 from lamina.stream.buffer import Queue, QueueParameters
 
 __all__ = ["PARTS", "WriteQueue", "order_layout"]
@@ -17,11 +17,18 @@ PARTS = 8
 def order_layout(beat_bits: int) -> data.StructLayout:
     """Return a write in its turn.
 
-    ``same``: of the block of the one before that is not dropped. ``whole``: nothing but to be
+    ``same``: of the block of the one before that is not dropped; ``again``: its line has the number
+    of that of the one before. ``line_bit``: that number, one-hot. ``whole``: nothing but to be
     written, neither partial nor to be dropped.
     """
     return data.StructLayout(
-        {"write": write_layout(beat_bits), "same": unsigned(1), "whole": unsigned(1)}
+        {
+            "write": write_layout(beat_bits),
+            "line_bit": unsigned(BLOCK_ROWS),
+            "same": unsigned(1),
+            "again": unsigned(1),
+            "whole": unsigned(1),
+        }
     )
 
 
@@ -72,10 +79,14 @@ class WriteQueue(wiring.Component):
             self.payload.ready.eq(~level[-1]),
             self.load.eq(level[-3:-1] | level[-1].replicate(2)),
         ]
-        key, last_key = Cat(self.i.block, self.i.index), Signal(38)
+        key = Cat(self.i.block, self.i.index)
+        last_key = Signal(len(key))
+        last_line = Signal.like(self.i.line)
         m.d.sync += [
             orders.i.p.write.eq(self.i),
+            orders.i.p.line_bit.eq(1 << self.i.line),
             orders.i.p.same.eq(equal(m, key, last_key)),
+            orders.i.p.again.eq(self.i.line == last_line),
             orders.i.p.whole.eq(~self.i.drop & ~self.i.message.partial),
             orders.i.valid.eq(self.i_valid),
         ]
@@ -84,8 +95,10 @@ class WriteQueue(wiring.Component):
         m.d.comb += [more.eq(level + 1), less.eq(level - 1)]
         with m.If(enter ^ leave):
             m.d.sync += level.eq(Mux(leave, less, more))
-        with m.If(self.i_valid & ~self.i.drop):
-            m.d.sync += last_key.eq(key)
+        with m.If(self.i_valid):
+            m.d.sync += last_line.eq(self.i.line)
+            with m.If(~self.i.drop):
+                m.d.sync += last_key.eq(key)
         self._payloads(m, enter)
         return m
 

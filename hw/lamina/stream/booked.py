@@ -2,18 +2,17 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Const, Module, Mux, Shape, ShapeLike, Signal, Value
+from amaranth.hdl import Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.copies import COPIES_MAX, chosen, copies
 from lamina.parameters import check_power_of_two
 from lamina.stream.buffer import Queue, QueueParameters
 
 __all__ = ["BookedQueue", "BookedQueueParameters"]
 
-#: Bits that a copy of a register chooses.
-_CHOSEN = 150
+#: Bits of a beat that share their pointers.
+_PART_BITS = 150
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,25 +87,42 @@ class BookedQueue(wiring.Component):
         with m.Elif(down):
             m.d.sync += [count.eq(count - 1), full.eq(0), nearly.eq(full)]
         if p.early:
-            self._at_once(m, left)
+            self._at_once(m)
         else:
             m.submodules.queue = queue = Queue(p.queue)
             wiring.connect(m, wiring.flipped(self.i), queue.i)
             wiring.connect(m, queue.o, wiring.flipped(self.o))
         return m
 
-    def _at_once(self, m, left):
-        """Rows that are read without a register behind them: LUTs of an FPGA, else flip-flops."""
-        depth, width = self.parameters.depth, Shape.cast(self.i.payload.shape()).width
-        m.submodules.rows = rows = memory.Memory(
-            shape=width, depth=depth, init=[], attrs={"ram_style": "distributed"}
-        )
+    def _at_once(self, m):
+        """Rows that are read without a register behind them: LUTs of an FPGA, else flip-flops.
+
+        Wide ones are in parts, whose pointers are all alike: to all bits of a beat wires are long.
+        """
+        i, o = Value.cast(self.i.payload), Value.cast(self.o.payload)
+        parts = -(-len(i) // _PART_BITS)
+        step = -(-len(i) // parts)
+        for n in range(parts):
+            own = slice(n * step, (n + 1) * step)
+            rows = memory.Memory(
+                shape=len(i[own]),
+                depth=self.parameters.depth,
+                init=[],
+                attrs={"ram_style": "distributed"},
+            )
+            m.submodules[f"rows_{n}"] = rows
+            valid = self._part(m, rows, i[own], o[own])
+            if n == 0:
+                m.d.comb += self.o.valid.eq(valid)
+
+    def _part(self, m, rows, incoming, outgoing):
         write, read = rows.write_port(), rows.read_port(domain="comb")
-        level, waits, waiting = Signal(range(depth + 1)), Signal(), Signal()
+        level, waits, waiting = Signal(range(self.parameters.depth + 1)), Signal(), Signal()
+        valid, left = waiting | self.i.valid, Signal()
         m.d.comb += [
             # For nothing, if there is no beat: the next place is free unless all are taken.
             write.en.eq(~level[-1]),
-            write.data.eq(self.i.payload),
+            write.data.eq(incoming),
             # Something waits in the next cycle. Whether it is taken is known late.
             waits.eq(
                 Mux(
@@ -115,7 +131,8 @@ class BookedQueue(wiring.Component):
                     (level != 0) | self.i.valid,
                 )
             ),
-            self.o.valid.eq(waiting | self.i.valid),
+            left.eq(valid & self.o.ready),
+            outgoing.eq(Mux(waiting, read.data, incoming)),
         ]
         m.d.sync += [
             write.addr.eq(write.addr + self.i.valid),
@@ -123,6 +140,4 @@ class BookedQueue(wiring.Component):
             level.eq(level + self.i.valid - left),
             waiting.eq(waits),
         ]
-        # Every bit is chosen by it.
-        early = copies(m, "waiting", [waits], Const(1), min(COPIES_MAX, -(-width // _CHOSEN)))
-        m.d.comb += Value.cast(self.o.payload).eq(chosen(early, read.data, self.i.payload))
+        return valid
