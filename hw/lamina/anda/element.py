@@ -88,6 +88,11 @@ class ElementParameters:
         return tuple(counts[1:])
 
     @property
+    def late(self) -> dict[str, int]:
+        """Attributes of what is known late: mappers to LUTs share gates where they see no hurry."""
+        return {"keep": 1} if self.ranked else {}
+
+    @property
     def planes(self) -> SkidBufferParameters | None:
         """Of the register slice behind the operand buffer, if there are ranks."""
         if not self.ranked:
@@ -189,7 +194,7 @@ class Element(wiring.Component):
         m.submodules.row = row = Row(self.parameters.row)
         wiring.connect(m, wiring.flipped(self.i), operands.i)
         advance, finish = Signal(init=1), Signal()
-        going = Signal()  # what ``advance`` is in the next cycle
+        going = Signal(attrs=self.parameters.late)  # what ``advance`` is in the next cycle
         advances = [advance]
         if self.parameters.ranked:  # hundreds of registers of each column wait for it
             advances = copies(m, "advance", [going], 1, self.parameters.loads)
@@ -221,7 +226,7 @@ class Element(wiring.Component):
                 Cat(plane_sum.first, plane_sum.last).eq(ends[index % len(ends)]),
                 plane_sum.enable.eq(valid & own),
             ]
-            self._put_out(m, index, plane_sum, scale, plane_sum.enable & plane_sum.last)
+            self._put_out(m, index, plane_sum, scale, own & plane_sum.last)
         return m
 
     def _admit(self, m, planes, row, going):
@@ -232,7 +237,8 @@ class Element(wiring.Component):
         it moves on.
         """
         plane, weights = planes.payload, self.i_weights
-        wants, there, admitted, brings = Signal(), Signal(), Signal(), Signal()
+        late = self.parameters.late
+        wants, there, admitted, brings = Signal(), Signal(), Signal(), Signal(attrs=late)
         m.d.comb += [
             wants.eq(plane.first & plane.group.load),
             admitted.eq(~wants | there),
@@ -246,7 +252,7 @@ class Element(wiring.Component):
             m.d.comb += [there.eq(weights.valid), load.eq(brings & row.i.ready)]
             return [Const(0)], [load]
         # A group has two planes at least: its weights are gone before the next one asks for some.
-        waits, moves = Signal(), Signal()
+        waits, moves = Signal(), Signal(attrs=late)
         with m.If(row.i.ready):
             m.d.sync += waits.eq(brings)
         m.d.comb += moves.eq(going & Mux(row.i.ready, brings, waits))
@@ -269,12 +275,12 @@ class Element(wiring.Component):
         """Delay planes as the ranks in the plane sums do.
 
         Return whether a last plane comes next, and whether one is behind all ranks; of the plane
-        that is there its group, whether it is valid, and its flags first and last, in copies for
-        the columns.
+        that is there its group, whether it is valid, and whether it is first, and last and valid,
+        in copies for the columns.
         """
         coming, ending = row.i.valid & row.i.payload.last, row.o.valid & row.o.payload.last
         valid, group = row.o.valid, row.o.payload.group
-        ends = [Cat(row.o.payload.first, row.o.payload.last)]
+        ends = [Cat(row.o.payload.first, ending)]
         for rank, count in enumerate(self.parameters.ends):
             coming, ending = ending, Signal(name=f"ending_{rank}")
             was_valid, valid = valid, Signal(name=f"valid_{rank}")
