@@ -129,6 +129,8 @@ def test_every_read_gets_one_drs():
     device.answered_once(device.read, answered, places)
     h.cover(reader.line.valid & ~direct)
     h.cover(former.o.valid)
+    h.cover(blocks.ordered)
+    h.cover(blocks.hit)
     assert h.check() is None
 
 
