@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -267,19 +267,16 @@ class System(wiring.Component):
         results = sliced(m, "anda_results", accumulator.o, p.anda_results)
         connect(m, results, flipped(self.o_anda))
         # A set of weights is a tile and its scales, once both are there; only then it is taken.
-        # Both leave a cycle later: the registers behind a tile, 2,048 of them, wait for a word that
-        # comes from one register. A group has two words at least, so that no set is late.
         tile = stream.Signature(tile_layout(p.weight_bits)).flip().create()
         scales = stream.Signature(tile_scales_layout(p.weight_bits)).flip().create()
-        weights, leave = element.i_weights, Signal()
-        m.d.sync += leave.eq(weights.valid & weights.ready)
+        weights = element.i_weights
         m.d.comb += [
             Value.cast(weights.p.codes).eq(Value.cast(tile.p.codes)),
             weights.p.scales.eq(scales.p.scales),
             weights.p.zeros.eq(scales.p.zeros),
-            weights.valid.eq(tile.valid & scales.valid & ~leave),
-            tile.ready.eq(leave),
-            scales.ready.eq(leave),
+            weights.valid.eq(tile.valid & scales.valid),
+            tile.ready.eq(weights.ready & scales.valid),
+            scales.ready.eq(weights.ready & tile.valid),
         ]
         return tile, scales
 
@@ -297,9 +294,15 @@ class System(wiring.Component):
         return operands.i_tile, operands.i_scales
 
     def _steer(self, m, source, sinks):
-        """Connect ``source`` to the engine that is there, or to the selected one of two."""
+        """Connect ``source`` to the engine that is there, or to the selected one of two.
+
+        A beat leaves a cycle after it was taken: the registers behind a tile, 2,048 of them, wait
+        for that. No engine takes one in each cycle.
+        """
+        taken = Signal()
+        m.d.comb += taken.eq(Cat(sink.valid & sink.ready for sink in sinks).any())
+        m.d.sync += source.ready.eq(taken)
         for number, sink in enumerate(sinks):
             chosen = 1 if len(sinks) == 1 else self.select == number
-            m.d.comb += [sink.p.eq(source.p), sink.valid.eq(source.valid & chosen)]
-            with m.If(chosen):
-                m.d.comb += source.ready.eq(sink.ready)
+            shown = source.valid & ~source.ready & chosen
+            m.d.comb += [sink.p.eq(source.p), sink.valid.eq(shown)]
